@@ -1,0 +1,12 @@
+//! Every decision of mainstay, pure.
+//!
+//! No clock, no I/O, no async, no SQL, no threads: time and randomness are arguments, state machines return effects,
+//! shells perform them. A module uses only those listed above it.
+
+pub mod time;
+pub mod rng;
+pub mod stats;
+pub mod expr;
+pub mod event;
+pub mod route;
+pub mod resilience;
