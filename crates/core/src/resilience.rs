@@ -1,1 +1,12 @@
-//! resilience
+//! Keeping requests answered: who is called, who waits, who is turned away, what is served instead.
+
+pub mod outcome;
+pub mod deadline;
+pub mod retry;
+pub mod hedge;
+pub mod permit;
+pub mod breaker;
+pub mod ejection;
+pub mod limiter;
+pub mod queue;
+pub mod ladder;
