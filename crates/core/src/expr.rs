@@ -1,1 +1,5 @@
-//! expr
+//! CEL programs.
+
+/// A program.
+#[derive(Clone, Debug)]
+pub struct Program;

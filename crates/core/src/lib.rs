@@ -6,7 +6,10 @@
 pub mod time;
 pub mod rng;
 pub mod stats;
-pub mod expr;
-pub mod event;
 pub mod route;
+pub mod event;
+pub mod expr;
 pub mod resilience;
+pub mod plan;
+pub mod metric;
+pub mod status;
