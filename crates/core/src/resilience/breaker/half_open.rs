@@ -1,0 +1,77 @@
+//! The half-open state: a few leased calls that show whether the backend is well again.
+
+use super::effect::Why;
+use super::policy::Config;
+use crate::resilience::outcome::Outcome;
+use crate::time::Time;
+
+/// What a half-open call showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Undecided,
+    Well,
+    Ill(Why),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct HalfOpen {
+    /// Calls under way, at most `allowed`.
+    probes: Vec<Probe>,
+    allowed: u32,
+    successes: u32,
+    /// The last number given to a call.
+    serial: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    serial: u32,
+    until: Time,
+}
+
+impl HalfOpen {
+    pub(super) const fn new() -> HalfOpen {
+        HalfOpen { probes: Vec::new(), allowed: 1, successes: 0, serial: 0 }
+    }
+
+    /// The number of a call that may go ahead and must be back by `until`.
+    pub(super) fn admit(&mut self, until: Time) -> Option<u32> {
+        if self.probes() >= self.allowed {
+            return None;
+        }
+        self.serial = self.serial.wrapping_add(1).max(1);
+        self.probes.push(Probe { serial: self.serial, until });
+        Some(self.serial)
+    }
+
+    /// A call whose lease is over still shows how the backend is; its permit is back already.
+    pub(super) fn handle_outcome(&mut self, config: &Config, serial: u32, outcome: Outcome) -> Verdict {
+        self.probes.retain(|probe| probe.serial != serial);
+        match outcome {
+            Outcome::Success => {
+                self.successes += 1;
+                self.allowed = self.allowed.saturating_mul(2).min(config.half_open_max.max(1));
+                if self.successes >= config.successes { Verdict::Well } else { Verdict::Undecided }
+            }
+            Outcome::Failure { .. } => Verdict::Ill(Why::ProbeFailed),
+            Outcome::Throttled { .. } => Verdict::Ill(Why::ProbeThrottled),
+            Outcome::Caller { .. } | Outcome::Cancelled => Verdict::Undecided,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        self.probes.retain(|probe| now < probe.until);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.probes.iter().map(|probe| probe.until).min()
+    }
+
+    pub(super) fn probes(&self) -> u32 {
+        self.probes.len() as u32
+    }
+
+    pub(super) fn allowed(&self) -> u32 {
+        self.allowed
+    }
+}

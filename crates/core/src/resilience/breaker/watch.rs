@@ -1,0 +1,116 @@
+//! What a closed breaker watches for: streaks, shares of failures, shares of slow calls.
+
+use super::effect::{Evidence, Why};
+use super::policy::{Config, failure_low, fails_too_often, is_too_slow, streak_needed};
+use super::ticket::{Pace, Ticket};
+use super::window::{Counts, RECENT_WINDOWS, Window};
+use crate::resilience::outcome::Outcome;
+use crate::time::Time;
+
+/// A reason to open.
+#[derive(Clone, Debug)]
+pub(super) struct Trip {
+    pub(super) why: Why,
+    pub(super) evidence: Evidence,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    window: Window,
+    streak: Option<Streak>,
+    /// Calls since the breaker closed.
+    history: u64,
+}
+
+/// Hard failures in a row.
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    request: u64,
+    several_requests: bool,
+    failures: u32,
+    /// Fixed when the streak begins, by what was known of the backend before.
+    needed: u32,
+    last: Time,
+}
+
+impl Watch {
+    pub(super) fn new(config: &Config, now: Time) -> Watch {
+        Watch { window: Window::new(config.window, now), streak: None, history: 0 }
+    }
+
+    pub(super) fn handle_outcome(
+        &mut self,
+        config: &Config,
+        ticket: &Ticket,
+        outcome: Outcome,
+        now: Time,
+    ) -> Option<Trip> {
+        match outcome {
+            Outcome::Success => {
+                match ticket.pace {
+                    Pace::Waiting | Pace::Answering => self.handle_successes(1, now),
+                    Pace::Slow(_) => self.streak = None,
+                }
+                None
+            }
+            Outcome::Failure { .. } => self.handle_failure(config, ticket, now),
+            Outcome::Throttled { retry_after: Some(_) } => Some(self.evidence(Why::Throttled, now)),
+            // Without a time to wait there is nothing to heed; the others say nothing about the backend.
+            Outcome::Throttled { retry_after: None } | Outcome::Caller { .. } | Outcome::Cancelled => None,
+        }
+    }
+
+    pub(super) fn handle_successes(&mut self, n: u64, now: Time) {
+        self.streak = None;
+        self.history += n;
+        self.window.add_successes(n, now);
+    }
+
+    pub(super) fn handle_slow(&mut self, config: &Config, now: Time) -> Option<Trip> {
+        self.history += 1;
+        self.window.add_slow(now);
+        is_too_slow(config, self.window.judged(now)).then(|| self.evidence(Why::SlowShare, now))
+    }
+
+    pub(super) fn counts(&mut self, now: Time) -> Counts {
+        self.window.judged(now)
+    }
+
+    fn handle_failure(&mut self, config: &Config, ticket: &Ticket, now: Time) -> Option<Trip> {
+        let streak = self.extend_streak(config, ticket.request, now);
+        match ticket.pace {
+            Pace::Waiting | Pace::Answering => {
+                self.history += 1;
+                self.window.add_failure(now);
+            }
+            Pace::Slow(at) => self.window.fail_slow(at, now),
+        }
+        if streak.several_requests && streak.failures >= streak.needed {
+            return Some(self.evidence(Why::Streak, now));
+        }
+        fails_too_often(config, self.window.judged(now)).then(|| self.evidence(Why::FailureShare, now))
+    }
+
+    /// Failures that lie as far apart as the oldest calls that are judged are not one streak.
+    fn extend_streak(&mut self, config: &Config, request: u64, now: Time) -> Streak {
+        let going_on = self.streak.filter(|s| now.since(s.last) < config.window * RECENT_WINDOWS);
+        let mut streak = match going_on {
+            Some(streak) => streak,
+            None => {
+                let needed = streak_needed(config, self.window.known(now), self.history);
+                Streak { request, several_requests: false, failures: 0, needed, last: now }
+            }
+        };
+        streak.failures = streak.failures.saturating_add(1);
+        streak.several_requests |= request != streak.request;
+        streak.last = now;
+        self.streak = Some(streak);
+        streak
+    }
+
+    fn evidence(&mut self, why: Why, now: Time) -> Trip {
+        let counts = self.window.judged(now);
+        let (streak, streak_needed) = self.streak.map_or((0, 0), |s| (s.failures, s.needed));
+        Trip { why, evidence: Evidence { counts, failure_low: failure_low(counts), streak, streak_needed } }
+    }
+}
