@@ -98,10 +98,17 @@ struct Base {
 enum Phase {
     Follow,
     /// Waiting until no more than the limit is in flight, at most until `until`.
-    Drain { rate: f64, until: Time },
+    Drain {
+        rate: f64,
+        until: Time,
+    },
     /// Waiting until what queued before the drain has been answered.
-    Settle { rate: f64 },
-    Measure { rate: f64 },
+    Settle {
+        rate: f64,
+    },
+    Measure {
+        rate: f64,
+    },
 }
 
 /// A closed window.
