@@ -1,0 +1,63 @@
+//! The last known good values, by entity.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::plan::FeatureCache;
+use mainstay_core::time::Time;
+use serde_json::Value;
+
+use super::feast::{Cell, Status};
+
+/// A value that the store once gave.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) value: Value,
+    /// When it came to be, if the store said so.
+    pub(super) event: Option<Time>,
+    /// When the store gave it.
+    pub(super) seen: Time,
+}
+
+/// One value per feature reference.
+type Row = Arc<[Option<Known>]>;
+
+/// Bounded in entities; ages are judged by the reader.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    rows: moka::sync::Cache<Box<str>, Row>,
+    max_age: Duration,
+}
+
+impl Cache {
+    pub(super) fn new(plan: &FeatureCache) -> Cache {
+        Cache { rows: moka::sync::Cache::new(plan.entries), max_age: plan.max_age }
+    }
+
+    /// Older values are not used, by the time when the store gave them.
+    pub(super) fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    pub(super) fn get(&self, entity: &str) -> Option<Row> {
+        self.rows.get(entity)
+    }
+
+    /// Keeps what the store gave, and what was known where it gave nothing. An explicit null is a fact as well: it
+    /// erases what was known.
+    pub(super) fn learn(&self, entity: Box<str>, known: Option<&[Option<Known>]>, cells: &[Cell], now: Time) {
+        let merged = |(at, cell): (usize, &Cell)| match (cell.status, &cell.value) {
+            (Status::Present | Status::OutsideMaxAge, Some(value)) => {
+                Some(Known { value: value.clone(), event: cell.event, seen: now })
+            }
+            (Status::Null, _) | (Status::Present, None) => None,
+            (Status::NotFound | Status::Invalid, _) | (Status::OutsideMaxAge, None) => known?.get(at)?.clone(),
+        };
+        let row: Row = cells.iter().enumerate().map(merged).collect();
+        if row.iter().any(Option::is_some) {
+            self.rows.insert(entity, row);
+        } else {
+            self.rows.invalidate(&entity);
+        }
+    }
+}
