@@ -390,4 +390,3 @@ pub struct View {
     /// Effects that nobody polled in time.
     pub effects_dropped: u64,
 }
-

@@ -1,1 +1,196 @@
-//! hedge
+//! Whether a second attempt is sent beside one that is late (Dean and Barroso, "The Tail at Scale", 2013).
+//!
+//! The delay is the 95th percentile of the backend's own latencies, or the later one that no more calls exceed than the
+//! budget (2 %) can hedge: spent on the first that are late, it would be gone when the latest come. There is no hedging before 200 samples, while the limiter is saturated, or while the
+//! breaker is not closed: then the backend lacks capacity, and a second attempt would take more of it.
+
+use crate::stats::LogHistogram;
+use crate::time::Time;
+use std::time::Duration;
+
+/// When and how much is hedged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The quantile of the latency after which a call is late, or `1 - share` if that is higher. Default 0.95.
+    pub quantile: f64,
+    /// Fewest latencies to know the quantile. Default 200.
+    pub samples_min: u64,
+    /// Most hedges per call. Default 0.02.
+    pub share: f64,
+    /// Latencies are forgotten after one to two of these. Default 60 s.
+    pub period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { quantile: 0.95, samples_min: 200, share: 0.02, period: Duration::from_mins(1) }
+    }
+}
+
+/// The state of the backend that a hedge would go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// Its breaker is closed and its limiter admits.
+    Spare,
+    /// Its limiter is saturated or its breaker is not closed.
+    Short,
+}
+
+/// The hedging of one backend.
+///
+/// ```
+/// use mainstay_core::resilience::hedge::{Capacity, Config, Hedge};
+/// use mainstay_core::time::Time;
+/// use std::time::Duration;
+///
+/// let now = Time::from_secs(100);
+/// let mut hedge = Hedge::new(Config::default(), now);
+/// for ms in 0..200 {
+///     hedge.handle_call(now);
+///     hedge.handle_latency(Duration::from_millis(ms), now);
+/// }
+/// let late = hedge.delay(Capacity::Spare, now).unwrap().as_secs_f64();
+/// assert!((late / 0.196 - 1.0).abs() < 0.06);
+/// assert_eq!(hedge.delay(Capacity::Short, now), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Hedge {
+    config: Config,
+    current: Box<Period>,
+    last: Box<Period>,
+    ends: Time,
+    /// The answer of [`Hedge::delay`], until so many samples were counted.
+    known: Option<(u64, Option<Duration>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Period {
+    latencies: LogHistogram,
+    calls: u64,
+    hedges: u64,
+}
+
+/// The quantile is computed anew after so many samples.
+const REFRESH_EVERY: u64 = 64;
+
+impl Hedge {
+    /// Knows nothing yet.
+    pub fn new(config: Config, now: Time) -> Hedge {
+        let ends = now + config.period;
+        Hedge { config, current: Box::default(), last: Box::default(), ends, known: None }
+    }
+
+    /// A first attempt was sent.
+    pub fn handle_call(&mut self, now: Time) {
+        self.handle_timeout(now);
+        self.current.calls += 1;
+    }
+
+    /// An attempt took so long to its first byte. Attempts that lost against their hedge are no samples.
+    pub fn handle_latency(&mut self, latency: Duration, now: Time) {
+        self.handle_timeout(now);
+        self.current.latencies.record(latency);
+    }
+
+    /// How long to wait before a call is late; `None`: do not hedge.
+    pub fn delay(&mut self, capacity: Capacity, now: Time) -> Option<Duration> {
+        self.handle_timeout(now);
+        match capacity {
+            Capacity::Short => None,
+            Capacity::Spare => self.late_after(),
+        }
+    }
+
+    /// A call is late: asks to send another one; spends the budget if it is granted.
+    pub fn handle_late(&mut self, capacity: Capacity, now: Time) -> bool {
+        self.handle_timeout(now);
+        let (calls, hedges) = (self.current.calls + self.last.calls, self.current.hedges + self.last.hedges);
+        let granted = capacity == Capacity::Spare && (hedges + 1) as f64 <= self.config.share * calls as f64;
+        self.current.hedges += u64::from(granted);
+        granted
+    }
+
+    /// Forgets the period before the last.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if now < self.ends {
+            return;
+        }
+        // After two quiet periods, neither is worth keeping.
+        self.last = std::mem::take(&mut self.current);
+        if now.since(self.ends) >= self.config.period {
+            *self.last = Period::default();
+        }
+        self.ends = now + self.config.period;
+        self.known = None;
+    }
+
+    fn late_after(&mut self) -> Option<Duration> {
+        let samples = self.current.latencies.count() + self.last.latencies.count();
+        match self.known {
+            Some((fresh_until, late_after)) if samples < fresh_until => late_after,
+            Some(_) | None => {
+                let late_after = (samples >= self.config.samples_min).then(|| self.quantile()).flatten();
+                let wait = if late_after.is_some() { REFRESH_EVERY } else { self.config.samples_min - samples };
+                self.known = Some((samples + wait.max(1), late_after));
+                late_after
+            }
+        }
+    }
+
+    fn quantile(&self) -> Option<Duration> {
+        let mut both = self.last.latencies.clone();
+        both.merge(&self.current.latencies);
+        both.quantile(self.config.quantile.max(1.0 - self.config.share))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn one_percent_stalls_are_hedged_within_two_percent() {
+        let (mut now, mut rng) = (Time::from_secs(1_000), Rng::new(3));
+        let mut hedge = Hedge::new(Config::default(), now);
+        let (mut plain, mut hedged, mut extra) = (LogHistogram::new(), LogHistogram::new(), 0);
+        let mut draw = || {
+            let stalled = rng.unit() < 0.01;
+            Duration::from_secs_f64(if stalled { 2.0 } else { 0.02 + rng.exponential(0.004) })
+        };
+        let calls = 100_000;
+        for _ in 0..calls {
+            now = now + Duration::from_millis(10);
+            hedge.handle_call(now);
+            let first = draw();
+            let mut taken = first;
+            if let Some(late) = hedge.delay(Capacity::Spare, now)
+                && first > late
+                && hedge.handle_late(Capacity::Spare, now)
+            {
+                extra += 1;
+                taken = first.min(late + draw());
+            }
+            hedge.handle_latency(first, now);
+            plain.record(first);
+            hedged.record(taken);
+        }
+        assert!(extra <= calls / 50, "{extra} hedges of {calls} calls");
+        let (before, after) = (plain.quantile(0.995).unwrap(), hedged.quantile(0.995).unwrap());
+        assert!(after * 2 <= before, "p99.5 {before:?} became {after:?}");
+    }
+
+    #[test]
+    fn old_latencies_are_forgotten() {
+        let now = Time::from_secs(1_000);
+        let mut hedge = Hedge::new(Config::default(), now);
+        for _ in 0..500 {
+            hedge.handle_call(now);
+            hedge.handle_latency(Duration::from_millis(10), now);
+        }
+        assert!(hedge.delay(Capacity::Spare, now + Duration::from_secs(100)).is_some());
+        assert!(hedge.handle_late(Capacity::Spare, now + Duration::from_secs(100)));
+        assert!(!hedge.handle_late(Capacity::Short, now + Duration::from_secs(100)));
+        assert_eq!(hedge.delay(Capacity::Spare, now + Duration::from_secs(240)), None);
+    }
+}

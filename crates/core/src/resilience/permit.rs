@@ -13,9 +13,9 @@
 
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 #[cfg(not(loom))]
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 /// Most permits that a metered gate can count.
 pub const PERMITS_MAX: u32 = (1 << 14) - 1;

@@ -195,9 +195,8 @@ impl SharedBreaker {
     /// the permit back.
     fn admit_probe(&self, generation: u32, request: u64, now: Time) -> Option<Result<Ticket, Rejected>> {
         self.with(now, |machine| {
-            (machine.generation() == generation).then(|| {
-                machine.handle_admit(request, now).inspect_err(|_| self.gate.leave(generation))
-            })
+            (machine.generation() == generation)
+                .then(|| machine.handle_admit(request, now).inspect_err(|_| self.gate.leave(generation)))
         })
     }
 

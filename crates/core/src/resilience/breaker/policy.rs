@@ -48,11 +48,11 @@ impl Default for Config {
             slow_share: 0.8,
             open: Duration::from_secs(5),
             open_max: Duration::from_secs(30),
-            retry_after_max: Duration::from_secs(300),
+            retry_after_max: Duration::from_mins(5),
             successes: 3,
             half_open_max: 8,
             lease: Duration::from_secs(30),
-            calm: Duration::from_secs(60),
+            calm: Duration::from_mins(1),
         }
     }
 }

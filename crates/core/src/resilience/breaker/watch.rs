@@ -1,7 +1,7 @@
 //! What a closed breaker watches for: streaks, shares of failures, shares of slow calls.
 
 use super::effect::{Evidence, Why};
-use super::policy::{Config, failure_low, fails_too_often, is_too_slow, streak_needed};
+use super::policy::{Config, fails_too_often, failure_low, is_too_slow, streak_needed};
 use super::ticket::{Pace, Ticket};
 use super::window::{Counts, RECENT_WINDOWS, Window};
 use crate::resilience::outcome::Outcome;
