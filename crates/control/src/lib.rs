@@ -1,1 +1,23 @@
-//! placeholder
+//! The admin API: how people and tools see a running mainstay, and tell it what to do.
+//!
+//! An [`Admin`] answers on its own listener and knows the data plane only as [`DataPlane`], which the binary provides:
+//! this crate and the gateway do not know each other.
+//!
+//! ```text
+//! connection --bounds--> guard (Host, Origin, token) --> endpoints --> DataPlane
+//!                          `--------- every failure ---------> problem document (RFC 9457)
+//! ```
+
+mod admin;
+mod data_plane;
+mod endpoints;
+mod exposition;
+mod guard;
+mod openapi;
+mod problem;
+mod wire;
+
+pub use admin::{Admin, BindError};
+pub use data_plane::{ControlError, DataPlane, Finding, Reload, ReloadReport};
+pub use exposition::{openmetrics, prometheus};
+pub use openapi::document as openapi;

@@ -1,1 +1,282 @@
-//! event
+//! What happened, to what, when: the one vocabulary that leaves the core as it is.
+//!
+//! Events are stored, streamed and counted. Their JSON is a promise: it is pinned by golden files, and [`VERSION`]
+//! grows when an older reader would misread what is written.
+//!
+//! ```json
+//! {"version":1,"at":"2026-03-01T12:00:00.25Z","type":"breaker.changed","backend":"primary","from":"closed","to":"open","reason":"consecutive_failures"}
+//! ```
+//!
+//! - `at` is RFC 3339 in UTC, with as many digits of the second as it has, at most nine.
+//! - `type` is dot-separated: what it is about, then what happened to it.
+//! - Fields that do not apply are left out; a reader ignores fields that it does not know.
+//! - Durations are whole microseconds, and their names end in `_us`.
+//! - Reasons and states are short fixed words, never the text of a request, never a secret.
+
+mod rfc3339;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::route::{Class, Level};
+use crate::time::Time;
+
+pub use rfc3339::{format as format_time, parse as parse_time};
+
+/// The version of the JSON that this build writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// A short word that is mostly a literal.
+pub type Word = Cow<'static, str>;
+
+/// Something that happened.
+///
+/// ```
+/// use mainstay_core::event::{Event, EventKind};
+/// use mainstay_core::time::Time;
+///
+/// let event = Event { at: Time::from_millis(1_250), kind: EventKind::Draining {} };
+/// let json = r#"{"version":1,"at":"1970-01-01T00:00:01.25Z","type":"service.draining"}"#;
+/// assert_eq!(event.to_json(), json);
+/// assert_eq!(Event::from_json(json)?, event);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(into = "Wire", try_from = "Wire")]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What, and to what.
+    pub kind: EventKind,
+}
+
+/// What happened, and to what.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum EventKind {
+    /// The service answers requests.
+    #[serde(rename = "service.started")]
+    Started {
+        /// The service's name.
+        service: String,
+        /// The build's version.
+        build: Word,
+    },
+    /// The service takes no new requests and finishes those that run.
+    #[serde(rename = "service.draining")]
+    Draining {},
+    /// The service is done.
+    #[serde(rename = "service.stopped")]
+    Stopped {},
+    /// Another config is in force.
+    #[serde(rename = "config.reloaded")]
+    ConfigReloaded {},
+    /// A config was offered and refused: nothing changed.
+    #[serde(rename = "config.refused")]
+    ConfigRefused {
+        /// What is wrong with it, one finding each.
+        findings: Vec<String>,
+    },
+    /// A route starts requests at another level.
+    #[serde(rename = "level.changed")]
+    LevelChanged {
+        /// The route.
+        route: String,
+        /// The level until then.
+        from: Level,
+        /// The level from then on.
+        to: Level,
+        /// Why.
+        reason: Word,
+    },
+    /// Somebody holds a route at a level.
+    #[serde(rename = "level.pinned")]
+    LevelPinned {
+        /// The route.
+        route: String,
+        /// The level.
+        level: Level,
+        /// When the pin ends; absent: when it is taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_time")]
+        until: Option<Time>,
+        /// Who or what asked for it.
+        by: Word,
+        /// Why.
+        reason: String,
+    },
+    /// A pin ended.
+    #[serde(rename = "level.released")]
+    LevelReleased {
+        /// The route.
+        route: String,
+        /// `expired` or `taken_back`.
+        reason: Word,
+    },
+    /// A breaker changed its state.
+    #[serde(rename = "breaker.changed")]
+    BreakerChanged {
+        /// The backend or feature set.
+        backend: String,
+        /// The state until then.
+        from: Word,
+        /// The state from then on.
+        to: Word,
+        /// Why.
+        reason: Word,
+    },
+    /// A backend's limit moved.
+    #[serde(rename = "limit.changed")]
+    LimitChanged {
+        /// The backend.
+        backend: String,
+        /// Calls at once, until then.
+        from: u32,
+        /// Calls at once, from then on.
+        to: u32,
+        /// Why.
+        reason: Word,
+    },
+    /// An endpoint is left out.
+    #[serde(rename = "endpoint.ejected")]
+    EndpointEjected {
+        /// The backend.
+        backend: String,
+        /// The endpoint's URL.
+        endpoint: String,
+    },
+    /// An endpoint is back.
+    #[serde(rename = "endpoint.returned")]
+    EndpointReturned {
+        /// The backend.
+        backend: String,
+        /// The endpoint's URL.
+        endpoint: String,
+    },
+    /// A health check changed its mind.
+    #[serde(rename = "health.changed")]
+    HealthChanged {
+        /// The backend or feature set.
+        component: String,
+        /// Whether it is well from then on.
+        healthy: bool,
+        /// Why.
+        reason: Word,
+    },
+    /// A request ended. Sampled: counters, not these, are the measure of how many.
+    #[serde(rename = "request.finished")]
+    RequestFinished(RequestFinished),
+}
+
+/// How a request ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RequestFinished {
+    /// The request's id; labels join on it and on the client.
+    pub request_id: String,
+    /// The client's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The route.
+    pub route: String,
+    /// The request's class.
+    pub class: Class,
+    /// The level that answered; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// The status that the caller got.
+    pub code: u16,
+    /// Why it was degraded, shed or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Word>,
+    /// Calls to backends.
+    pub attempts: u32,
+    /// From the request's head to the answer's end.
+    #[serde(rename = "duration_us", with = "micros")]
+    pub duration: Duration,
+    /// The part of the duration in which no backend or feature store was waited for.
+    #[serde(rename = "overhead_us", with = "micros")]
+    pub overhead: Duration,
+    /// The answer's confidence, from 0 to 1, where it reports one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// The model that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<String>,
+}
+
+impl Event {
+    /// One line of JSON, without a line break.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an event has only string keys and finite numbers")
+    }
+
+    /// Reads what [`Event::to_json`] writes, of this version or an older one.
+    pub fn from_json(text: &str) -> Result<Event, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+/// The outer shape of the JSON.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    version: u32,
+    at: String,
+    #[serde(flatten)]
+    kind: EventKind,
+}
+
+impl From<Event> for Wire {
+    fn from(event: Event) -> Wire {
+        Wire { version: VERSION, at: rfc3339::format(event.at), kind: event.kind }
+    }
+}
+
+impl TryFrom<Wire> for Event {
+    type Error = String;
+    fn try_from(wire: Wire) -> Result<Event, String> {
+        if wire.version == 0 || wire.version > VERSION {
+            return Err(format!("events of version {} are not known here", wire.version));
+        }
+        let at = rfc3339::parse(&wire.at).ok_or_else(|| "`at` is not a time of RFC 3339 since 1970".to_owned())?;
+        Ok(Event { at, kind: wire.kind })
+    }
+}
+
+mod optional_time {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::rfc3339;
+    use crate::time::Time;
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.serialize_some(&rfc3339::format(*time)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        rfc3339::parse(&text).map(Some).ok_or_else(|| D::Error::custom("not a time of RFC 3339 since 1970"))
+    }
+}
+
+mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_micros)
+    }
+}

@@ -243,7 +243,8 @@ impl<'a> Walk<'a> {
             _ => {}
         }
         if !FUNCTIONS.contains(&name) {
-            return self.fault(tree.id, format!("unknown function `{name}`"));
+            let message = format!("unknown function `{name}`");
+            return Err(CompileError { message, offset: self.places.call_offset(tree.id, name) });
         }
         if let Some(target) = &call.target {
             let is_namespace = matches!(&target.expr, Expr::Ident(name) if name == "optional");

@@ -26,6 +26,13 @@ impl Places<'_> {
     pub(super) fn offset(&self, id: u64) -> usize {
         self.info.offset_for(id).map_or(0, |(start, _)| byte_of(self.source, start as usize))
     }
+
+    /// The byte at which a call's name starts; the node itself stands at the bracket.
+    pub(super) fn call_offset(&self, id: u64, name: &str) -> usize {
+        let bracket = self.offset(id);
+        let named = self.source[..bracket].trim_end().strip_suffix(name);
+        named.map_or(bracket, str::len)
+    }
 }
 
 /// Parses a text that is neither too long nor too deep.
@@ -125,8 +132,23 @@ fn first_error(source: &str, errors: &[ParseError]) -> CompileError {
     let lines = source.split_inclusive('\n');
     let start: usize = lines.clone().take(line).map(str::len).sum();
     let offset = start + lines.clone().nth(line).map_or(0, |text| byte_of(text, column));
-    let message = error.msg.trim_start_matches("Syntax error: ").to_owned();
+    let message = plain(&error.msg);
     CompileError { message, offset: offset.min(source.len()) }
+}
+
+/// A complaint without the grammar's vocabulary.
+fn plain(complaint: &str) -> String {
+    let complaint = complaint.trim_start_matches("Syntax error: ");
+    let complaint = complaint.split(" expecting ").next().unwrap_or(complaint);
+    if complaint.ends_with("'<EOF>'") {
+        return "the expression ends too early".to_owned();
+    }
+    let openings =
+        ["token recognition error at: ", "extraneous input ", "mismatched input ", "no viable alternative at input "];
+    match openings.iter().find_map(|opening| complaint.strip_prefix(opening)) {
+        Some(what) => format!("unexpected {what}"),
+        None => complaint.to_owned(),
+    }
 }
 
 /// The parser counts characters.

@@ -1,0 +1,107 @@
+//! Failures as problem documents (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::data_plane::{ControlError, Finding};
+
+/// What every failure looks like. `type` is a stable name; `detail` is for people and may change.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Problem {
+    /// `urn:mainstay:problem:` and a stable word.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of failure in words, the same for each occurrence.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// This occurrence in words.
+    detail: String,
+    /// What is wrong with a config that was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    BadRequest,
+    Unauthorized,
+    ForeignHost,
+    ForeignOrigin,
+    NotFound,
+    UnknownRoute,
+    MethodNotAllowed,
+    Timeout,
+    TooLarge,
+    NotJson,
+    Invalid,
+    ConfigRefused,
+    Unavailable,
+}
+
+impl Kind {
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read"),
+            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A bearer token is required"),
+            Kind::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "This host is not served here"),
+            Kind::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin", "Another site may not change anything"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing at this path"),
+            Kind::UnknownRoute => (StatusCode::NOT_FOUND, "unknown-route", "There is no such route"),
+            Kind::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path has other methods")
+            }
+            Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long to arrive"),
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Kind::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/json"),
+            Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body says something impossible"),
+            Kind::ConfigRefused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "config-refused", "The config was refused; nothing changed")
+            }
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service cannot do this"),
+        }
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
+        let (status, name, title) = kind.parts();
+        let kind = format!("urn:mainstay:problem:{name}");
+        Problem { kind, title, status: status.as_u16(), detail: detail.into(), findings: Vec::new() }
+    }
+
+    pub(crate) fn refused(findings: Vec<Finding>) -> Problem {
+        let detail = match findings.as_slice() {
+            [only] => only.message.clone(),
+            many => format!("{} findings", many.len()),
+        };
+        Problem { findings, ..Problem::new(Kind::ConfigRefused, detail) }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Problem {
+        let kind = match error {
+            ControlError::UnknownRoute => Kind::UnknownRoute,
+            ControlError::UnknownLevel => Kind::Invalid,
+            ControlError::Unavailable(_) => Kind::Unavailable,
+        };
+        Problem::new(kind, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
