@@ -1,0 +1,30 @@
+//! Speed: the gateway side by side with other proxies, and the machines in one process.
+
+mod closed;
+mod core;
+mod gateway;
+mod http;
+mod install;
+mod open;
+mod processes;
+mod report;
+mod target;
+
+use anyhow::Result;
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// Requests/s, latency and CPU of mainstay, Envoy, haproxy and a bare hyper proxy in front of the same upstream.
+    Gateway(gateway::Args),
+    /// The machines in one process: time and allocations of admit and release.
+    Core,
+}
+
+/// True when what was measured holds its aims; the gateway's figures are reported without a verdict.
+pub(crate) fn run(bench: &Bench) -> Result<bool> {
+    match bench {
+        Bench::Gateway(args) => gateway::run(args),
+        Bench::Core => core::run(),
+    }
+}

@@ -1,0 +1,79 @@
+//! The tests against real peers: Python environments with pinned packages, then pytest in each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell;
+use crate::tally::Tally;
+
+/// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
+const ENVIRONMENTS: [&str; 3] = ["mlserver", "feast", "openai"];
+
+/// Which peers.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One peer alone: mlserver, feast or openai.
+    peer: Option<String>,
+}
+
+/// Installs what is missing, builds the binary and runs the tests.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    install()?;
+    let tally = test(args.peer.as_deref())?;
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(tally.failed == 0)
+}
+
+/// Makes every environment that is missing or was made from other requirements.
+pub(crate) fn install() -> Result<()> {
+    ENVIRONMENTS.iter().try_for_each(|name| environment(name).map(drop))
+}
+
+/// The environment of that name, made where it is missing; takes minutes then.
+pub(crate) fn environment(name: &str) -> Result<PathBuf> {
+    let requirements = shell::root().join("tests-peers/requirements").join(format!("{name}.txt"));
+    let wanted =
+        fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let directory = home().join(name);
+    // Written last, so that an installation that was interrupted is started again.
+    let stamp = directory.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(directory);
+    }
+    println!("installing the Python environment {name}");
+    let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory).output();
+    let made = made.context("cannot start python3")?;
+    ensure!(made.status.success(), "python3 -m venv: {}", String::from_utf8_lossy(&made.stderr));
+    let mut pip = Command::new(directory.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    shell::quiet(&mut pip)?;
+    fs::write(stamp, wanted)?;
+    Ok(directory)
+}
+
+/// Runs the test file of each peer, or of one, against a fresh build of the binary.
+pub(crate) fn test(only: Option<&str>) -> Result<Tally> {
+    let chosen: Vec<_> = ENVIRONMENTS.into_iter().filter(|name| only.is_none_or(|one| one == *name)).collect();
+    ensure!(!chosen.is_empty(), "no such peer: the peers are {}", ENVIRONMENTS.join(", "));
+    let built = shell::watch(&mut shell::cargo(&["build", "--package", "mainstay"]))?;
+    ensure!(built.success, "the mainstay binary does not build");
+    let binary = shell::target().join("debug/mainstay");
+    chosen.iter().map(|name| pytest(name, &binary)).sum()
+}
+
+fn pytest(name: &str, binary: &Path) -> Result<Tally> {
+    let mut command = Command::new(home().join(name).join("bin/python"));
+    command.args(["-m", "pytest", "-q", &format!("test_{name}.py")]);
+    command.current_dir(shell::root().join("tests-peers"));
+    command.env("MAINSTAY_BIN", binary).env("PYTHONDONTWRITEBYTECODE", "1");
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_pytest(&ended.stdout).unless(ended.success))
+}
+
+/// Beside cargo's own files, so that `cargo clean` removes the environments too.
+fn home() -> PathBuf {
+    shell::root().join("target/peers")
+}
