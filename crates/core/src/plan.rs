@@ -330,6 +330,8 @@ pub struct Route {
     pub shed_before: Option<Level>,
     /// How slowly the current level follows health.
     pub hysteresis: Hysteresis,
+    /// Bounds of a streamed answer.
+    pub stream: Stream,
     /// Entries in order of level; the last is local.
     pub ladder: Vec<Entry>,
 }
@@ -399,6 +401,52 @@ pub struct Queue {
     pub max: usize,
     /// Longest wait.
     pub wait: Duration,
+}
+
+/// Bounds of a streamed answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stream {
+    /// Longest wait for the answer's head.
+    pub headers: Duration,
+    /// Longest wait for the first token.
+    pub first_token: Duration,
+    /// Longest pause between tokens.
+    pub gap: Duration,
+    /// Fewest tokens per second; `None`: no bound.
+    pub min_tokens: Option<f64>,
+    /// Most tokens that are held before the caller sees any.
+    pub buffer_tokens: u64,
+    /// Longest time that tokens are held before the caller sees them.
+    pub buffer_time: Duration,
+    /// What happens to a stream that breaks after the caller saw some of it.
+    pub after_commit: AfterCommit,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Stream {
+            headers: Duration::from_secs(10),
+            first_token: Duration::from_secs(10),
+            gap: Duration::from_secs(5),
+            min_tokens: None,
+            buffer_tokens: 16,
+            buffer_time: Duration::from_millis(500),
+            after_commit: AfterCommit::Fail,
+        }
+    }
+}
+
+/// What happens to a stream that breaks after the caller saw some of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterCommit {
+    /// Nothing is shown before all is there, so it never comes to this.
+    Atomic,
+    /// Another backend continues the text.
+    Continue,
+    /// Another backend starts again.
+    Restart,
+    /// The caller is told by an error in the stream.
+    Fail,
 }
 
 /// One entry of a ladder.

@@ -1,0 +1,102 @@
+//! Finding codes: stable names, and a longer text for each.
+
+use std::fmt;
+
+use crate::finding::Severity;
+
+macro_rules! codes {
+    ($( $variant:ident = $code:literal: $about:literal; )*) => {
+        /// Which kind of finding. `E` codes refuse a config, `W` codes do not.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Code {
+            $( #[doc = $about] $variant, )*
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
+
+            /// The code as it is shown, such as `E0104`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Code::$variant => $code, )* }
+            }
+
+            /// A longer text: what it means and what to do.
+            pub const fn about(self) -> &'static str {
+                match self { $( Code::$variant => $about, )* }
+            }
+        }
+    };
+}
+
+codes! {
+    Syntax = "E0101": "The file is not YAML, or has no map at its top.\n\nThe place is where the reader gave up; the cause is often a little above: a missing quote or bracket, a tab, an indentation that does not line up.";
+    TooLarge = "E0102": "The file is larger than a config can be: more than 4 MiB of text, nested more than 32 deep, or grown by aliases beyond 20,000 repeated values.\n\nThe bounds keep a file from using up memory or time.";
+    DuplicateKey = "E0103": "A key is written twice in one map. YAML readers differ in which one they take; mainstay takes neither. Keep one.";
+    UnknownKey = "E0104": "A key that nothing reads. It is an error since a misspelt key would otherwise silently leave a default in force.\n\nThe help names the nearest known key, or all keys that are known at that place.";
+    WrongKind = "E0105": "A value of another kind than expected, such as a list where a map belongs.\n\nYAML reads bare `3` as a number and `true` as a flag; where text is meant, put it in quotes: `version: \"3\"`.";
+    NoValue = "E0106": "A key without a value. Leave the key out to have its default.";
+    MissingKey = "E0107": "A key that has no default is missing.";
+    UnknownWord = "E0108": "A word that is not one of those expected here.";
+    Reserved = "W0109": "A section whose meaning comes with later versions. It is read and has no effect.";
+    NotBuilt = "E0110": "Something that mainstay will have and this version does not. It is refused, so that nobody relies on it by mistake.";
+    Duration = "E0201": "A duration is a number and a unit: `us`, `ms`, `s`, `m` (minutes), `h`, `d` or `w`, as in `200ms` or `1.5s`. A bare number would leave open what is meant.";
+    Rate = "E0202": "A rate is a number per time: `500/s`, `30/m`, `10/h`.";
+    Ratio = "E0203": "A ratio is written as a percentage: `99.9%`. A bare `99.9` or `0.999` is refused, since each is taken for the other too easily.";
+    Size = "E0204": "A size is a number and a unit: `B`, `KiB`, `MiB`, `GiB` (powers of 1024), or `KB`, `MB`, `GB` (powers of 1000).";
+    OutOfRange = "E0205": "A number outside the range that makes sense at this place.";
+    Url = "E0206": "A base URL is `http://` or `https://`, a host, perhaps a port and a path. It has no query and no fragment: requests bring their own.";
+    Pointer = "E0207": "A JSON pointer (RFC 6901) is a path of keys and indexes, each after a slash: `/outputs/0/data/0`. In a key, `~` is written `~0` and `/` is written `~1`.";
+    Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`.";
+    Path = "E0209": "A path starts with a slash. A route's path is exact, or a prefix that ends in `/*`.";
+    Name = "E0210": "A name that cannot be used: names of services, backends, routes and clients appear in paths, headers and metrics, so they are 1 to 64 letters, digits, `_`, `-` or `.`; feature references are `view:feature`.";
+    LiteralSecret = "E0211": "A secret in the file. Files are copied, shared and kept in version control, so a secret is given by reference: `env:NAME` reads an environment variable, `file:PATH` a file. The value never appears in a log, an error or the dashboard; where findings show the file's lines, it is masked.";
+    CelCompile = "E0212": "A CEL expression that does not compile, or that iterates over a map. The caret is at the place within the expression.\n\nThere are the variables `request`, `headers`, `features`, `route` and `client`, and the functions `header(\"x\")` and `feature(\"ref\", DEFAULT)`, which never fail.";
+    CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
+    Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";
+    NoSuch = "E0301": "A name that refers to nothing.";
+    Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
+    Empty = "E0303": "A list or map that needs at least one entry.";
+    ExactlyOne = "E0304": "Several keys that exclude each other, or none of those of which one is needed.";
+    Unused = "W0305": "Something that is defined and that no route uses: often a misspelt name elsewhere.";
+    UnknownFeature = "W0306": "An expression asks for a feature that is not fetched on this route, or not yet: it always sees the default.";
+    LevelOrder = "E0401": "The entries of a ladder stand in the order of their levels, 0 to 4. Several may share a level; they are tried in order.";
+    LastEntry = "E0402": "The last entry of a ladder must be local and always answer, so that a request is answered when everything else fails: `respond`, or `rules` with `otherwise`.";
+    AnswerShape = "E0403": "A local answer is written in the way of the route's protocol: `outputs` for open-inference, `text` for chat, `body` for http. An output has a `name` and a `value`, or is a full tensor.";
+    MixedProtocols = "E0404": "The backends of one ladder speak different protocols. A request is passed on as it came, so all of them must understand it.";
+    IntoShape = "E0405": "Features go into a tensor for open-inference (`into: { input: features, datatype: FP64 }`), and to a JSON pointer otherwise (`into: /features`).";
+    BeyondDeadline = "W0406": "A request has one deadline for all levels. A timeout or a wait that lies beyond it is cut off, and the levels after it may not get their time.";
+    NoDefault = "W0407": "A feature without a default: a request for which the store and the cache have no value skips the levels that need it. That may be right; a default says that the model can do without.";
+    Unreachable = "W0408": "A rule or an entry after one that always holds: it is never asked.";
+    NoEffect = "W0409": "A key that does nothing at this place.";
+    OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
+    OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
+    Order = "E0601": "Numbers that must stand in an order do not.";
+    Impossible = "E0701": "An objective that every service misses, or that none can miss. It would page always or never.";
+}
+
+impl Code {
+    /// How bad findings of this kind are.
+    pub const fn severity(self) -> Severity {
+        match self.as_str().as_bytes() {
+            [b'W', ..] => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The longer text of a code, in any case: what it means and what to do.
+///
+/// ```
+/// assert!(mainstay_config::explain("e0104").is_some());
+/// assert!(mainstay_config::explain("E9999").is_none());
+/// ```
+pub fn explain(code: &str) -> Option<&'static str> {
+    Code::ALL.iter().find(|known| known.as_str().eq_ignore_ascii_case(code)).map(|known| known.about())
+}

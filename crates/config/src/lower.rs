@@ -1,0 +1,215 @@
+//! From sections to a plan: what no single value can tell, such as whether a name stands for something.
+//!
+//! Each function reports what it finds and goes on; a missing value stands for a finding that was made. The plan is
+//! kept only where no error was reported.
+
+mod answer;
+mod backend;
+mod features;
+mod ladder;
+mod route;
+mod server;
+mod slo;
+
+use std::collections::BTreeMap;
+
+use mainstay_core::plan::{BackendId, Environment, FeatureSetId, Plan};
+use mainstay_core::route::Protocol;
+
+use crate::code::Code;
+use crate::finding::Finding;
+use crate::raw::{RESERVED, Root};
+use crate::read::{Entry, Reader};
+use crate::span::{At, Span};
+use crate::suggest::did_you_mean;
+
+/// Checks the whole config and makes the plan.
+pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
+    reserved(&root, reader);
+    let environment = value_or(root.environment.as_ref(), Environment::Production);
+    server::exposure(&root, reader);
+    let backends = backend::backends(root.backends.as_ref(), reader);
+    let features = features::sets(root.features.as_ref(), reader);
+    let mut names = Names::new(&root);
+    let routes = route::routes(root.routes.as_ref(), environment, &mut names, reader);
+    slo::check(root.slos.as_ref(), root.routes.as_ref(), reader);
+    names.report_unused(reader);
+    Some(Plan {
+        service: server::service(root.service.as_ref(), reader)?,
+        environment,
+        listen: server::data_listen(&root),
+        tls: server::tls(root.tls)?,
+        admin: server::admin(root.admin),
+        store: server::store(root.store.as_ref(), reader)?,
+        limits: server::limits(root.limits),
+        clients: server::clients(root.clients, reader)?,
+        trust: server::trust(root.trust),
+        objectives: server::objectives(root.objectives),
+        backends: backends?,
+        features: features?,
+        routes: routes?,
+    })
+}
+
+fn reserved(root: &Root, reader: &mut Reader<'_>) {
+    let sections = [
+        &root.observability,
+        &root.drift,
+        &root.labels,
+        &root.safety,
+        &root.incidents,
+        &root.oncall,
+        &root.notify,
+        &root.chaos,
+        &root.gamedays,
+        &root.training,
+        &root.retention,
+        &root.block,
+    ];
+    for (key, section) in RESERVED.iter().zip(sections) {
+        if let Some(section) = section {
+            let message = format!("`{key}` is not built yet and has no effect");
+            reader
+                .report(Finding::new(Code::Reserved, section.span, message).help("it is kept for later; leave it out"));
+        }
+    }
+}
+
+/// The value of a key, or what it is without.
+pub(crate) fn value_or<T: Clone>(field: Option<&At<T>>, default: T) -> T {
+    field.map_or(default, |field| field.value.clone())
+}
+
+/// The value of an optional key.
+pub(crate) fn value<T>(field: Option<At<T>>) -> Option<T> {
+    field.map(|field| field.value)
+}
+
+/// Names that appear in paths, labels and logs: letters, digits, `_`, `-`, `.`.
+pub(crate) fn check_name(name: &At<String>, what: &str, reader: &mut Reader<'_>) -> Option<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !name.value.is_empty() && name.value.len() <= 64 && name.value.chars().all(plain) {
+        return Some(());
+    }
+    let finding = Finding::new(Code::Name, name.span, format!("this cannot be the name of {what}"))
+        .help("1 to 64 letters, digits, `_`, `-` or `.`");
+    reader.report(finding);
+    None
+}
+
+/// A name is taken once.
+pub(crate) fn check_distinct<'a>(names: impl IntoIterator<Item = &'a At<String>>, what: &str, reader: &mut Reader<'_>) {
+    let mut seen = BTreeMap::new();
+    for name in names {
+        if let Some(first) = seen.insert(&name.value, name.span) {
+            let line = line_of(reader.text, first);
+            let message = format!("{what} `{}` exists already, on line {line}", name.value);
+            reader.report(Finding::new(Code::Duplicate, name.span, message).help("give each its own"));
+        }
+    }
+}
+
+/// The number of a place's line, from 1.
+pub(crate) fn line_of(text: &str, span: Span) -> usize {
+    text[..span.within(text).start].matches('\n').count() + 1
+}
+
+/// What routes may refer to.
+pub(crate) struct Names {
+    backends: BTreeMap<String, Known<(BackendId, Option<Protocol>)>>,
+    features: BTreeMap<String, Known<FeatureFacts>>,
+}
+
+/// A named thing, and whether anything refers to it.
+struct Known<T> {
+    facts: T,
+    at: Span,
+    used: bool,
+}
+
+/// What a ladder must know of a feature set.
+#[derive(Clone)]
+pub(crate) struct FeatureFacts {
+    pub(crate) id: FeatureSetId,
+    pub(crate) refs: Vec<String>,
+    /// Whether values go into a tensor (`Some(true)`) or to a pointer (`Some(false)`).
+    pub(crate) into_tensor: Option<bool>,
+}
+
+impl Names {
+    fn new(root: &Root) -> Names {
+        let backends = entries(root.backends.as_ref()).iter().enumerate().map(|(index, entry)| {
+            let protocol = entry.value.as_ref().and_then(|raw| raw.value.protocol.as_ref()).map(|at| at.value);
+            known(&entry.name, (BackendId(index), protocol))
+        });
+        let features = entries(root.features.as_ref())
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| known(&entry.name, features::facts(FeatureSetId(index), entry)));
+        Names { backends: backends.collect(), features: features.collect() }
+    }
+
+    pub(crate) fn backend(
+        &mut self,
+        name: &At<String>,
+        reader: &mut Reader<'_>,
+    ) -> Option<(BackendId, Option<Protocol>)> {
+        find(&mut self.backends, name, "backend", reader)
+    }
+
+    pub(crate) fn features(&mut self, name: &At<String>, reader: &mut Reader<'_>) -> Option<FeatureFacts> {
+        find(&mut self.features, name, "feature set", reader)
+    }
+
+    fn report_unused(&self, reader: &mut Reader<'_>) {
+        report_unused(&self.backends, "backend", reader);
+        report_unused(&self.features, "feature set", reader);
+    }
+}
+
+fn known<T>(name: &At<String>, facts: T) -> (String, Known<T>) {
+    (name.value.clone(), Known { facts, at: name.span, used: false })
+}
+
+fn entries<T>(named: Option<&At<Vec<Entry<T>>>>) -> &[Entry<T>] {
+    named.map_or(&[], |named| &named.value)
+}
+
+fn find<T: Clone>(
+    known: &mut BTreeMap<String, Known<T>>,
+    name: &At<String>,
+    what: &str,
+    reader: &mut Reader<'_>,
+) -> Option<T> {
+    if let Some(found) = known.get_mut(&name.value) {
+        found.used = true;
+        return Some(found.facts.clone());
+    }
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    no_such(name, what, &names, reader);
+    None
+}
+
+/// Reports a reference to nothing.
+pub(crate) fn no_such(name: &At<String>, what: &str, known: &[&str], reader: &mut Reader<'_>) {
+    let message = format!("there is no {what} `{}`", name.value);
+    let finding = Finding::new(Code::NoSuch, name.span, message).label("refers to nothing");
+    reader.report(finding.help_maybe(did_you_mean(&name.value, known)));
+}
+
+fn report_unused<T>(known: &BTreeMap<String, Known<T>>, what: &str, reader: &mut Reader<'_>) {
+    for (name, _) in known.iter().filter(|(_, known)| !known.used) {
+        let message = format!("no route uses the {what} `{name}`");
+        reader.report(Finding::new(Code::Unused, known[name].at, message).help("use it in a ladder, or remove it"));
+    }
+}
+
+/// The last part of a message where a list must not be empty.
+pub(crate) fn empty(span: Span, what: &str, reader: &mut Reader<'_>) {
+    reader.report(Finding::new(Code::Empty, span, format!("{what} is empty")).help("at least one is needed"));
+}
+
+/// Reports a key that does nothing where it stands.
+pub(crate) fn no_effect(span: Span, message: impl Into<String>, reader: &mut Reader<'_>) {
+    reader.report(Finding::new(Code::NoEffect, span, message).label("has no effect"));
+}

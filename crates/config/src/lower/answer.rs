@@ -1,0 +1,79 @@
+//! Local answers: written as the route's protocol calls for.
+
+use mainstay_core::plan::Answer;
+use mainstay_core::route::Protocol;
+use serde_json::Value;
+
+use crate::code::Code;
+use crate::finding::Finding;
+use crate::raw::route as raw;
+use crate::read::Reader;
+use crate::span::At;
+
+const SHAPES: [&str; 3] = ["outputs", "text", "body"];
+
+/// The protocol whose answers are written so.
+pub(super) fn protocol_of(raw: &raw::Answer) -> Option<Protocol> {
+    match SHAPES.iter().find(|shape| raw.given.contains(*shape)) {
+        Some(&"outputs") => Some(Protocol::OpenInference),
+        Some(&"text") => Some(Protocol::Openai),
+        Some(&"body") => Some(Protocol::Http),
+        Some(_) | None => None,
+    }
+}
+
+/// The key under which answers of a protocol are written.
+const fn shape_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::OpenInference => "outputs",
+        Protocol::Openai | Protocol::Anthropic => "text",
+        Protocol::Http => "body",
+    }
+}
+
+pub(super) fn answer(at: &At<raw::Answer>, protocol: Option<Protocol>, reader: &mut Reader<'_>) -> Option<Answer> {
+    let raw = &at.value;
+    let written: Vec<&str> = SHAPES.into_iter().filter(|shape| raw.given.contains(shape)).collect();
+    if written.len() != 1 {
+        let finding =
+            Finding::new(Code::ExactlyOne, at.span, "an answer is exactly one of `outputs`, `text` and `body`");
+        reader.report(finding.help("`outputs` for open-inference, `text` for chat, `body` for http"));
+        return None;
+    }
+    if let Some(protocol) = protocol.filter(|protocol| shape_of(*protocol) != written[0]) {
+        let message = format!("answers on this route are written as `{}`, not `{}`", shape_of(protocol), written[0]);
+        let finding = Finding::new(Code::AnswerShape, at.span, message);
+        reader.report(finding.help(format!("its protocol is {}", protocol.name())));
+        return None;
+    }
+    let text = raw.text.as_ref().map(|text| Answer::Text(text.value.clone()));
+    let body = raw.body.as_ref().map(|body| Answer::Body(body.value.clone()));
+    text.or(body).or_else(|| outputs(raw.outputs.as_ref()?, reader))
+}
+
+fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Option<Answer> {
+    if raw.value.is_empty() {
+        super::empty(raw.span, "`outputs`", reader);
+    }
+    for output in raw.value.iter().filter(|output| !is_output(&output.value)) {
+        let finding = Finding::new(Code::AnswerShape, output.span, "this is not an output")
+            .help("write `{ name: NAME, value: VALUE }`, or a tensor: `{ name, shape, datatype, data }`");
+        reader.report(finding);
+    }
+    Some(Answer::Outputs(raw.value.iter().map(|output| output.value.clone()).collect()))
+}
+
+fn is_output(output: &Value) -> bool {
+    let Some(output) = output.as_object() else { return false };
+    let named = output.get("name").is_some_and(|name| name.as_str().is_some_and(|name| !name.is_empty()));
+    let simple = output.get("value").is_some_and(is_value);
+    let tensor = output.get("shape").is_some_and(Value::is_array)
+        && output.get("datatype").is_some_and(Value::is_string)
+        && output.get("data").is_some_and(Value::is_array);
+    named && simple != tensor
+}
+
+fn is_value(value: &Value) -> bool {
+    let scalar = |value: &Value| value.is_number() || value.is_string() || value.is_boolean();
+    scalar(value) || value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(scalar))
+}

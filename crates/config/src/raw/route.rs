@@ -1,0 +1,274 @@
+//! Routes: a path, a deadline, who comes first, and the ladder of answers.
+
+use mainstay_core::plan::{AfterCommit, ConfidenceScale, FeatureMode};
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use crate::read::{Json, Kind, List, Reader, Text, choice, section};
+use crate::tree::{Node, Value};
+use crate::values::{
+    Cel, ClassNumber, Dur, Header, LevelNumber, Pointer, Rate, Real, Route as RoutePath, Share, Wait, Whole,
+};
+
+section! {
+    /// A path and what it promises.
+    Route = "a route" {
+        /// Its name.
+        name (required): Text,
+        /// The path, exact, or a prefix that ends in `/*`.
+        path (required): RoutePath,
+        /// One deadline for all levels; a caller may shorten it, never lengthen it.
+        deadline (required): Dur,
+        /// Where an answer's prediction is found. Default: it is not read.
+        prediction: Prediction,
+        /// Where an answer's confidence is found. Default: it is not read.
+        confidence: Confidence,
+        /// CEL rules that place a request in a class; the first that holds, otherwise class 3.
+        priority: List<Priority>,
+        /// Bounds of the waiting line.
+        queue: Queue,
+        /// Who is turned away when a backend is full: `queue`, or thresholds of saturation. Default: queue.
+        shed: ShedBy,
+        /// The level from which on a request is shed and not served. Default: none, degrade rather than shed.
+        shed_before: LevelNumber,
+        /// How slowly the current level follows health.
+        hysteresis: Hysteresis,
+        /// Bounds of a streamed answer.
+        stream: Stream,
+        /// What answers, level by level; the last must be local and always answer.
+        ladder (required): List<Entry>,
+    }
+}
+
+section! {
+    /// Where an answer's prediction is found.
+    Prediction = "`prediction`" {
+        /// JSON pointer into the answer.
+        pointer (required): Pointer,
+        /// What kind of prediction it is. Default: unknown.
+        task: Task,
+        /// From which value on a binary prediction is positive. Default: 0.5.
+        threshold: Real,
+    }
+}
+
+choice! {
+    /// Kinds of prediction.
+    Task = "a task" {
+        "binary" => "binary",
+        "multiclass" => "multiclass",
+        "regression" => "regression",
+        "ranking" => "ranking",
+        "generation" => "generation",
+    } -> &'static str
+}
+
+section! {
+    /// Where an answer's confidence is found: give `pointer` or `header`. A batch counts its minimum.
+    Confidence = "`confidence`" {
+        /// JSON pointer into the answer.
+        pointer: Pointer,
+        /// A header of the answer.
+        header: Header,
+        /// How the number is read: score, probability (max(p, 1-p)) or margin. Default: score.
+        r#as: Scale,
+    }
+}
+
+choice! {
+    /// How a confidence is read.
+    Scale = "a kind of confidence" {
+        "score" => ConfidenceScale::Score,
+        "probability" => ConfidenceScale::Probability,
+        "margin" => ConfidenceScale::Margin,
+    } -> ConfidenceScale
+}
+
+section! {
+    /// A rule that places a request in a class.
+    Priority = "a priority rule" {
+        /// The class, 0 to 3.
+        class (required): ClassNumber,
+        /// When it holds; a rule that errors does not match and is counted.
+        when (required): Cel,
+    }
+}
+
+section! {
+    /// Bounds of the waiting line.
+    Queue = "`queue`" {
+        /// Most requests that wait. Default: 64.
+        max: Whole<0, 1_000_000>,
+        /// Longest wait. Default: 50ms.
+        wait: Wait,
+    }
+}
+
+/// `queue`, or a map with `thresholds`.
+pub(crate) struct ShedBy;
+
+/// What is written under `shed`.
+#[derive(Debug)]
+pub(crate) enum ShedWord {
+    Queue,
+    Thresholds(Thresholds),
+}
+
+impl Kind for ShedBy {
+    type Out = ShedWord;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<ShedWord> {
+        match &node.value {
+            Value::Text(_) => crate::read::word(node, reader, "a way to shed", &["queue"]).map(|_| ShedWord::Queue),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+                Thresholds::read(node, reader).map(ShedWord::Thresholds)
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "queue" }, Thresholds::schema(generator)] })
+    }
+}
+
+section! {
+    /// Thresholds of saturation.
+    Thresholds = "`shed`" {
+        /// The saturations from which on classes 3, 2 and 1 are turned away, such as `[0.70, 0.85, 0.95]`.
+        thresholds (required): List<Share>,
+    }
+}
+
+section! {
+    /// How slowly the current level follows health.
+    Hysteresis = "`hysteresis`" {
+        /// How often the level is judged. Default: 5s (in a demo: 1s).
+        window: Dur,
+        /// Bad windows in a row before a step down. Default: 2.
+        down: Whole<1, 1000>,
+        /// How long all must be well before each step up. Default: 30s (in a demo: 3s).
+        up: Dur,
+    }
+}
+
+section! {
+    /// Bounds of a streamed answer.
+    Stream = "`stream`" {
+        /// Longest wait for the answer's head. Default: 10s.
+        headers: Dur,
+        /// Longest wait for the first token. Default: 10s.
+        first_token: Dur,
+        /// Longest pause between tokens. Default: 5s.
+        gap: Dur,
+        /// Fewest tokens per time. Default: no bound.
+        min_tokens: Rate,
+        /// What is held before the caller sees it, so that another level may still answer.
+        buffer: Buffer,
+        /// What happens to a stream that breaks after the caller saw some of it: atomic, continue, restart or fail.
+        /// Default: fail.
+        after_commit: AfterCommitWord,
+    }
+}
+
+section! {
+    /// What is held of a stream before the caller sees it.
+    Buffer = "`buffer`" {
+        /// Tokens. Default: 16.
+        tokens: Whole<0, 1_000_000>,
+        /// Time. Default: 500ms.
+        time: Wait,
+    }
+}
+
+choice! {
+    /// What happens to a stream that breaks.
+    AfterCommitWord = "what happens after the commit" {
+        "atomic" => AfterCommit::Atomic,
+        "continue" => AfterCommit::Continue,
+        "restart" => AfterCommit::Restart,
+        "fail" => AfterCommit::Fail,
+    } -> AfterCommit
+}
+
+section! {
+    /// One entry of a ladder: a level and exactly one kind of answer.
+    Entry = "a ladder entry" {
+        /// The level, 0 (full service) to 4 (static fallback); several entries may share one and are tried in order.
+        level (required): LevelNumber,
+        /// Its name. Default: the level's.
+        name: Text,
+        /// What an answer from here costs in quality, in words.
+        quality_impact: Text,
+        /// A backend answers: its name.
+        backend: Text,
+        /// Features that are fetched before the backend is called; rules of deeper levels see them too.
+        features: FeatureUse,
+        /// How long the backend may take. Default: what the deadline leaves.
+        timeout: Dur,
+        /// CEL rules answer: the first that holds.
+        rules: List<AnswerRule>,
+        /// The answer where no rule holds. Default: the next entry.
+        otherwise: Answer,
+        /// The last good answer to the same request.
+        cache: CachedAnswer,
+        /// A static answer.
+        respond: Answer,
+        /// Reserved: batch-computed answers.
+        table: Json,
+        /// Reserved: ranks the request's own items.
+        rank: Json,
+        /// Reserved: looks for words.
+        keywords: Json,
+        /// Reserved: counts per key.
+        velocity: Json,
+        /// Reserved: holds the request for a person.
+        queue: Json,
+    }
+}
+
+section! {
+    /// Which features an entry uses.
+    FeatureUse = "`features`" {
+        /// The feature set.
+        set (required): Text,
+        /// `online`: the store, then the cache, then the defaults. `cached`: without the store. Default: online.
+        mode: Mode,
+    }
+}
+
+choice! {
+    /// Where an entry's features come from.
+    Mode = "a feature mode" {
+        "online" => FeatureMode::Online,
+        "cached" => FeatureMode::Cached,
+    } -> FeatureMode
+}
+
+section! {
+    /// A rule that answers.
+    AnswerRule = "a rule" {
+        /// When it holds.
+        when (required): Cel,
+        /// What it answers.
+        respond (required): Answer,
+    }
+}
+
+section! {
+    /// The last good answer to the same request.
+    CachedAnswer = "`cache`" {
+        /// Older answers are not used.
+        max_age (required): Dur,
+    }
+}
+
+section! {
+    /// A local answer: exactly one of these, by the route's protocol.
+    Answer = "an answer" {
+        /// Open Inference Protocol: outputs, each `{name, value}` or a full tensor.
+        outputs: List<Json>,
+        /// Chat: the assistant's text.
+        text: Text,
+        /// Plain HTTP: a JSON body.
+        body: Json,
+    }
+}
