@@ -9,14 +9,11 @@ use crate::problem::Problem;
 
 /// The document of `GET /openapi.json`.
 pub fn document() -> Value {
-    let mut settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.definitions_path = "/components/schemas".into();
-    let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<Problem>().to_value();
+    let mut schemas = Schemas { sent: generator(Direction::Sent), received: generator(Direction::Received) };
     let mut paths = Map::new();
     for endpoint in endpoints::all() {
         let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
-        methods[endpoint.method.as_str().to_ascii_lowercase()] = operation(&endpoint, &problem, &mut generator);
+        methods[endpoint.method.as_str().to_ascii_lowercase()] = operation(&endpoint, &mut schemas);
     }
     json!({
         "openapi": "3.1.0",
@@ -28,17 +25,45 @@ pub fn document() -> Value {
         "security": [{ "bearer": [] }, {}],
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": schemas.definitions(),
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
         },
     })
 }
 
-fn operation(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerator) -> Value {
+/// What is optional depends on who writes it: an answer always has a field that a request may leave out.
+struct Schemas {
+    sent: SchemaGenerator,
+    received: SchemaGenerator,
+}
+
+enum Direction {
+    Sent,
+    Received,
+}
+
+fn generator(direction: Direction) -> SchemaGenerator {
+    let mut settings = match direction {
+        Direction::Sent => SchemaSettings::draft2020_12().for_serialize(),
+        Direction::Received => SchemaSettings::draft2020_12().for_deserialize(),
+    };
+    settings.definitions_path = "/components/schemas".into();
+    settings.into_generator()
+}
+
+impl Schemas {
+    fn definitions(mut self) -> Map<String, Value> {
+        let mut definitions = self.sent.take_definitions(true);
+        definitions.extend(self.received.take_definitions(true));
+        definitions
+    }
+}
+
+fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
     let mut operation = json!({
         "operationId": endpoint.operation,
         "summary": endpoint.summary,
-        "responses": responses(endpoint, problem, generator),
+        "responses": responses(endpoint, &mut schemas.sent),
     });
     let parameters: Vec<Value> = parameters(endpoint.path)
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -47,14 +72,13 @@ fn operation(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
         operation["parameters"] = Value::Array(parameters);
     }
     if let Some(schema) = endpoint.request {
-        let schema = schema(generator);
-        operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        let content = json!({ "application/json": { "schema": schema(&mut schemas.received) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation
 }
 
-fn responses(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerator) -> Value {
-    let mut responses = Map::new();
+fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let (status, content) = match &endpoint.answer {
         Answer::Json(schema) => ("200", json!({ "application/json": { "schema": schema(generator) } })),
         Answer::Object => ("200", json!({ "application/json": { "schema": { "type": "object" } } })),
@@ -62,19 +86,16 @@ fn responses(endpoint: &Endpoint, problem: &Value, generator: &mut SchemaGenerat
             let schema = json!({ "schema": { "type": "string" } });
             ("200", types.iter().map(|media| ((*media).to_owned(), schema.clone())).collect())
         }
-        Answer::Nothing => ("204", Value::Null),
+        Answer::Nothing => ("204", json!({})),
     };
-    let mut success = json!({ "description": "Done" });
-    if !content.is_null() {
-        success["content"] = content;
-    }
-    responses.insert(status.to_owned(), success);
-    let failure =
-        |what: &str| json!({ "description": what, "content": { "application/problem+json": { "schema": problem } } });
+    let problem = json!({ "application/problem+json": { "schema": generator.subschema_for::<Problem>() } });
+    let mut responses = Map::new();
+    responses.insert(status.to_owned(), json!({ "description": "Done", "content": content }));
     for status in endpoint.problems {
-        responses.insert(status.to_string(), failure("A problem document"));
+        responses.insert(status.to_string(), json!({ "description": "A problem document", "content": problem }));
     }
-    responses.insert("default".to_owned(), failure("Any failure is a problem document"));
+    let any = json!({ "description": "Any failure is a problem document", "content": problem });
+    responses.insert("default".to_owned(), any);
     Value::Object(responses)
 }
 

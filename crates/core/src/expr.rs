@@ -14,13 +14,14 @@
 //! - The text is at most [`MAX_BYTES`] long, brackets nest at most [`MAX_NESTING`] deep and there are at most
 //!   [`MAX_OPERATORS`] operators: parser and interpreter recurse no deeper than that.
 //! - CEL has no loops but its macros over lists (`all`, `exists`, `exists_one`, `map`, `filter`). One may not stand
-//!   within another, so there is no way to multiply them, and none may run over a map.
+//!   within another, so there is no way to multiply them; none may run over a map; and none may join texts, so that
+//!   what it collects stays as small as what it reads.
 //! - Only the parts of the facts that the text mentions are handed to the interpreter, at most [`MAX_NODES`] JSON
-//!   values of them; a request that has more there is an [`EvalError`].
+//!   values with [`MAX_TEXT_BYTES`] of text; a request that has more there is an [`EvalError`].
 //! - There are no regular expressions.
 //!
-//! An evaluation therefore takes time of the order of the text's length times the square of [`MAX_NODES`] at worst,
-//! and of the text's length where nothing iterates.
+//! An evaluation therefore takes as many steps as the program has nodes, times [`MAX_NODES`] where it iterates, and a
+//! step costs at most the size of the values that it reads.
 
 mod check;
 mod interpret;
@@ -43,6 +44,8 @@ pub const MAX_NESTING: usize = 24;
 pub const MAX_OPERATORS: usize = 256;
 /// Most JSON values of `request` and `features` that one evaluation looks at.
 pub const MAX_NODES: usize = 4096;
+/// Longest text, in bytes and in all, in those values.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// What a program may ask about a request.
 pub trait Facts {
@@ -113,7 +116,7 @@ pub enum EvalError {
     /// A feature is compared with a number and is none.
     #[error("the feature is not a number")]
     NotNumber,
-    /// What the program looks at has more than [`MAX_NODES`] JSON values.
+    /// What the program looks at has more than [`MAX_NODES`] JSON values or [`MAX_TEXT_BYTES`] of text.
     #[error("the request is too large to be looked at")]
     TooLarge,
     /// The interpreter gave up, for instance because a key is absent.

@@ -1,5 +1,7 @@
 //! The JSON of events is a promise: one golden file for each kind.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads its golden files")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -240,6 +240,10 @@ impl<'a> Walk<'a> {
                 }
             }
             (operators::EQUALS | operators::NOT_EQUALS, [a, b]) => self.text_with_text(tree, a, b),
+            (operators::ADD, [a, b]) if self.iterating && !self.may_add(a) && !self.may_add(b) => {
+                return self
+                    .fault(tree.id, "within an iteration, `+` takes a number as a literal: texts are not joined");
+            }
             _ => {}
         }
         if !FUNCTIONS.contains(&name) {
@@ -253,6 +257,15 @@ impl<'a> Walk<'a> {
             }
         }
         call.args.iter().try_for_each(|arg| self.expr(arg))
+    }
+
+    /// What a macro collects, and numbers: adding them joins no texts.
+    fn may_add(&self, operand: &IdedExpr) -> bool {
+        match &operand.expr {
+            Expr::Literal(literal) => !matches!(literal, LiteralValue::String(_) | LiteralValue::Bytes(_)),
+            Expr::Ident(name) => name.starts_with('@') && self.scopes.contains(&name.as_str()),
+            _ => false,
+        }
     }
 
     /// `of.key`, `of["key"]`, `of[anything]` or `has(of.key)`.
@@ -275,7 +288,7 @@ impl<'a> Walk<'a> {
             }
         }
         match path(tree) {
-            Some(path) if !self.scopes.contains(&"request") => {
+            Some(path) => {
                 let mut mask = self.mentions.request.get_or_insert_default();
                 for field in path {
                     mask = mask.fields.entry(field.to_owned()).or_default();
@@ -283,7 +296,7 @@ impl<'a> Walk<'a> {
                 mask.whole = true;
                 Ok(())
             }
-            _ => self.expr(of),
+            None => self.expr(of),
         }
     }
 

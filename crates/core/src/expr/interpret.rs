@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::check::{Mask, Mentions};
 use super::native::Number;
-use super::{EvalError, Facts, MAX_NODES, names, parse};
+use super::{EvalError, Facts, MAX_NODES, MAX_TEXT_BYTES, names, parse};
 
 /// Whether a tree holds for a request.
 pub(super) fn evaluate(tree: &IdedExpr, mentions: &Mentions, facts: &dyn Facts) -> Result<bool, EvalError> {
@@ -40,7 +40,7 @@ fn brief(error: &cel::ExecutionError) -> String {
 
 fn context<'a>(mentions: &Mentions, facts: &'a dyn Facts) -> Result<Context<'a, 'a>, EvalError> {
     let mut context = Context::with_env(parse::LANGUAGE.clone());
-    let mut budget = Budget(MAX_NODES);
+    let mut budget = Budget { nodes: MAX_NODES, text: MAX_TEXT_BYTES };
     for name in &mentions.headers {
         let value = CelString::from(facts.header(name).unwrap_or(""));
         context.add_variable_as_val(format!("{}{name}", names::HEADER), Box::new(value));
@@ -87,19 +87,24 @@ fn map(entries: BTreeMap<String, CelValue>) -> CelValue {
     CelValue::Map(Map { map: std::sync::Arc::new(entries.into_iter().map(|(k, v)| (Key::from(k), v)).collect()) })
 }
 
-/// How many JSON values may still be looked at.
-struct Budget(usize);
+/// How much of the facts may still be handed over.
+struct Budget {
+    nodes: usize,
+    text: usize,
+}
 
 impl Budget {
-    fn spend(&mut self) -> Result<(), EvalError> {
-        self.0 = self.0.checked_sub(1).ok_or(EvalError::TooLarge)?;
+    /// One more value, with so many bytes of text.
+    fn spend(&mut self, text: usize) -> Result<(), EvalError> {
+        self.nodes = self.nodes.checked_sub(1).ok_or(EvalError::TooLarge)?;
+        self.text = self.text.checked_sub(text).ok_or(EvalError::TooLarge)?;
         Ok(())
     }
 
     /// The parts of a value that a mask lets through.
     fn masked(&mut self, value: &Value, mask: &Mask) -> Result<CelValue, EvalError> {
         let (false, Value::Object(object)) = (mask.whole, value) else { return self.whole(value) };
-        self.spend()?;
+        self.spend(0)?;
         let mut kept = BTreeMap::new();
         for (name, mask) in &mask.fields {
             if let Some(value) = object.get(name) {
@@ -110,7 +115,7 @@ impl Budget {
     }
 
     fn whole(&mut self, value: &Value) -> Result<CelValue, EvalError> {
-        self.spend()?;
+        self.spend(value.as_str().map_or(0, str::len))?;
         Ok(match value {
             Value::Null => CelValue::Null,
             Value::Bool(holds) => CelValue::Bool(*holds),

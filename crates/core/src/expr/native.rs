@@ -63,7 +63,7 @@ impl Matcher {
             Expr::Literal(LiteralValue::Boolean(holds)) => Some(Matcher::Always(*holds.inner())),
             Expr::Call(call) if call.target.is_none() => Matcher::from_call(call),
             Expr::Select(select) if select.test => match &select.operand.expr {
-                Expr::Ident(name) if name == "headers" => Matcher::present(&select.field),
+                Expr::Ident(name) if name == "headers" => Some(Matcher::present(&select.field)),
                 _ => None,
             },
             _ => None,
@@ -77,7 +77,7 @@ impl Matcher {
             (operators::LOGICAL_AND, [a, b]) => Some(Matcher::And(Box::new([Matcher::build(a)?, Matcher::build(b)?]))),
             (operators::LOGICAL_OR, [a, b]) => Some(Matcher::Or(Box::new([Matcher::build(a)?, Matcher::build(b)?]))),
             (operators::IN, [key, of]) => match (&of.expr, string(key)) {
-                (Expr::Ident(of), Some(key)) if of == "headers" => Matcher::present(key),
+                (Expr::Ident(of), Some(key)) if of == "headers" => Some(Matcher::present(key)),
                 _ => None,
             },
             (_, [a, b]) => {
@@ -89,9 +89,9 @@ impl Matcher {
     }
 
     /// Names are held in lower case, so no other name is ever present.
-    fn present(name: &str) -> Option<Matcher> {
+    fn present(name: &str) -> Matcher {
         let known = !name.bytes().any(|byte| byte.is_ascii_uppercase());
-        Some(if known { Matcher::Present(name.into()) } else { Matcher::Always(false) })
+        if known { Matcher::Present(name.into()) } else { Matcher::Always(false) }
     }
 
     fn comparing(left: &IdedExpr, comparison: Comparison, right: &IdedExpr) -> Option<Matcher> {

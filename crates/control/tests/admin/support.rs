@@ -1,0 +1,280 @@
+//! A data plane of paper, a server on a free port, and a client that says exactly what it is told to.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use mainstay_control::{Admin, ControlError, DataPlane, Finding, Reload, ReloadReport};
+use mainstay_core::metric::{Family, Kind, Sample, Value};
+use mainstay_core::route::{Level, Protocol};
+use mainstay_core::status::{BackendStatus, EndpointStatus, FeatureStatus, Pin, RouteStatus, Status};
+use mainstay_core::time::Time;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+const NOW: Time = Time::from_secs(1_772_366_400);
+
+pub(crate) struct Plane {
+    pin: Mutex<Option<Pin>>,
+    ready: Mutex<Result<(), String>>,
+    broken: AtomicBool,
+    reloads: AtomicUsize,
+    held: AtomicBool,
+    started: Notify,
+    go_on: Notify,
+}
+
+impl Plane {
+    pub(crate) fn new() -> Plane {
+        Plane {
+            pin: Mutex::new(None),
+            ready: Mutex::new(Ok(())),
+            broken: AtomicBool::new(false),
+            reloads: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
+            started: Notify::new(),
+            go_on: Notify::new(),
+        }
+    }
+
+    pub(crate) fn set_ready(&self, ready: Result<(), String>) {
+        *lock(&self.ready) = ready;
+    }
+
+    pub(crate) fn pinned(&self) -> Option<Level> {
+        lock(&self.pin).as_ref().map(|pin| pin.level)
+    }
+
+    pub(crate) fn break_config(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn reloads(&self) -> usize {
+        self.reloads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn hold_reload(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn reload_started(&self) {
+        self.started.notified().await;
+    }
+
+    /// Lets a held reload go on once nobody listens at `addr`.
+    pub(crate) async fn release_when_closed(self: Arc<Plane>, addr: SocketAddr) {
+        while TcpStream::connect(addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        self.go_on.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl DataPlane for Plane {
+    fn status(&self) -> Status {
+        Status {
+            at: NOW,
+            service: "fraud".to_owned(),
+            draining: false,
+            routes: vec![RouteStatus {
+                name: "score".to_owned(),
+                path: "/v2/models/fraud/infer".to_owned(),
+                level: Level::FULL,
+                level_name: "full_service".to_owned(),
+                reason: "healthy".to_owned(),
+                pin: lock(&self.pin).clone(),
+                served: [1, 2, 3, 4, 5],
+                all_failed: 0,
+                shed: 7,
+            }],
+            backends: vec![BackendStatus {
+                name: "primary".to_owned(),
+                protocol: Protocol::OpenInference,
+                healthy: Some(true),
+                breaker: "closed",
+                retry_at: None,
+                limit: Some(64),
+                in_flight: 1,
+                waiting: 0,
+                endpoints: vec![EndpointStatus {
+                    url: "http://user:secret@127.0.0.1:9001/v2".to_owned(),
+                    ejected: false,
+                    in_flight: 1,
+                }],
+            }],
+            features: vec![FeatureStatus {
+                name: "account".to_owned(),
+                healthy: None,
+                breaker: "closed",
+                cached: 10,
+                hits: 5,
+                misses: 1,
+                stale: 0,
+            }],
+        }
+    }
+
+    fn metrics(&self) -> Vec<Family> {
+        let labels = vec![("route", "score".to_owned())];
+        vec![Family {
+            name: "mainstay_requests",
+            help: "Requests",
+            kind: Kind::Counter,
+            samples: vec![Sample { labels, value: Value::Count(3) }],
+        }]
+    }
+
+    fn pin(&self, route: &str, level: Level, until: Option<Time>, reason: String) -> Result<(), ControlError> {
+        if route != "score" {
+            return Err(ControlError::UnknownRoute);
+        }
+        if level == Level::STATIC {
+            return Err(ControlError::UnknownLevel);
+        }
+        *lock(&self.pin) = Some(Pin { level, until, reason });
+        Ok(())
+    }
+
+    fn unpin(&self, route: &str) -> Result<(), ControlError> {
+        if route != "score" {
+            return Err(ControlError::UnknownRoute);
+        }
+        *lock(&self.pin) = None;
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        lock(&self.ready).clone()
+    }
+
+    fn reload(&self) -> Reload<'_> {
+        Box::pin(async {
+            self.reloads.fetch_add(1, Ordering::SeqCst);
+            if self.held.load(Ordering::SeqCst) {
+                self.started.notify_one();
+                self.go_on.notified().await;
+            }
+            if self.broken.load(Ordering::SeqCst) {
+                let message = "unknown key `lisen`".to_owned();
+                return Err(vec![Finding { code: "unknown-key".to_owned(), message, line: Some(3), help: None }]);
+            }
+            Ok(ReloadReport { applied: vec!["routes.score".to_owned()], needs_restart: vec!["listen".to_owned()] })
+        })
+    }
+
+    fn now(&self) -> Time {
+        NOW
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) plane: Arc<Plane>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Server {
+        Server::start_with(Vec::new()).await
+    }
+
+    pub(crate) async fn start_with(tokens: Vec<String>) -> Server {
+        let plane = Arc::new(Plane::new());
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, plane.clone()).await.unwrap();
+        let admin = admin.with_hosts(["ops.example".to_owned()]);
+        let addr = admin.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(admin.serve(async { drop(stopped.await) }));
+        Server { addr, plane, stop, serving }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
+        self.send("PUT", path, &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.client(method, path, headers, body).await
+    }
+
+    /// One request on a connection of its own; a `host` among the headers replaces the usual one.
+    pub(crate) fn client(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> impl Future<Output = Answer> + Send + 'static {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            text.push_str(&format!("host: {}\r\n", self.addr));
+        }
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        text.push_str(body);
+        let exchange = exchange(self.addr, text);
+        async { Answer::parse(&exchange.await) }
+    }
+
+    pub(crate) async fn raw(&self, text: &str) -> Answer {
+        Answer::parse(&self.raw_bytes(text).await)
+    }
+
+    pub(crate) async fn raw_bytes(&self, text: &str) -> String {
+        exchange(self.addr, text.to_owned()).await
+    }
+}
+
+/// Says `text` and hears all that comes back. The peer may answer and close before it has read everything.
+async fn exchange(addr: SocketAddr, text: String) -> String {
+    let (mut read, mut write) = TcpStream::connect(addr).await.unwrap().into_split();
+    let saying = tokio::spawn(async move { (write.write_all(text.as_bytes()).await, write) });
+    let mut heard = Vec::new();
+    let _ = read.read_to_end(&mut heard).await;
+    drop(saying.await);
+    String::from_utf8(heard).unwrap()
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(n, v)| (n.to_lowercase(), v.to_owned()));
+        Answer { status, headers: headers.collect(), body: body.to_owned() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
