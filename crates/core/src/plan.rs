@@ -256,7 +256,7 @@ pub struct Health {
 }
 
 /// A set of features from a feature store.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct FeatureSet {
     /// Its name.
     pub name: String,

@@ -23,7 +23,7 @@ use crate::protocol::json_part;
 pub struct RequestFacts<'a> {
     headers: &'a HeaderMap,
     body: &'a [u8],
-    features: Option<&'a Retrieved>,
+    features: &'a [Option<Retrieved>],
     route: &'a str,
     client: &'a str,
     request: OnceCell<Option<Value>>,
@@ -33,12 +33,16 @@ impl<'a> RequestFacts<'a> {
     /// The facts of a request; `client` is `""` where the caller is none. Headers that are not to be trusted must be
     /// gone from `headers`.
     pub fn new(route: &'a str, client: &'a str, headers: &'a HeaderMap, body: &'a [u8]) -> RequestFacts<'a> {
-        RequestFacts { headers, body, features: None, route, client, request: OnceCell::new() }
+        RequestFacts { headers, body, features: &[], route, client, request: OnceCell::new() }
     }
 
-    /// Adds features. Of a batch, programs see the first entity.
-    pub fn with_features(self, features: Option<&'a Retrieved>) -> RequestFacts<'a> {
+    /// Adds features, by feature set as far as they were retrieved. Of a batch, programs see the first entity.
+    pub fn with_features(self, features: &'a [Option<Retrieved>]) -> RequestFacts<'a> {
         RequestFacts { features, ..self }
+    }
+
+    fn retrieved(&self) -> impl Iterator<Item = &'a Retrieved> {
+        self.features.iter().flatten()
     }
 }
 
@@ -59,11 +63,11 @@ impl expr::Facts for RequestFacts<'_> {
     }
 
     fn feature(&self, reference: &str) -> Option<Value> {
-        self.features?.get(reference).cloned()
+        self.retrieved().find_map(|set| set.get(reference)).cloned()
     }
 
     fn features(&self) -> Vec<(String, Value)> {
-        let first = self.features.into_iter().flat_map(|features| features.row(0));
+        let first = self.retrieved().flat_map(|set| set.row(0));
         first.filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
     }
 

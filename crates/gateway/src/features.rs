@@ -88,6 +88,11 @@ impl FeatureStage {
         &self.refs
     }
 
+    /// How many entities the last-known-good cache holds, as far as it has been tidied up.
+    pub fn cached_entities(&self) -> u64 {
+        self.cache.entities()
+    }
+
     /// Finds the entities of a request: one per row.
     pub fn keys(&self, headers: &HeaderMap, body: &[u8]) -> Result<Keys, KeyError> {
         Keys::read(&self.entity, headers, body)

@@ -1,6 +1,39 @@
-//! The request path: protocols, features, the stack of layers.
+//! The request path: protocols, features, and the stack of machines that keeps requests answered.
+//!
+//! ```text
+//!   acceptor ──deals connections──> workers (one thread, one runtime each; nothing on the way is locked for long)
+//!                                     connection ─> pipeline: identity ─> class ─> ladder ─┬─> attempt ─> upstream pool
+//!                                                                                          └─> answers of our own
+//!   keeper: health checks, ladders' judgement, events          shared: breakers, limits, queues, caches of all workers
+//! ```
+//!
+//! What the crate does not have: SQL, processes, configuration text, the wall clock. [`Gateway`] is its outside.
 
-pub mod json;
-pub mod protocol;
-pub mod features;
+mod acceptor;
 pub mod answers;
+mod attempt;
+mod body;
+mod connection;
+mod counters;
+mod events;
+pub mod features;
+mod gateway;
+mod headers;
+mod identity;
+pub mod json;
+mod keeper;
+mod local;
+mod pipeline;
+mod probes;
+pub mod protocol;
+mod routing;
+mod shared;
+mod stream;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use events::EventSink;
+pub use gateway::{Gateway, StartError, UnknownRoute};
+pub use tls::TlsError;
+pub use upstream::endpoint::BadEndpoint;

@@ -39,6 +39,10 @@ impl Cache {
         self.max_age
     }
 
+    pub(super) fn entities(&self) -> u64 {
+        self.rows.entry_count()
+    }
+
     pub(super) fn get(&self, entity: &str) -> Option<Row> {
         self.rows.get(entity)
     }

@@ -1,0 +1,232 @@
+//! One attempt at one backend: admitted, sent, judged, reported.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body::Body as _;
+use mainstay_core::resilience::limiter::Sample;
+use mainstay_core::resilience::outcome::{FailureKind, Outcome};
+use mainstay_core::route::Protocol;
+use mainstay_core::time::Time;
+use mainstay_tower::breaker::{Guard, SharedBreaker};
+use mainstay_tower::clock::Clock;
+use mainstay_tower::limit::Permit;
+
+use crate::body::{AnswerBody, Outgoing, ReadUpTo, read_up_to};
+use crate::protocol;
+use crate::shared::BackendShared;
+use crate::stream::Relay;
+use crate::upstream::{Reply, SendError};
+use crate::worker::State;
+
+/// A call under way: what it holds at its backend. Dropped without an outcome it was cancelled.
+pub(crate) struct Flight {
+    backend: Arc<BackendShared>,
+    guard: Option<Guard<Arc<SharedBreaker>>>,
+    permit: Option<Permit>,
+    endpoint: usize,
+    clock: Clock,
+    began: Time,
+    first_byte: Option<Duration>,
+}
+
+impl Flight {
+    pub(crate) fn new(
+        backend: Arc<BackendShared>,
+        guard: Guard<Arc<SharedBreaker>>,
+        permit: Permit,
+        endpoint: usize,
+        clock: Clock,
+        began: Time,
+    ) -> Flight {
+        Flight { backend, guard: Some(guard), permit: Some(permit), endpoint, clock, began, first_byte: None }
+    }
+
+    /// The call has ended.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        let now = self.clock.now();
+        if let Some(guard) = self.guard.take() {
+            guard.finish(outcome);
+        }
+        if let Some(permit) = self.permit.take() {
+            let latency = now.since(self.began);
+            let first_byte = self.first_byte;
+            match outcome {
+                Outcome::Success | Outcome::Caller { .. } => {
+                    permit.finish(Sample { latency, first_byte, dropped: false }, now);
+                }
+                Outcome::Failure { kind: FailureKind::Timeout, .. } | Outcome::Throttled { .. } => {
+                    permit.finish(Sample { latency, first_byte, dropped: true }, now);
+                }
+                // An instant error says nothing about how much the backend can carry.
+                Outcome::Failure { .. } | Outcome::Cancelled => drop(permit),
+            }
+        }
+        self.backend.leave(self.endpoint, outcome, now);
+        self.endpoint = usize::MAX;
+    }
+
+    /// When the call becomes slow.
+    fn slow_at(&self) -> Option<Time> {
+        self.guard.as_ref().and_then(Guard::slow_at)
+    }
+
+    /// The call has become slow.
+    fn slow(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.slow();
+        }
+    }
+
+    /// The answer's head came.
+    fn head_came(&mut self) {
+        self.first_byte = Some(self.clock.now().since(self.began));
+        if let Some(guard) = &mut self.guard {
+            guard.answer_began();
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.endpoint != usize::MAX {
+            self.backend.leave(self.endpoint, Outcome::Cancelled, self.clock.now());
+        }
+    }
+}
+
+/// What is sent.
+pub(crate) struct Call<'a> {
+    pub(crate) state: &'a Rc<State>,
+    pub(crate) backend: usize,
+    pub(crate) protocol: Protocol,
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Outgoing,
+    /// When the whole answer, or the head of a relayed one, must be there.
+    pub(crate) until: Time,
+    /// When a relayed answer must have ended.
+    pub(crate) deadline: Time,
+}
+
+/// A backend's answer that can be passed on: a success, or the caller's own mistake.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: AnswerBody,
+    pub(crate) outcome: Outcome,
+}
+
+/// Why an attempt gave no answer that can be passed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed {
+    pub(crate) outcome: Outcome,
+    /// In one word, for headers and metrics.
+    pub(crate) reason: &'static str,
+}
+
+/// Sends a call and judges its answer.
+///
+/// An answer that fits `answer_bytes` is held until it is whole, so that one that breaks off is still another attempt's
+/// chance; event streams and longer answers are passed on from their head on.
+pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) -> Result<Answered, Failed> {
+    let shared = &call.state.shared;
+    let bound = shared.plan.limits.answer_bytes;
+    let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
+    let reply = match head(call, endpoint, &mut flight).await {
+        Ok(reply) => reply,
+        Err(failed) => return Err(fail(flight, failed)),
+    };
+    flight.head_came();
+    let Reply { response, lease } = reply;
+    let (parts, mut body) = response.into_parts();
+    let (status, headers) = (parts.status, parts.headers);
+    if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() {
+        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline);
+        return Ok(Answered { status, headers, body: AnswerBody::Relayed(Box::new(relay)), outcome: Outcome::Success });
+    }
+    let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
+        Ok(Ok(ReadUpTo::Whole(bytes))) => {
+            lease.give_back();
+            bytes
+        }
+        Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
+            let relay = Relay::new(start, body, lease, flight, deadline);
+            let body = AnswerBody::Relayed(Box::new(relay));
+            return Ok(Answered { status, headers, body, outcome: Outcome::Success });
+        }
+        Ok(Ok(ReadUpTo::Longer(start))) => start,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a backend broke its answer off");
+            return Err(fail(flight, Failed::new(FailureKind::Transport, "backend_closed")));
+        }
+        Err(_) => return Err(fail(flight, Failed::new(FailureKind::Timeout, "timeout"))),
+    };
+    let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
+    let outcome = protocol::classify(protocol, status.as_u16(), &headers, start, clock.now());
+    flight.finish(outcome);
+    match outcome {
+        Outcome::Success | Outcome::Caller { .. } => {
+            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome })
+        }
+        Outcome::Failure { .. } => Err(Failed { outcome, reason: "backend_error" }),
+        Outcome::Throttled { .. } => Err(Failed { outcome, reason: "throttled" }),
+        Outcome::Cancelled => Err(Failed { outcome, reason: "cancelled" }),
+    }
+}
+
+/// Sends the request and waits for the answer's head; tells the breaker when that takes suspiciously long.
+async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<Reply, Failed> {
+    let clock = call.state.shared.clock;
+    let pool = &call.state.pools[call.backend][endpoint];
+    let mut request = Request::new(call.body);
+    *request.method_mut() = call.method.clone();
+    *request.headers_mut() = call.headers;
+    let mut work = std::pin::pin!(pool.send(call.path, request));
+    if let Some(slow_at) = flight.slow_at().filter(|at| *at < call.until) {
+        match tokio::time::timeout_at(clock.instant(slow_at), &mut work).await {
+            Ok(reply) => return reply.map_err(|e| Failed::unsent(&e)),
+            Err(_) => flight.slow(),
+        }
+    }
+    match tokio::time::timeout_at(clock.instant(call.until), work).await {
+        Ok(reply) => reply.map_err(|e| Failed::unsent(&e)),
+        Err(_) => Err(Failed::new(FailureKind::Timeout, "timeout")),
+    }
+}
+
+fn fail(flight: Flight, failed: Failed) -> Failed {
+    flight.finish(failed.outcome);
+    failed
+}
+
+/// Whether an answer is passed on from its head on.
+fn is_relayed(headers: &HeaderMap, length: Option<u64>, bound: usize) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    match length {
+        Some(length) => length > bound as u64,
+        None => content_type.starts_with(b"text/event-stream") || !content_type.starts_with(b"application/json"),
+    }
+}
+
+impl Failed {
+    pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
+        Failed { outcome: Outcome::failure(kind), reason }
+    }
+
+    fn unsent(error: &SendError) -> Failed {
+        tracing::debug!(%error, "a backend could not be reached");
+        match error {
+            SendError::Connect(_) | SendError::Tls(_) => Failed::new(FailureKind::Transport, "connect_failed"),
+            SendError::ConnectTimeout => Failed::new(FailureKind::Timeout, "connect_timeout"),
+            SendError::Http(error) if error.is_parse() => Failed::new(FailureKind::Transport, "bad_answer"),
+            SendError::Http(_) => Failed::new(FailureKind::Transport, "backend_closed"),
+        }
+    }
+}

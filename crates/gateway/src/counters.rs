@@ -1,0 +1,139 @@
+//! What a worker counts while it serves, without a lock; settled into the totals a few times a second.
+
+pub(crate) mod families;
+mod totals;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mainstay_core::metric::{Histogram, OVERHEAD_SECONDS, RATIO, SECONDS};
+use mainstay_core::plan::Plan;
+use mainstay_core::route::{Class, Level};
+
+pub(crate) use totals::Totals;
+
+/// The counts of one worker under one config, by index into its plan.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) routes: Vec<RouteCounters>,
+    pub(crate) backends: Vec<BackendCounters>,
+    pub(crate) features: Vec<FeatureCounters>,
+    /// Requests that reached no route, by reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+/// The counts of one route.
+#[derive(Debug)]
+pub(crate) struct RouteCounters {
+    requests: Vec<Answered>,
+    pub(crate) duration: Histogram,
+    pub(crate) overhead: Histogram,
+    pub(crate) confidence: Histogram,
+    pub(crate) shed: BTreeMap<(Class, &'static str), u64>,
+    pub(crate) degradations: BTreeMap<(Level, Level, &'static str), u64>,
+    pub(crate) served: [u64; Level::COUNT],
+    pub(crate) all_failed: u64,
+    pub(crate) rule_errors: u64,
+}
+
+/// Requests of a class that ended alike. A route sees a handful of combinations, so a scan beats a map.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    class: Class,
+    level: Option<Level>,
+    code: u16,
+    count: u64,
+}
+
+/// The counts of one backend.
+#[derive(Debug)]
+pub(crate) struct BackendCounters {
+    pub(crate) predictions: u64,
+    pub(crate) latency: Histogram,
+}
+
+/// The counts of one feature set.
+#[derive(Debug)]
+pub(crate) struct FeatureCounters {
+    pub(crate) latency: Histogram,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) stale: u64,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) class: Class,
+    /// The level that answered; `None` if none did.
+    pub(crate) level: Option<Level>,
+    pub(crate) code: u16,
+    /// From the head of the request to the end of the answer.
+    pub(crate) duration: Duration,
+    /// What of that was not spent waiting for others.
+    pub(crate) overhead: Duration,
+}
+
+impl Counters {
+    pub(crate) fn new(plan: &Plan) -> Counters {
+        Counters {
+            routes: plan.routes.iter().map(|_| RouteCounters::new()).collect(),
+            backends: plan.backends.iter().map(|_| BackendCounters::new()).collect(),
+            features: plan.features.iter().map(|_| FeatureCounters::new()).collect(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, reason: &'static str) {
+        *self.refused.entry(reason).or_default() += 1;
+    }
+}
+
+impl RouteCounters {
+    fn new() -> RouteCounters {
+        RouteCounters {
+            requests: Vec::with_capacity(16),
+            duration: Histogram::new(SECONDS),
+            overhead: Histogram::new(OVERHEAD_SECONDS),
+            confidence: Histogram::new(RATIO),
+            shed: BTreeMap::new(),
+            degradations: BTreeMap::new(),
+            served: [0; Level::COUNT],
+            all_failed: 0,
+            rule_errors: 0,
+        }
+    }
+
+    pub(crate) fn end(&mut self, ended: &Ended) {
+        self.duration.observe(ended.duration.as_secs_f64());
+        self.overhead.observe(ended.overhead.as_secs_f64());
+        if let Some(level) = ended.level {
+            self.served[level.index()] += 1;
+        }
+        let alike = |a: &&mut Answered| a.class == ended.class && a.level == ended.level && a.code == ended.code;
+        match self.requests.iter_mut().find(alike) {
+            Some(answered) => answered.count += 1,
+            None => self.requests.push(Answered { class: ended.class, level: ended.level, code: ended.code, count: 1 }),
+        }
+    }
+
+    pub(crate) fn shed(&mut self, class: Class, reason: &'static str) {
+        *self.shed.entry((class, reason)).or_default() += 1;
+    }
+
+    pub(crate) fn degrade(&mut self, from: Level, to: Level, reason: &'static str) {
+        *self.degradations.entry((from, to, reason)).or_default() += 1;
+    }
+}
+
+impl BackendCounters {
+    fn new() -> BackendCounters {
+        BackendCounters { predictions: 0, latency: Histogram::new(SECONDS) }
+    }
+}
+
+impl FeatureCounters {
+    fn new() -> FeatureCounters {
+        FeatureCounters { latency: Histogram::new(SECONDS), hits: 0, misses: 0, stale: 0 }
+    }
+}

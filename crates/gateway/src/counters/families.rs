@@ -1,0 +1,144 @@
+//! The totals under the names that the contract gives them.
+
+use mainstay_core::metric::{Family, Histogram, Kind, Sample, Value};
+use mainstay_core::route::Level;
+
+use super::Totals;
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Totals {
+    /// All families that are made of counts.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let mut all = self.request_families();
+        all.extend(self.degradation_families());
+        all.extend(self.prediction_families());
+        all.extend(self.feature_families());
+        let refused = self.refused.iter().map(|(why, n)| (vec![("reason", (*why).to_owned())], *n));
+        all.push(counters("mainstay_refused_requests", "Requests that reached no route.", refused));
+        all
+    }
+
+    fn request_families(&self) -> Vec<Family> {
+        let requests = self.routes.iter().flat_map(|(route, r)| {
+            r.requests.iter().map(move |((class, level, code), n)| {
+                let level = level.map_or_else(|| "none".to_owned(), |l| l.to_string());
+                let labels = vec![
+                    route_label(route),
+                    ("class", class.to_string()),
+                    ("level", level),
+                    ("code", code.to_string()),
+                ];
+                (labels, *n)
+            })
+        });
+        let shed = self.routes.iter().flat_map(|(route, r)| {
+            r.shed.iter().map(move |((class, why), n)| {
+                (vec![route_label(route), ("class", class.to_string()), ("reason", (*why).to_owned())], *n)
+            })
+        });
+        let of_route = |pick: fn(&super::totals::RouteTotals) -> &Histogram| {
+            self.routes.iter().map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
+        };
+        vec![
+            counters("mainstay_requests", "Requests by class, answering level and status code.", requests),
+            histograms(
+                "mainstay_request_duration_seconds",
+                "From the head of a request to the end of its answer.",
+                of_route(|r| &r.duration),
+            ),
+            histograms(
+                "mainstay_overhead_seconds",
+                "What of a request's time was not spent waiting for a backend or a feature store.",
+                of_route(|r| &r.overhead),
+            ),
+            counters("mainstay_shed", "Requests turned away by a full backend.", shed),
+        ]
+    }
+
+    fn degradation_families(&self) -> Vec<Family> {
+        let events = self.routes.values().flat_map(|r| &r.degradations);
+        let mut by_step = std::collections::BTreeMap::new();
+        for ((from, to, why), n) in events {
+            *by_step.entry((*from, *to, *why)).or_insert(0) += n;
+        }
+        let events = by_step.into_iter().map(|((from, to, why), n)| {
+            (vec![("from_level", from.to_string()), ("to_level", to.to_string()), ("reason", why.to_owned())], n)
+        });
+        let served = self.routes.iter().flat_map(|(route, r)| {
+            (0..Level::COUNT).map(move |l| (vec![route_label(route), ("level", l.to_string())], r.served[l]))
+        });
+        let failed = self.routes.iter().map(|(route, r)| (vec![route_label(route)], r.all_failed));
+        let errors = self.routes.iter().map(|(route, r)| (vec![route_label(route)], r.rule_errors));
+        vec![
+            counters("mainstay_degradation_events", "Requests that were passed to a deeper level.", events),
+            counters("mainstay_fallback_level", "Answers by level.", served),
+            counters("mainstay_all_failed", "Requests that no level answered.", failed),
+            counters("mainstay_rule_errors", "Rules that could not be evaluated, and so did not match.", errors),
+        ]
+    }
+
+    fn prediction_families(&self) -> Vec<Family> {
+        let labels =
+            |b: &super::totals::BackendTotals| vec![("model", b.model.clone()), ("model_version", b.version.clone())];
+        let confidence = self
+            .routes
+            .iter()
+            .filter(|(_, r)| r.confidence.count() > 0)
+            .map(|(route, r)| (vec![route_label(route)], r.confidence.clone()));
+        let mut by_model = std::collections::BTreeMap::<Labels, (u64, Histogram)>::new();
+        for backend in self.backends.values() {
+            match by_model.get_mut(&labels(backend)) {
+                Some((n, latency)) => {
+                    *n += backend.predictions;
+                    latency.absorb(&mut backend.latency.clone());
+                }
+                None => {
+                    by_model.insert(labels(backend), (backend.predictions, backend.latency.clone()));
+                }
+            }
+        }
+        let predictions = by_model.iter().map(|(labels, (n, _))| (labels.clone(), *n));
+        let latency = by_model.iter().map(|(labels, (_, latency))| (labels.clone(), latency.clone()));
+        vec![
+            counters("mainstay_predictions", "Answers by models.", predictions),
+            histograms("mainstay_prediction_latency_seconds", "How long models took to answer.", latency),
+            histograms("mainstay_prediction_confidence", "Confidence as reported by the answers.", confidence),
+        ]
+    }
+
+    fn feature_families(&self) -> Vec<Family> {
+        let label = |set: &String| vec![("features", set.clone())];
+        let latency = self.features.iter().map(|(set, f)| (label(set), f.latency.clone()));
+        let count = |pick: fn(&super::totals::FeatureTotals) -> u64| {
+            self.features.iter().map(move |(set, f)| (label(set), pick(f)))
+        };
+        vec![
+            histograms("mainstay_feature_retrieval_latency_seconds", "How long feature stores took.", latency),
+            counters("mainstay_feature_cache_hits", "Feature values found in the cache.", count(|f| f.hits)),
+            counters("mainstay_feature_cache_misses", "Feature values that the cache lacked.", count(|f| f.misses)),
+            counters("mainstay_stale_features", "Stale feature values that were served.", count(|f| f.stale)),
+        ]
+    }
+}
+
+/// A family of gauges.
+pub(crate) fn gauges(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, f64)>) -> Family {
+    family(name, help, Kind::Gauge, of.map(|(labels, n)| (labels, Value::Gauge(n))))
+}
+
+fn counters(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, u64)>) -> Family {
+    family(name, help, Kind::Counter, of.map(|(labels, n)| (labels, Value::Count(n))))
+}
+
+fn histograms(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, Histogram)>) -> Family {
+    family(name, help, Kind::Histogram, of.map(|(labels, h)| (labels, Value::Histogram(h))))
+}
+
+fn family(name: &'static str, help: &'static str, kind: Kind, of: impl Iterator<Item = (Labels, Value)>) -> Family {
+    Family { name, help, kind, samples: of.map(|(labels, value)| Sample { labels, value }).collect() }
+}
+
+fn route_label(route: &str) -> (&'static str, String) {
+    ("route", route.to_owned())
+}

@@ -1,0 +1,54 @@
+//! Headers that are taken away, and headers that mainstay adds.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+pub(crate) const LEVEL: HeaderName = HeaderName::from_static("x-mainstay-level");
+pub(crate) const DEGRADED: HeaderName = HeaderName::from_static("x-mainstay-degraded");
+pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-mainstay-reason");
+pub(crate) const BACKEND: HeaderName = HeaderName::from_static("x-mainstay-backend");
+pub(crate) const STALE: HeaderName = HeaderName::from_static("x-mainstay-stale-features");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes the fields that belong to one connection (RFC 9110, section 7.6.1), those that `connection` names included.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.remove(header::CONNECTION) {
+        let named = connection.to_str().unwrap_or("");
+        for name in named.split(',').filter_map(|n| HeaderName::try_from(n.trim()).ok()) {
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in [header::TRANSFER_ENCODING, header::TE, header::UPGRADE, header::TRAILER, header::PROXY_AUTHORIZATION] {
+        headers.remove(name);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn what_belongs_to_one_connection_goes_no_further() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, x-private, content-length"),
+            ("x-private", "1"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("keep-alive", "timeout=5"),
+            ("x-public", "2"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "x-public"]);
+    }
+}

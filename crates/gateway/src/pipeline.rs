@@ -1,0 +1,152 @@
+//! One request, from its head to its answer.
+
+mod entry;
+mod features;
+mod finish;
+mod visit;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use mainstay_core::resilience::ladder::{Step, Walk};
+use mainstay_core::route::{Class, Protocol};
+
+use crate::body::{AnswerBody, Outgoing, ReadUpTo, read_up_to};
+use crate::headers;
+use crate::identity::{self, Caller};
+use crate::protocol::{self, Failure, FailureCause};
+use crate::worker::State;
+use entry::Tried;
+use visit::Visit;
+
+/// Answers a request. Every request is answered and counted.
+pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+    let began = state.shared.clock.now();
+    let (mut head, body) = request.into_parts();
+    let id = identity::request_id(&mut head.headers, &mut state.rng.borrow_mut());
+    let Some(route) = state.shared.routing.find(head.uri.path()) else {
+        return finish::no_route(&state, &head, &id);
+    };
+    let shared = &*state.shared;
+    let caller = shared.clients.identify(peer.ip(), &mut head.headers);
+    let refuse = |failure: &Failure<'_>, class| finish::refused(&state, route, class, &id, began, failure);
+    if let Err(failure) = admit(shared, route, &caller) {
+        return refuse(&failure, caller.best_class());
+    }
+    headers::strip_hop_by_hop(&mut head.headers);
+    let body = match take_body(&state, &head.headers, body).await {
+        Ok(body) => body,
+        Err(failure) => return refuse(&failure, caller.best_class()),
+    };
+    let visit = match Visit::new(&state, route, caller, head, body, id.clone(), began) {
+        Ok(visit) => visit,
+        Err(failure) => return refuse(&failure, caller.best_class()),
+    };
+    descend(visit).await
+}
+
+/// Goes down the route's ladder until something answers.
+async fn descend(mut visit: Visit<'_>) -> Response<AnswerBody> {
+    let route = &*visit.state.shared.routes[visit.route];
+    let mut walk = Walk::new(&route.entries, visit.start, visit.deadline, visit.ready_at);
+    if let Some(probe) = visit.probe() {
+        walk = walk.with_probe(probe);
+    }
+    loop {
+        let now = visit.state.shared.clock.now();
+        let (entry, tried) = match walk.next(now) {
+            Step::Remote { entry, timeout } => (entry, entry::remote(&mut visit, entry, now + timeout).await),
+            Step::Local { entry } => (entry, entry::local(&mut visit, entry)),
+            Step::Exhausted => return finish::exhausted(visit),
+        };
+        match tried {
+            Tried::Answered(answered) => return finish::answered(visit, entry, answered),
+            Tried::Shed(reason) => {
+                let next = route.entries.get(entry + 1).map(|e| e.level);
+                if visit.sheds_before(next) {
+                    return finish::shed(visit, reason);
+                }
+                visit.pass(entry, reason.as_str());
+            }
+            Tried::Passed(reason) => visit.pass(entry, reason),
+        }
+    }
+}
+
+/// Whether the caller may use this route at this moment.
+fn admit(shared: &crate::shared::Shared, route: usize, caller: &Caller<'_>) -> Result<(), Failure<'static>> {
+    if caller.is_stranger() && shared.clients.any() && shared.routes[route].uses_keys {
+        let message = "this route needs a client's key, as `Authorization: Bearer KEY` or `x-api-key`";
+        return Err(Failure::new(FailureCause::Unauthenticated, message));
+    }
+    caller.within_rate().map_err(|wait| {
+        let message = format!("client `{}` is over its rate", caller.name());
+        Failure::new(FailureCause::RateLimited, message).with_retry(wait.max(Duration::from_millis(1)), true)
+    })
+}
+
+/// Reads the request's body, up to what is held for a second attempt.
+async fn take_body(state: &State, headers: &HeaderMap, mut body: Incoming) -> Result<Outgoing, Failure<'static>> {
+    if body.is_end_stream() {
+        return Ok(Outgoing::held(Bytes::new()));
+    }
+    let limits = &state.shared.plan.limits;
+    let too_large = || {
+        let message = format!("the request's body is longer than {} bytes (`limits.body`)", limits.body_bytes);
+        Failure::new(FailureCause::TooLarge, message)
+    };
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return Err(too_large());
+    }
+    let bound = limits.replay_bytes.min(limits.body_bytes);
+    match tokio::time::timeout(limits.head_timeout, read_up_to(&mut body, bound)).await {
+        Ok(Ok(ReadUpTo::Whole(bytes))) => Ok(Outgoing::held(bytes)),
+        Ok(Ok(ReadUpTo::Longer(start))) if start.len() > limits.body_bytes => Err(too_large()),
+        Ok(Ok(ReadUpTo::Longer(start))) => {
+            let left = limits.body_bytes - start.len();
+            Ok(Outgoing::Once { start: Some(start), rest: body, left })
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, length = ?headers.get(header::CONTENT_LENGTH), "a request's body broke off");
+            Err(Failure::new(FailureCause::BadRequest, "the request's body broke off, or is not valid HTTP"))
+        }
+        Err(_) => {
+            let message = format!("the request's body did not arrive within {} s", limits.head_timeout.as_secs());
+            Err(Failure::new(FailureCause::BodyTimeout, message))
+        }
+    }
+}
+
+/// The body as far as it is held.
+fn held(body: &Outgoing) -> &[u8] {
+    match body {
+        Outgoing::Held(bytes) => bytes.as_deref().unwrap_or_default(),
+        Outgoing::Once { start, .. } => start.as_deref().unwrap_or_default(),
+    }
+}
+
+/// The less important of the classes that apply.
+fn lowered(class: Class, asked: impl IntoIterator<Item = Option<Class>>) -> Class {
+    asked.into_iter().flatten().fold(class, Class::worse_of)
+}
+
+/// What is spoken where no route says so.
+fn protocol_of(path: &str) -> Protocol {
+    if path.starts_with("/v2") {
+        Protocol::OpenInference
+    } else if path.starts_with("/v1") {
+        Protocol::Openai
+    } else {
+        Protocol::Http
+    }
+}
+
+/// The error in the protocol's shape.
+fn error(protocol: Protocol, failure: &Failure<'_>, id: &http::HeaderValue) -> protocol::Rendered {
+    protocol::error(protocol, failure, id.to_str().unwrap_or_default())
+}

@@ -1,0 +1,331 @@
+//! One entry of the ladder: a backend with its retries, or an answer of our own.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mainstay_core::plan::{AnswerBy, Backend};
+use mainstay_core::resilience::breaker::Phase;
+use mainstay_core::resilience::outcome::{FailureKind, Outcome};
+use mainstay_core::resilience::queue::LoadReason;
+use mainstay_core::resilience::retry::{Policy, Retry};
+use mainstay_core::time::Time;
+use mainstay_tower::breaker::Guard;
+use mainstay_tower::limit::{Ask, Permit};
+
+use super::features;
+use super::visit::Visit;
+use crate::answers::answer_by_rules;
+use crate::attempt::{self, Answered, Call, Failed, Flight};
+use crate::body::{AnswerBody, Outgoing};
+use crate::protocol::{self, AnswerContext, Rendered};
+
+/// How an entry did.
+pub(super) enum Tried {
+    /// It has an answer for the caller.
+    Answered(Served),
+    /// Its backend admits no more for now.
+    Shed(LoadReason),
+    /// It has none, for this reason.
+    Passed(&'static str),
+}
+
+/// An answer for the caller.
+pub(super) struct Served {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: AnswerBody,
+    pub(super) confidence: Option<f64>,
+    /// Whether a model gave it, and meant it.
+    pub(super) by_model: Option<usize>,
+}
+
+/// Asks an entry's backend until `until`.
+pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> Tried {
+    let AnswerBy::Backend { backend, features, .. } = &visit.entry(entry).answer else {
+        return Tried::Passed("not_remote");
+    };
+    if let Some((set, mode)) = features
+        && let Err(reason) = features::provide(visit, set.0, *mode, until).await
+    {
+        return Tried::Passed(reason);
+    }
+    let prepared = match Prepared::new(visit, backend.0, features.map(|(set, _)| set.0)) {
+        Ok(prepared) => prepared,
+        Err(reason) => return Tried::Passed(reason),
+    };
+    let attempts = visit.shared().plan.backends[backend.0].attempts;
+    let mut retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
+    let mut avoid = None;
+    loop {
+        let (failed, endpoint) = match try_once(visit, &prepared, avoid, until).await {
+            Ok(tried) => return tried,
+            Err(failed) => failed,
+        };
+        avoid = Some(endpoint);
+        let Some(pause) = visit.may_retry(&mut retry, &failed, until) else {
+            return Tried::Passed(failed.reason);
+        };
+        tokio::time::sleep(pause).await;
+        visit.waited += pause;
+    }
+}
+
+/// What is sent to a backend, whichever endpoint it goes to.
+struct Prepared {
+    backend: usize,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    /// The body as changed for this backend; `None`: as it came.
+    body: Option<bytes::Bytes>,
+}
+
+impl Prepared {
+    fn new(visit: &Visit<'_>, backend: usize, set: Option<usize>) -> Result<Prepared, &'static str> {
+        let shared = visit.shared();
+        let config = &shared.plan.backends[backend];
+        let mut body = None;
+        if let Some(model) = &config.model
+            && let Some(whole) = visit.whole_body()
+        {
+            let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
+            body = (changed != whole).then_some(changed);
+        }
+        if let Some(set) = set
+            && let Some(retrieved) = visit.features.get(set).and_then(Option::as_ref)
+        {
+            let whole = match body.take() {
+                Some(changed) => changed,
+                None => visit.whole_body().ok_or("body_too_long_for_features")?,
+            };
+            let stage = &shared.features[set].stage;
+            body = Some(stage.inject(&visit.headers, &whole, retrieved).map_err(|error| {
+                tracing::debug!(%error, "features could not be put into a request");
+                "features_do_not_fit"
+            })?);
+        }
+        let path = path_for(visit, config);
+        let headers = headers_for(visit, config);
+        Ok(Prepared { backend, path, headers, body })
+    }
+
+    fn body(&self, visit: &mut Visit<'_>) -> Option<Outgoing> {
+        match &self.body {
+            Some(changed) => Some(Outgoing::held(changed.clone())),
+            None => visit.body_to_send(),
+        }
+    }
+}
+
+/// The path at the backend, whose model may have another name.
+fn path_for(visit: &Visit<'_>, config: &Backend) -> PathAndQuery {
+    let asked = || visit.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let Some(model) = &config.model else { return asked() };
+    let version = config.version.as_deref();
+    if protocol::model_in_path(visit.uri.path()).is_none_or(|named| named == (model.as_str(), version)) {
+        return asked();
+    }
+    let mut path = protocol::path_with_model(visit.uri.path(), model, version);
+    if let Some(query) = visit.uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    PathAndQuery::try_from(path).unwrap_or_else(|_| asked())
+}
+
+/// The headers at the backend. Length and host are written when the request is sent.
+fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
+    let mut headers = visit.headers.clone();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::EXPECT);
+    if visit.reads_answers() {
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+    if !config.keys.is_empty() {
+        let at = (visit.key as usize) % config.keys.len();
+        let value = config.keys[at].expose().and_then(|key| HeaderValue::from_str(&format!("Bearer {key}")).ok());
+        headers.remove(header::AUTHORIZATION);
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+    }
+    headers
+}
+
+/// One attempt. `Err` holds what failed and at which endpoint.
+async fn try_once(
+    visit: &mut Visit<'_>,
+    prepared: &Prepared,
+    avoid: Option<usize>,
+    until: Time,
+) -> Result<Tried, (Failed, usize)> {
+    let backend = Arc::clone(&visit.shared().backends[prepared.backend]);
+    let clock = visit.shared().clock;
+    let permit = match permit(visit, prepared.backend, until).await {
+        Ok(permit) => permit,
+        Err(tried) => return Ok(tried),
+    };
+    let Ok(guard) = Guard::admit(Arc::clone(&backend.breaker), visit.key, clock) else {
+        return Ok(Tried::Passed("breaker_open"));
+    };
+    let Some(body) = prepared.body(visit) else {
+        return Ok(Tried::Passed("body_too_long_to_resend"));
+    };
+    let began = clock.now();
+    let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
+    let flight = Flight::new(backend, guard, permit, endpoint, clock, began);
+    visit.attempts += 1;
+    let state = Rc::clone(visit.state);
+    let call = Call {
+        state: &state,
+        backend: prepared.backend,
+        protocol: visit.protocol(),
+        method: &visit.method,
+        path: &prepared.path,
+        headers: prepared.headers.clone(),
+        body,
+        until,
+        deadline: visit.deadline,
+    };
+    let sent = attempt::send(call, endpoint, flight).await;
+    let took = clock.now().since(began);
+    visit.waited += took;
+    match sent.and_then(|answered| read(visit, prepared.backend, answered, took)) {
+        Ok(served) => Ok(Tried::Answered(served)),
+        Err(failed) => Err((failed, endpoint)),
+    }
+}
+
+/// A place at the backend: at once, after a wait in the route's line, or not at all.
+async fn permit(visit: &mut Visit<'_>, backend: usize, until: Time) -> Result<Permit, Tried> {
+    let shared = visit.shared();
+    let backend = &shared.backends[backend];
+    let now = shared.clock.now();
+    if !backend.breaker.is_closed() && matches!(backend.breaker.state(now).phase, Phase::Open | Phase::ForcedOpen) {
+        return Err(Tried::Passed("breaker_open"));
+    }
+    let plan = visit.plan();
+    let ask = Ask {
+        class: visit.class,
+        route: visit.route as u32,
+        queue_max: plan.queue.max as u32,
+        shed: plan.shed,
+        wait_until: until.min(now + plan.queue.wait),
+    };
+    let place = backend.limit.acquire(ask, now).await;
+    backend.demand.note(visit.class, place.is_ok());
+    if visit.shared().plan.routes[visit.route].queue.wait > Duration::ZERO {
+        visit.waited += shared.clock.now().since(now);
+    }
+    place.map_err(|refused| {
+        visit.state.counters.borrow_mut().routes[visit.route].shed(visit.class, refused.reason.as_str());
+        Tried::Shed(refused.reason)
+    })
+}
+
+/// Reads from an answer what the route wants to know of it.
+fn read(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration) -> Result<Served, Failed> {
+    let runtime = &visit.shared().routes[visit.route];
+    let by_model = answered.outcome == Outcome::Success;
+    let mut confidence = None;
+    if by_model && let Some(reader) = &runtime.confidence {
+        let held = match &answered.body {
+            AnswerBody::Held(bytes) => Some(bytes.as_deref().unwrap_or_default()),
+            AnswerBody::Relayed(_) => None,
+        };
+        confidence = reader.read(&answered.headers, held.unwrap_or_default());
+        let is_garbage = |body: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err();
+        if confidence.is_none() && reader.needs_body() && held.is_some_and(is_garbage) {
+            // The breaker has counted a success by then; what answers nonsense is left alone by its health check.
+            return Err(Failed::new(FailureKind::Server, "bad_answer"));
+        }
+    }
+    if by_model {
+        let mut counters = visit.state.counters.borrow_mut();
+        let counted = &mut counters.backends[backend];
+        counted.predictions += 1;
+        counted.latency.observe(took.as_secs_f64());
+    }
+    Ok(Served {
+        status: answered.status,
+        headers: answered.headers,
+        body: answered.body,
+        confidence,
+        by_model: by_model.then_some(backend),
+    })
+}
+
+/// Answers here and now.
+pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
+    features::recall(visit);
+    let found = match &visit.entry(entry).answer {
+        AnswerBy::Backend { .. } => return Tried::Passed("not_local"),
+        AnswerBy::Rules { rules, otherwise } => {
+            let found = answer_by_rules(rules, otherwise.as_ref(), &visit.facts());
+            visit.count_rule_errors(found.errors);
+            match found.decided {
+                Some(answer) => render(visit, entry, answer),
+                None => return Tried::Passed("no_rule_matched"),
+            }
+        }
+        AnswerBy::Cache { max_age } => {
+            return recall(visit, *max_age).map_or(Tried::Passed("not_cached"), Tried::Answered);
+        }
+        AnswerBy::Respond(answer) => render(visit, entry, answer),
+    };
+    match found {
+        Ok(rendered) => Tried::Answered(Served::local(rendered)),
+        Err(error) => {
+            tracing::debug!(%error, "a local answer could not be rendered");
+            Tried::Passed("not_renderable")
+        }
+    }
+}
+
+/// The last good answer to the same request, under this request's id.
+fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
+    let shared = visit.shared();
+    let kept = shared.answers.find(visit.cache_key()?, max_age, shared.clock.now())?;
+    let facts = protocol::facts(visit.protocol(), &visit.headers, visit.held_body()).ok()?;
+    let mut headers = HeaderMap::with_capacity(8);
+    if let Some(content_type) = &kept.content_type {
+        headers.insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    let body = AnswerBody::held(kept.body_for(facts.id.as_deref()));
+    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None })
+}
+
+fn render(
+    visit: &Visit<'_>,
+    entry: usize,
+    answer: &mainstay_core::plan::Answer,
+) -> Result<Rendered, protocol::RenderError> {
+    let model = protocol::model_in_path(visit.uri.path()).map_or(visit.answered_by(entry), |(model, _)| model);
+    let context = AnswerContext {
+        path: visit.uri.path(),
+        headers: &visit.headers,
+        request_body: visit.held_body(),
+        model,
+        version: None,
+        created: visit.shared().clock.now().as_millis() / 1000,
+        request_id: visit.id.to_str().unwrap_or_default(),
+    };
+    protocol::render(visit.protocol(), answer, &context)
+}
+
+impl Served {
+    fn local(rendered: Rendered) -> Served {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+        Served {
+            status: rendered.status,
+            headers,
+            body: AnswerBody::held(rendered.body),
+            confidence: None,
+            by_model: None,
+        }
+    }
+}

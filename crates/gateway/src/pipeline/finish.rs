@@ -1,0 +1,218 @@
+//! The last step: headers, counters, the sampled event.
+
+use std::rc::Rc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use mainstay_core::event::{Event, EventKind, RequestFinished};
+use mainstay_core::resilience::queue::LoadReason;
+use mainstay_core::route::{Class, Level};
+use mainstay_core::time::Time;
+
+use super::entry::Served;
+use super::visit::Visit;
+use crate::body::AnswerBody;
+use crate::counters::Ended;
+use crate::headers;
+use crate::identity::REQUEST_ID;
+use crate::protocol::{Failure, FailureCause, Rendered};
+use crate::stream::Record;
+use crate::worker::State;
+
+/// One request in so many becomes an event of its own.
+const SAMPLED: f64 = 0.01;
+
+/// An entry answered.
+pub(super) fn answered(visit: Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
+    let level = visit.shared().routes[visit.route].entries[entry].level;
+    let Served { status, headers: mut fields, body, confidence, by_model } = served;
+    headers::strip_hop_by_hop(&mut fields);
+    if matches!(body, AnswerBody::Held(_)) {
+        fields.remove(header::CONTENT_LENGTH);
+    }
+    write_headers(&visit, Some(level), &mut fields);
+    if visit.trusted {
+        let name = visit.answered_by(entry);
+        if let Ok(value) = HeaderValue::from_str(name) {
+            fields.insert(headers::BACKEND, value);
+        }
+    }
+    if let Some(confidence) = confidence {
+        visit.state.counters.borrow_mut().routes[visit.route].confidence.observe(confidence);
+    }
+    if level == Level::FULL && by_model.is_some() && status.is_success() {
+        remember(&visit, status, &fields, &body);
+    }
+    let ended = ended(&visit, Some(level), status);
+    sample(&visit, &ended, confidence, by_model);
+    let body = count(&visit, ended, body);
+    respond(status, fields, body)
+}
+
+/// No level admitted the request.
+pub(super) fn shed(visit: Visit<'_>, reason: LoadReason) -> Response<AnswerBody> {
+    let wait = visit.retry_after();
+    let failure = Failure::new(FailureCause::Shed, "the service is at its limit; try again later")
+        .with_retry(wait, visit.retries_are_welcome());
+    let mut visit = visit;
+    visit.reason = Some(reason.as_str());
+    fail(visit, &failure)
+}
+
+/// No entry was left.
+pub(super) fn exhausted(visit: Visit<'_>) -> Response<AnswerBody> {
+    visit.state.counters.borrow_mut().routes[visit.route].all_failed += 1;
+    let late = visit.shared().clock.now() >= visit.deadline;
+    let failure = if late {
+        Failure::new(FailureCause::Deadline, "the deadline passed before any level had an answer")
+    } else {
+        Failure::new(FailureCause::Exhausted, "no level had an answer")
+    };
+    fail(visit, &failure)
+}
+
+fn fail(visit: Visit<'_>, failure: &Failure<'_>) -> Response<AnswerBody> {
+    let rendered = super::error(visit.protocol(), failure, &visit.id);
+    let mut fields = HeaderMap::with_capacity(10);
+    failure.write_headers(&mut fields);
+    write_headers(&visit, None, &mut fields);
+    let ended = ended(&visit, None, rendered.status);
+    visit.state.counters.borrow_mut().routes[visit.route].end(&ended);
+    sample(&visit, &ended, None, None);
+    respond_with(rendered, fields)
+}
+
+/// The request was refused before its ladder.
+pub(super) fn refused(
+    state: &State,
+    route: usize,
+    class: Class,
+    id: &HeaderValue,
+    began: Time,
+    failure: &Failure<'_>,
+) -> Response<AnswerBody> {
+    let plan = &state.shared.plan.routes[route];
+    let rendered = super::error(plan.protocol, failure, id);
+    let duration = state.shared.clock.now().since(began);
+    let ended = Ended { class, level: None, code: rendered.status.as_u16(), duration, overhead: duration };
+    state.counters.borrow_mut().routes[route].end(&ended);
+    let mut fields = HeaderMap::with_capacity(8);
+    failure.write_headers(&mut fields);
+    fields.insert(REQUEST_ID, id.clone());
+    fields.insert(headers::REASON, HeaderValue::from_static(failure.cause.code()));
+    respond_with(rendered, fields)
+}
+
+/// No route takes the request. Health probes of the protocols are answered all the same.
+pub(super) fn no_route(state: &State, head: &Parts, id: &HeaderValue) -> Response<AnswerBody> {
+    let mut fields = HeaderMap::with_capacity(4);
+    fields.insert(REQUEST_ID, id.clone());
+    if let Some(rendered) = crate::probes::answer(state, &head.method, head.uri.path()) {
+        return respond_with(rendered, fields);
+    }
+    state.counters.borrow_mut().refuse("no_route");
+    let path: String = head.uri.path().chars().take(200).collect();
+    let failure = Failure::new(FailureCause::NotFound, format!("no route takes the path {path}"));
+    respond_with(super::error(super::protocol_of(head.uri.path()), &failure, id), fields)
+}
+
+fn write_headers(visit: &Visit<'_>, level: Option<Level>, fields: &mut HeaderMap) {
+    const LEVELS: [HeaderValue; Level::COUNT] = [
+        HeaderValue::from_static("0"),
+        HeaderValue::from_static("1"),
+        HeaderValue::from_static("2"),
+        HeaderValue::from_static("3"),
+        HeaderValue::from_static("4"),
+    ];
+    fields.insert(REQUEST_ID, visit.id.clone());
+    if let Some(level) = level {
+        fields.insert(headers::LEVEL, LEVELS[level.index()].clone());
+    }
+    let degraded = level != Some(Level::FULL);
+    fields.insert(headers::DEGRADED, HeaderValue::from_static(if degraded { "true" } else { "false" }));
+    let attempts = match visit.attempts {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        n => HeaderValue::from(n),
+    };
+    fields.insert(headers::ATTEMPTS, attempts);
+    if degraded {
+        fields.insert(headers::REASON, HeaderValue::from_static(visit.reason.unwrap_or("level")));
+    }
+    if visit.stale > 0 {
+        fields.insert(headers::STALE, HeaderValue::from(visit.stale));
+    }
+}
+
+/// Keeps a good answer for the `cache` level.
+fn remember(visit: &Visit<'_>, status: StatusCode, fields: &HeaderMap, body: &AnswerBody) {
+    let shared = visit.shared();
+    if !shared.routes[visit.route].caches {
+        return;
+    }
+    let (AnswerBody::Held(Some(bytes)), Some(key)) = (body, visit.cache_key()) else { return };
+    let mut answer = Response::new(bytes.clone());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = fields.clone();
+    if let Err(why) = shared.answers.store(key, visit.protocol(), Level::FULL, &answer, shared.clock.now()) {
+        tracing::trace!(?why, "an answer was not kept");
+    }
+}
+
+fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode) -> Ended {
+    let duration = visit.shared().clock.now().since(visit.began);
+    let overhead = duration.saturating_sub(visit.waited);
+    Ended { class: visit.class, level, code: status.as_u16(), duration, overhead }
+}
+
+/// Counts the request: at once, or when its relayed answer ends.
+fn count(visit: &Visit<'_>, ended: Ended, body: AnswerBody) -> AnswerBody {
+    match body {
+        AnswerBody::Held(_) => {
+            visit.state.counters.borrow_mut().routes[visit.route].end(&ended);
+            body
+        }
+        AnswerBody::Relayed(mut relay) => {
+            let state = Rc::clone(visit.state);
+            relay.record(Record { state, route: visit.route, began: visit.began, ended });
+            AnswerBody::Relayed(relay)
+        }
+    }
+}
+
+/// Tells of one request in a hundred.
+fn sample(visit: &Visit<'_>, ended: &Ended, confidence: Option<f64>, by_model: Option<usize>) {
+    if visit.state.rng.borrow_mut().unit() >= SAMPLED {
+        return;
+    }
+    let shared = visit.shared();
+    let model = by_model.map(|b| &shared.plan.backends[b]);
+    let finished = RequestFinished {
+        client: Some(visit.client.to_owned()).filter(|c| !c.is_empty()),
+        request_id: visit.id.to_str().unwrap_or_default().to_owned(),
+        route: visit.plan().name.clone(),
+        class: ended.class,
+        level: ended.level,
+        code: ended.code,
+        reason: visit.reason.map(Into::into),
+        attempts: visit.attempts,
+        duration: ended.duration,
+        overhead: ended.overhead,
+        confidence,
+        model: model.and_then(|b| b.model.clone()),
+        model_version: model.and_then(|b| b.version.clone()),
+    };
+    shared.events.emit(Event { at: shared.clock.now(), kind: EventKind::RequestFinished(finished) });
+}
+
+fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+    respond(rendered.status, fields, AnswerBody::held(rendered.body))
+}
+
+fn respond(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}

@@ -1,0 +1,281 @@
+//! What is known of a request while it goes down its ladder.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use mainstay_core::plan::{AnswerBy, Route};
+use mainstay_core::resilience::breaker::Phase;
+use mainstay_core::resilience::deadline::Deadline;
+use mainstay_core::resilience::retry::{Decision, Retry, RetryBudget};
+use mainstay_core::route::{Class, Level, Protocol};
+use mainstay_core::time::Time;
+
+use super::{held, lowered};
+use crate::answers::{KeyParts, RequestFacts, RequestKey, class_by_rules};
+use crate::attempt::Failed;
+use crate::body::Outgoing;
+use crate::features::Retrieved;
+use crate::identity::Caller;
+use crate::protocol::{self, Failure, FailureCause};
+use crate::shared::Shared;
+use crate::worker::State;
+
+/// A request on its way down.
+pub(crate) struct Visit<'a> {
+    pub(super) state: &'a Rc<State>,
+    pub(super) route: usize,
+    pub(super) class: Class,
+    pub(super) trusted: bool,
+    pub(super) client: &'a str,
+    pub(super) id: HeaderValue,
+    /// The same for all attempts of this request.
+    pub(super) key: u64,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    body: Outgoing,
+    /// The body was too long to be held, and is on its way to a backend; what is held is its start.
+    body_is_spent: bool,
+    /// When its head was there.
+    pub(super) began: Time,
+    /// When its body was there, which is when its deadline begins.
+    pub(super) ready_at: Time,
+    pub(super) deadline: Time,
+    /// Where it starts.
+    pub(super) start: Level,
+    pub(super) attempts: u32,
+    /// Time spent waiting for others.
+    pub(super) waited: Duration,
+    /// Why it left its first level.
+    pub(super) reason: Option<&'static str>,
+    /// By feature set, as far as they were asked for.
+    pub(super) features: Vec<Option<Retrieved>>,
+    pub(super) stale: u32,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(
+        state: &'a Rc<State>,
+        route: usize,
+        caller: Caller<'a>,
+        head: Parts,
+        body: Outgoing,
+        id: HeaderValue,
+        began: Time,
+    ) -> Result<Visit<'a>, Failure<'static>> {
+        let shared = &*state.shared;
+        let plan = &shared.plan.routes[route];
+        let facts = protocol::facts(plan.protocol, &head.headers, held(&body))
+            .map_err(|e| Failure::new(FailureCause::BadRequest, e.to_string()))?;
+        let hints = protocol::hints(&head.headers, &shared.plan.objectives);
+        let ready_at = shared.clock.now();
+        let deadline = [hints.deadline, facts.timeout].into_iter().flatten().fold(plan.deadline, Duration::min);
+        let runtime = &shared.routes[route];
+        let start = runtime.level();
+        state.admitted[route].set(state.admitted[route].get() + 1);
+        let mut visit = Visit {
+            state,
+            route,
+            class: caller.best_class(),
+            trusted: caller.trusted,
+            client: caller.name(),
+            id,
+            key: state.rng.borrow_mut().next_u64(),
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body,
+            body_is_spent: false,
+            began,
+            ready_at,
+            deadline: ready_at + deadline,
+            start,
+            attempts: 0,
+            waited: Duration::ZERO,
+            reason: (start > runtime.best_level()).then(|| runtime.level_word()),
+            features: Vec::new(),
+            stale: 0,
+        };
+        if !caller.is_stranger() {
+            let placed = visit.place(plan);
+            visit.class = lowered(visit.class, [Some(placed), hints.class, facts.priority]);
+        }
+        Ok(visit)
+    }
+
+    /// The class that the route's rules give.
+    fn place(&self, plan: &Route) -> Class {
+        let placed = class_by_rules(&plan.priority, &self.facts());
+        self.count_rule_errors(placed.errors);
+        placed.decided.unwrap_or(Class::WORST)
+    }
+
+    /// Rules that could not be evaluated did not match; somebody should know.
+    pub(super) fn count_rule_errors(&self, errors: u32) {
+        if errors > 0 {
+            self.state.counters.borrow_mut().routes[self.route].rule_errors += u64::from(errors);
+        }
+    }
+
+    /// The request as rules see it.
+    pub(super) fn facts(&self) -> RequestFacts<'_> {
+        let plan = self.plan();
+        RequestFacts::new(&plan.name, self.client, &self.headers, held(&self.body)).with_features(&self.features)
+    }
+
+    pub(super) fn shared(&self) -> &'a Shared {
+        &self.state.shared
+    }
+
+    pub(super) fn plan(&self) -> &'a Route {
+        &self.state.shared.plan.routes[self.route]
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.plan().protocol
+    }
+
+    /// The body as far as it is held.
+    pub(super) fn held_body(&self) -> &[u8] {
+        held(&self.body)
+    }
+
+    /// The body in whole; `None` where it is too long to be held.
+    pub(super) fn whole_body(&self) -> Option<Bytes> {
+        match &self.body {
+            Outgoing::Held(bytes) => Some(bytes.clone().unwrap_or_default()),
+            Outgoing::Once { .. } => None,
+        }
+    }
+
+    /// The body for one attempt; `None` where it can be sent only once, and was.
+    pub(super) fn body_to_send(&mut self) -> Option<Outgoing> {
+        match &mut self.body {
+            Outgoing::Held(_) if self.body_is_spent => None,
+            Outgoing::Held(bytes) => Some(Outgoing::Held(bytes.clone())),
+            Outgoing::Once { start, .. } => {
+                let kept = Outgoing::Held(start.clone());
+                self.body_is_spent = true;
+                Some(std::mem::replace(&mut self.body, kept))
+            }
+        }
+    }
+
+    /// Whether another attempt could send the body.
+    pub(super) fn can_send_again(&self) -> bool {
+        !self.body_is_spent
+    }
+
+    /// Whether the request is shed, and not passed to a level as deep as `next`.
+    pub(super) fn sheds_before(&self, next: Option<Level>) -> bool {
+        self.plan().shed_before.is_some_and(|bound| next.is_none_or(|next| next >= bound))
+    }
+
+    /// Leaves an entry for the next one.
+    pub(super) fn pass(&mut self, entry: usize, reason: &'static str) {
+        let entries = &self.shared().routes[self.route].entries;
+        self.reason.get_or_insert(reason);
+        if let (Some(from), Some(to)) = (entries.get(entry), entries.get(entry + 1))
+            && from.level != to.level
+        {
+            self.state.counters.borrow_mut().routes[self.route].degrade(from.level, to.level, reason);
+        }
+    }
+
+    /// A better entry than the route's level whose breaker wants to be tried, so that its recovery does not wait for
+    /// the ladder. A pin is obeyed.
+    pub(super) fn probe(&self) -> Option<usize> {
+        let shared = self.shared();
+        let runtime = &shared.routes[self.route];
+        if self.start <= runtime.best_level() || runtime.is_pinned() {
+            return None;
+        }
+        let above = runtime.entries.iter().take_while(|e| e.level < self.start);
+        above.enumerate().find_map(|(at, entry)| {
+            let breaker = &shared.backends[entry.backend? as usize].breaker;
+            let probing = !breaker.is_closed() && matches!(breaker.state(shared.clock.now()).phase, Phase::HalfOpen);
+            probing.then_some(at)
+        })
+    }
+
+    /// Whether a failed attempt is made again, and after which pause.
+    pub(super) fn may_retry(&self, retry: &mut Retry, failed: &Failed, until: Time) -> Option<Duration> {
+        if !self.can_send_again() {
+            return None;
+        }
+        let shared = self.shared();
+        let now = shared.clock.now();
+        let mut budget = self.budget();
+        match retry.handle_outcome(failed.outcome, Deadline { at: until }, &mut budget, now) {
+            Decision::Retry { at } => Some(at.since(now)),
+            Decision::Stop(_) => None,
+        }
+    }
+
+    /// The route's retry budget, with this worker's admissions paid in.
+    fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
+        let shared = self.shared();
+        let mut budget = shared.routes[self.route].retries.lock().expect("counting does not panic");
+        let admitted = self.state.admitted[self.route].take();
+        if admitted > 0 {
+            budget.handle_admitted(f64::from(admitted), shared.clock.now());
+        }
+        budget
+    }
+
+    /// Whether the retry budget would allow callers to come back.
+    pub(super) fn retries_are_welcome(&self) -> bool {
+        self.budget().available(self.shared().clock.now()) >= 1.0
+    }
+
+    /// When a shed caller may come back: not all at once.
+    pub(super) fn retry_after(&self) -> Duration {
+        Duration::from_secs_f64(self.state.rng.borrow_mut().between(0.5, 1.5))
+    }
+
+    /// The key of this request in the answer cache.
+    pub(super) fn cache_key(&self) -> Option<RequestKey> {
+        let body = self.whole_body()?;
+        RequestKey::new(&KeyParts {
+            route: &self.plan().name,
+            protocol: self.protocol(),
+            client: self.client,
+            target: self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+            headers: &self.headers,
+            body: &body,
+        })
+    }
+
+    /// Whether any entry of the route reads this feature set.
+    pub(super) fn plan_uses(&self, set: usize) -> bool {
+        let uses = |entry: &mainstay_core::plan::Entry| match &entry.answer {
+            AnswerBy::Backend { features, .. } => features.is_some_and(|(id, _)| id.0 == set),
+            AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => false,
+        };
+        self.plan().ladder.iter().any(uses)
+    }
+
+    /// Whether answers have to be readable on their way through.
+    pub(super) fn reads_answers(&self) -> bool {
+        let runtime = &self.shared().routes[self.route];
+        runtime.caches || runtime.confidence.is_some()
+    }
+
+    /// The plan's entry.
+    pub(super) fn entry(&self, entry: usize) -> &'a mainstay_core::plan::Entry {
+        &self.plan().ladder[entry]
+    }
+
+    /// The name of what answers at an entry.
+    pub(super) fn answered_by(&self, entry: usize) -> &'a str {
+        match &self.entry(entry).answer {
+            AnswerBy::Backend { backend, .. } => &self.shared().plan.backends[backend.0].name,
+            AnswerBy::Rules { .. } => "rules",
+            AnswerBy::Cache { .. } => "cache",
+            AnswerBy::Respond(_) => "respond",
+        }
+    }
+}

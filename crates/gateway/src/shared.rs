@@ -1,0 +1,88 @@
+//! What all workers share under one config. A reload makes a new one and carries over what did not change.
+
+mod backend;
+mod features;
+mod route;
+
+use std::sync::{Arc, Mutex};
+
+use mainstay_core::plan::Plan;
+use mainstay_tower::clock::Clock;
+
+pub(crate) use backend::{BackendShared, Health};
+pub(crate) use features::FeatureShared;
+pub(crate) use route::{RouteShared, written};
+
+use crate::counters::Totals;
+use crate::events::EventSink;
+use crate::identity::Clients;
+use crate::routing::Routing;
+use crate::tls;
+use crate::{StartError, answers};
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) clients: Clients,
+    pub(crate) routing: Routing,
+    /// By `BackendId`.
+    pub(crate) backends: Vec<Arc<BackendShared>>,
+    /// By `FeatureSetId`.
+    pub(crate) features: Vec<Arc<FeatureShared>>,
+    /// By index into the plan's routes.
+    pub(crate) routes: Vec<Arc<RouteShared>>,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) answers: Arc<answers::AnswerCache>,
+    pub(crate) events: EventSink,
+}
+
+/// What outlives every config.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) answers: Arc<answers::AnswerCache>,
+    pub(crate) events: EventSink,
+}
+
+impl Shared {
+    /// Makes `plan` ready to run. Breakers, limiters, queues and caches of what did not change since `old` live on.
+    pub(crate) fn new(plan: Arc<Plan>, lasting: Lasting, old: Option<&Shared>) -> Result<Shared, StartError> {
+        let now = lasting.clock.now();
+        let backends =
+            plan.backends.iter().map(|b| BackendShared::carry_over(b, &lasting, old, now)).collect::<Result<_, _>>()?;
+        let features =
+            plan.features.iter().map(|f| FeatureShared::carry_over(f, &lasting, old, now)).collect::<Result<_, _>>()?;
+        let routes =
+            plan.routes.iter().map(|r| RouteShared::carry_over(r, &plan, old, now)).collect::<Result<_, _>>()?;
+        Ok(Shared {
+            tls: plan.tls.as_ref().map(tls::server).transpose()?,
+            clients: Clients::new(&plan)?,
+            routing: Routing::new(&plan),
+            backends,
+            features,
+            routes,
+            plan,
+            clock: lasting.clock,
+            seed: lasting.seed,
+            totals: lasting.totals,
+            answers: lasting.answers,
+            events: lasting.events,
+        })
+    }
+
+    /// What the next config is made with.
+    pub(crate) fn lasting(&self) -> Lasting {
+        Lasting {
+            clock: self.clock,
+            seed: self.seed,
+            totals: Arc::clone(&self.totals),
+            answers: Arc::clone(&self.answers),
+            events: self.events.clone(),
+        }
+    }
+}

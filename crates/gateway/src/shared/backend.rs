@@ -1,0 +1,213 @@
+//! A backend as all workers see it: its breaker, its limiter, its endpoints.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mainstay_core::plan::Backend;
+use mainstay_core::resilience::ejection::{self, Endpoints};
+use mainstay_core::resilience::limiter;
+use mainstay_core::resilience::outcome::Outcome;
+use mainstay_core::rng::Rng;
+use mainstay_core::route::Class;
+use mainstay_core::status::{BackendStatus, EndpointStatus};
+use mainstay_core::time::Time;
+use mainstay_tower::breaker::SharedBreaker;
+use mainstay_tower::limit::SharedLimit;
+
+use super::{Lasting, Shared};
+use crate::upstream::{Endpoint, Pool};
+use crate::worker::State;
+use crate::{StartError, tls};
+
+/// A backend as all workers see it.
+pub(crate) struct BackendShared {
+    pub(crate) name: String,
+    pub(crate) breaker: Arc<SharedBreaker>,
+    pub(crate) limit: Arc<SharedLimit>,
+    pub(crate) health: Health,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) demand: Demand,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    config: Backend,
+    choice: Mutex<Endpoints>,
+}
+
+/// What the last health check said.
+#[derive(Debug, Default)]
+pub(crate) struct Health(AtomicU8);
+
+/// How the best class fares at a backend's limit, judged once a second. The other classes are meant to be turned away.
+#[derive(Debug, Default)]
+pub(crate) struct Demand {
+    asked: AtomicU64,
+    refused: AtomicU64,
+    judged_ms: AtomicU64,
+    collapsed: AtomicBool,
+}
+
+impl BackendShared {
+    /// The running backend of the same configuration, or a new one.
+    pub(crate) fn carry_over(
+        config: &Backend,
+        lasting: &Lasting,
+        old: Option<&Shared>,
+        now: Time,
+    ) -> Result<Arc<BackendShared>, StartError> {
+        let same = |b: &&Arc<BackendShared>| b.config.name == config.name && b.runs_like(config);
+        if let Some(running) = old.and_then(|o| o.backends.iter().find(same)) {
+            return Ok(Arc::clone(running));
+        }
+        BackendShared::new(config, lasting, now).map(Arc::new)
+    }
+
+    fn new(config: &Backend, lasting: &Lasting, now: Time) -> Result<BackendShared, StartError> {
+        let parsed = config.endpoints.iter().map(|url| Endpoint::parse(url, config.h2c));
+        let endpoints: Vec<Endpoint> = parsed.collect::<Result<_, _>>()?;
+        let encrypted = endpoints.iter().any(|e| e.tls);
+        let tls = if encrypted { Some(tls::client(config.ca.as_deref())?) } else { None };
+        Ok(BackendShared {
+            name: config.name.clone(),
+            breaker: SharedBreaker::new(config.breaker.clone(), lasting.seed, now),
+            limit: SharedLimit::new(config.limit.clone(), now),
+            health: Health::default(),
+            demand: Demand::default(),
+            choice: Mutex::new(Endpoints::new(ejection::Config::default(), endpoints.len())),
+            endpoints,
+            tls,
+            config: config.clone(),
+        })
+    }
+
+    /// Whether `other` means the same connections and the same machines. Everything else is read from the plan.
+    fn runs_like(&self, other: &Backend) -> bool {
+        let mine = &self.config;
+        mine.endpoints == other.endpoints
+            && mine.protocol == other.protocol
+            && mine.ca == other.ca
+            && mine.h2c == other.h2c
+            && mine.connect_timeout == other.connect_timeout
+            && mine.limit == other.limit
+            && mine.breaker == other.breaker
+    }
+
+    /// A worker's pools, one per endpoint: those it has, where the backend is the same.
+    pub(crate) fn pools(self: &Arc<Self>, old: Option<&State>) -> Vec<Rc<Pool>> {
+        let running = old.and_then(|state| {
+            let at = state.shared.backends.iter().position(|b| Arc::ptr_eq(b, self))?;
+            state.pools.get(at).cloned()
+        });
+        running.unwrap_or_else(|| {
+            let timeout = self.config.connect_timeout;
+            self.endpoints.iter().map(|e| Pool::new(e.clone(), self.tls.clone(), timeout)).collect()
+        })
+    }
+
+    /// Chooses an endpoint and counts a call to it: the less loaded of two, never an ejected one.
+    pub(crate) fn enter(&self, rng: &mut Rng, avoid: Option<usize>, now: Time) -> usize {
+        match self.endpoints.len() {
+            1 => 0,
+            _ => self.choice.lock().expect("choosing does not panic").handle_pick_but(avoid, rng, now),
+        }
+    }
+
+    /// A call to an endpoint ended.
+    pub(crate) fn leave(&self, endpoint: usize, outcome: Outcome, now: Time) {
+        if self.endpoints.len() > 1 {
+            self.choice.lock().expect("choosing does not panic").handle_outcome(endpoint, outcome, now);
+        }
+    }
+
+    /// What became of the endpoints since the last call.
+    pub(crate) fn endpoint_effects(&self, now: Time) -> Vec<ejection::Effect> {
+        if self.endpoints.len() == 1 {
+            return Vec::new();
+        }
+        let mut choice = self.choice.lock().expect("choosing does not panic");
+        choice.handle_timeout(now);
+        std::iter::from_fn(|| choice.poll_effect()).collect()
+    }
+
+    /// Calls that are allowed at once; `None`: no limit.
+    pub(crate) fn limit(&self) -> Option<u32> {
+        match self.config.limit {
+            limiter::Config::None => None,
+            limiter::Config::Knee { .. }
+            | limiter::Config::Ttft { .. }
+            | limiter::Config::Latency { .. }
+            | limiter::Config::Fixed { .. } => Some(self.limit.view().limit),
+        }
+    }
+
+    /// What a person sees of it.
+    pub(crate) fn status(&self, now: Time) -> BackendStatus {
+        let view = self.breaker.state(now);
+        let load = self.limit.view();
+        let choice = self.choice.lock().expect("choosing does not panic");
+        let single = self.endpoints.len() == 1;
+        let endpoint = |(at, e): (usize, &Endpoint)| EndpointStatus {
+            url: e.url.clone(),
+            ejected: choice.is_ejected(at),
+            in_flight: if single { load.in_flight } else { choice.in_flight(at) },
+        };
+        BackendStatus {
+            name: self.name.clone(),
+            protocol: self.config.protocol,
+            healthy: self.health.last(),
+            breaker: view.phase.name(),
+            retry_at: view.until,
+            limit: self.limit(),
+            in_flight: load.in_flight,
+            waiting: load.waiting,
+            endpoints: self.endpoints.iter().enumerate().map(endpoint).collect(),
+        }
+    }
+}
+
+impl Health {
+    const WELL: u8 = 1;
+    const ILL: u8 = 2;
+
+    /// Notes a check's verdict; tells whether it differs from the last.
+    pub(crate) fn note(&self, well: bool) -> bool {
+        let verdict = if well { Self::WELL } else { Self::ILL };
+        self.0.swap(verdict, Ordering::Relaxed) != verdict
+    }
+
+    /// The last verdict; `None` before the first.
+    pub(crate) fn last(&self) -> Option<bool> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::WELL => Some(true),
+            Self::ILL => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl Demand {
+    /// Fewer requests say nothing.
+    const ENOUGH: u64 = 20;
+    const EVERY_MS: u64 = 1000;
+
+    /// Notes a request's fate at the limit.
+    pub(crate) fn note(&self, class: Class, admitted: bool) {
+        if class != Class::BEST {
+            return;
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if !admitted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the limit turned away most of the best class in the last second: the backend has as good as gone.
+    pub(crate) fn is_collapsed(&self, now: Time) -> bool {
+        if now.as_millis().saturating_sub(self.judged_ms.load(Ordering::Relaxed)) >= Self::EVERY_MS {
+            self.judged_ms.store(now.as_millis(), Ordering::Relaxed);
+            let asked = self.asked.swap(0, Ordering::Relaxed);
+            let refused = self.refused.swap(0, Ordering::Relaxed);
+            self.collapsed.store(asked >= Self::ENOUGH && refused * 2 > asked, Ordering::Relaxed);
+        }
+        self.collapsed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,187 @@
+//! A route as all workers see it: its ladder, its retry budget, its parsed pointers.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mainstay_core::event::{Event, EventKind};
+use mainstay_core::plan::{AnswerBy, FeatureMode, PathMatch, Plan, Route};
+use mainstay_core::resilience::ladder::{Component, Effect, Entry, Ladder, LevelReason, Pin};
+use mainstay_core::resilience::retry::{BudgetConfig, RetryBudget};
+use mainstay_core::route::Level;
+use mainstay_core::status;
+use mainstay_core::time::Time;
+
+use super::Shared;
+use crate::StartError;
+use crate::protocol::ConfidenceReader;
+
+/// A route as all workers see it.
+pub(crate) struct RouteShared {
+    pub(crate) name: String,
+    /// The plan's entries as the walk sees them, in the same order.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) retries: Mutex<RetryBudget>,
+    pub(crate) confidence: Option<ConfidenceReader>,
+    /// Whether answers of this route go into the answer cache.
+    pub(crate) caches: bool,
+    /// Whether one of its backends is called with a key of ours.
+    pub(crate) uses_keys: bool,
+    level: AtomicU8,
+    pinned: AtomicBool,
+    ladder: Mutex<(Ladder, LevelReason)>,
+}
+
+impl RouteShared {
+    /// A route for the new plan. Its level and its pin live on where the route's ladder is the same.
+    pub(crate) fn carry_over(
+        route: &Route,
+        plan: &Plan,
+        old: Option<&Shared>,
+        now: Time,
+    ) -> Result<Arc<RouteShared>, StartError> {
+        let bad = |what: String| StartError::Route(route.name.clone(), what);
+        let entries: Vec<Entry> = route.ladder.iter().map(ladder_entry).collect();
+        let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
+        let ladder = match running {
+            Some(r) if r.entries == entries && same_components(r, old, plan) => {
+                r.ladder.lock().expect("judging does not panic").clone()
+            }
+            _ => (Ladder::new(entries.clone(), route.hysteresis, now), LevelReason::Recovered),
+        };
+        Ok(Arc::new(RouteShared {
+            name: route.name.clone(),
+            entries,
+            retries: Mutex::new(RetryBudget::new(BudgetConfig::default(), now)),
+            confidence: route
+                .confidence
+                .as_ref()
+                .map(ConfidenceReader::new)
+                .transpose()
+                .map_err(|e| bad(e.to_string()))?,
+            caches: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { .. })),
+            uses_keys: uses_keys(route, plan),
+            level: AtomicU8::new(ladder.0.level().number()),
+            pinned: AtomicBool::new(ladder.0.pin().is_some()),
+            ladder: Mutex::new(ladder),
+        }))
+    }
+
+    /// Where a request starts.
+    pub(crate) fn level(&self) -> Level {
+        Level::new(self.level.load(Ordering::Relaxed)).unwrap_or(Level::STATIC)
+    }
+
+    /// The level of its first entry.
+    pub(crate) fn best_level(&self) -> Level {
+        self.entries.first().map_or(Level::FULL, |e| e.level)
+    }
+
+    /// Whether a person holds its level.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Why requests start below the best level, in a word.
+    pub(crate) fn level_word(&self) -> &'static str {
+        if self.is_pinned() { "pinned" } else { "unhealthy" }
+    }
+
+    /// Tells the ladder how its components are, lets it judge, and returns what it did.
+    pub(crate) fn judge(&self, well: impl Fn(Component) -> bool, now: Time) -> Vec<Event> {
+        let mut guard = self.ladder.lock().expect("judging does not panic");
+        let ladder = &mut guard.0;
+        for component in self.entries.iter().flat_map(Entry::components) {
+            ladder.handle_health(component, well(component), now);
+        }
+        ladder.handle_timeout(now);
+        self.publish(&mut guard)
+    }
+
+    /// Holds the route at a level.
+    pub(crate) fn pin(&self, level: Level, until: Option<Time>, reason: &str, now: Time) -> Vec<Event> {
+        let mut guard = self.ladder.lock().expect("judging does not panic");
+        guard.0.handle_pin(Pin { level, until, reason: reason.into() }, now);
+        self.publish(&mut guard)
+    }
+
+    /// Gives the level back to health.
+    pub(crate) fn unpin(&self, now: Time) -> Vec<Event> {
+        let mut guard = self.ladder.lock().expect("judging does not panic");
+        guard.0.handle_unpin(now);
+        self.publish(&mut guard)
+    }
+
+    fn publish(&self, guard: &mut (Ladder, LevelReason)) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(Effect::LevelChanged { from, to, why, at }) = guard.0.poll_effect() {
+            let reason = word(&why).into();
+            guard.1 = why;
+            events.push(Event { at, kind: EventKind::LevelChanged { route: self.name.clone(), from, to, reason } });
+        }
+        self.level.store(guard.0.level().number(), Ordering::Relaxed);
+        self.pinned.store(guard.0.pin().is_some(), Ordering::Relaxed);
+        events
+    }
+
+    /// Level, why it is there, and the pin.
+    pub(crate) fn current(&self) -> (Level, String, Option<status::Pin>) {
+        let guard = self.ladder.lock().expect("looking does not panic");
+        let pin = guard.0.pin().map(|p| status::Pin { level: p.level, until: p.until, reason: p.reason.to_string() });
+        let reason = if pin.is_some() { "pinned" } else { word(&guard.1) }.to_owned();
+        (guard.0.level(), reason, pin)
+    }
+}
+
+/// A plan's path as it was written.
+pub(crate) fn written(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => path.clone(),
+        PathMatch::Prefix(prefix) => format!("{prefix}*"),
+    }
+}
+
+fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
+    match &entry.answer {
+        AnswerBy::Backend { backend, features, timeout } => Entry {
+            level: entry.level,
+            backend: Some(backend.0 as u32),
+            features: features.and_then(|(set, mode)| match mode {
+                FeatureMode::Online => Some(set.0 as u32),
+                FeatureMode::Cached => None,
+            }),
+            timeout: *timeout,
+        },
+        AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => Entry::local(entry.level),
+    }
+}
+
+fn uses_keys(route: &Route, plan: &Plan) -> bool {
+    route.ladder.iter().any(|entry| match &entry.answer {
+        AnswerBy::Backend { backend, .. } => plan.backends.get(backend.0).is_some_and(|b| !b.keys.is_empty()),
+        AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => false,
+    })
+}
+
+/// Whether the indices in a running route's entries mean the same names in the new plan.
+fn same_components(route: &RouteShared, old: Option<&Shared>, plan: &Plan) -> bool {
+    let Some(old) = old else { return false };
+    route.entries.iter().flat_map(Entry::components).all(|component| match component {
+        Component::Backend(i) => {
+            old.plan.backends.get(i as usize).map(|b| &b.name) == plan.backends.get(i as usize).map(|b| &b.name)
+        }
+        Component::Features(i) => {
+            old.plan.features.get(i as usize).map(|f| &f.name) == plan.features.get(i as usize).map(|f| &f.name)
+        }
+    })
+}
+
+fn word(why: &LevelReason) -> &'static str {
+    match why {
+        LevelReason::Unhealthy(Component::Backend(_)) => "backend_unhealthy",
+        LevelReason::Unhealthy(Component::Features(_)) => "features_unhealthy",
+        LevelReason::Recovered => "healthy",
+        LevelReason::Pinned(_) => "pinned",
+        LevelReason::PinExpired => "pin_expired",
+        LevelReason::Unpinned => "unpinned",
+    }
+}

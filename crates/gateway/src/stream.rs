@@ -1,0 +1,160 @@
+//! An answer that is passed on as it comes, and what is known once it ends.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use mainstay_core::resilience::outcome::{FailureKind, Outcome};
+use mainstay_core::time::Time;
+use tokio::time::Sleep;
+
+use crate::attempt::Flight;
+use crate::counters::Ended;
+use crate::upstream::pool::Lease;
+use crate::worker::State;
+
+/// A backend's answer on its way to the caller.
+///
+/// The backend's permit is held until the answer ends; how it ends is what its breaker learns. Dropped before the end,
+/// the caller is gone: the connection to the backend is closed, and nothing is held against it.
+pub(crate) struct Relay {
+    start: Option<Bytes>,
+    rest: Incoming,
+    lease: Option<Lease>,
+    flight: Option<Flight>,
+    deadline: Time,
+    timer: Option<Pin<Box<Sleep>>>,
+    record: Option<Record>,
+}
+
+/// What is counted when the answer ends.
+pub(crate) struct Record {
+    pub(crate) state: Rc<State>,
+    pub(crate) route: usize,
+    pub(crate) began: Time,
+    pub(crate) ended: Ended,
+}
+
+/// Why a relayed answer broke off. The caller sees its connection (HTTP/1.1) or stream (HTTP/2) reset.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The backend's connection broke.
+    Backend(hyper::Error),
+    /// The deadline passed.
+    Deadline,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Backend(error) => write!(f, "the backend broke the answer off: {error}"),
+            Broken::Deadline => f.write_str("the deadline passed during the answer"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(start: Bytes, rest: Incoming, lease: Lease, flight: Flight, deadline: Time) -> Relay {
+        Relay {
+            start: Some(start).filter(|s| !s.is_empty()),
+            rest,
+            lease: Some(lease),
+            flight: Some(flight),
+            deadline,
+            timer: None,
+            record: None,
+        }
+    }
+
+    /// Says what to count once the answer ends.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.record = Some(record);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(flight) = self.flight.take() {
+            flight.finish(outcome);
+        }
+        let lease = self.lease.take();
+        if outcome == Outcome::Success
+            && let Some(lease) = lease
+        {
+            lease.give_back();
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        if let Some(mut record) = self.record.take() {
+            record.ended.duration = record.state.shared.clock.now().since(record.began);
+            record.state.counters.borrow_mut().routes[record.route].end(&record.ended);
+        }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(record), deadline) = (&self.record, self.deadline) else { return Poll::Pending };
+        let at = record.state.shared.clock.instant(deadline);
+        self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at))).as_mut().poll(cx)
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let me = self.get_mut();
+        if let Some(start) = me.start.take() {
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        match Pin::new(&mut me.rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if me.rest.is_end_stream() {
+                    me.end(Outcome::Success);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                me.end(Outcome::failure(FailureKind::BrokenStream));
+                Poll::Ready(Some(Err(Broken::Backend(error))))
+            }
+            Poll::Ready(None) => {
+                me.end(Outcome::Success);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                std::task::ready!(me.poll_deadline(cx));
+                me.end(Outcome::failure(FailureKind::Timeout));
+                Poll::Ready(Some(Err(Broken::Deadline)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.start.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.start.as_ref().map_or(0, |b| b.len() as u64);
+        self.rest.size_hint().exact().map_or_else(SizeHint::default, |n| SizeHint::with_exact(n + first))
+    }
+}
+
+impl Drop for Relay {
+    /// The flight reports the cancellation itself; the request is counted as it stands.
+    fn drop(&mut self) {
+        self.count();
+    }
+}

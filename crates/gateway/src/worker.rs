@@ -1,0 +1,177 @@
+//! A worker: one thread, one runtime, its own connections on both sides.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mainstay_core::rng::Rng;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::connection::{self, Drain};
+use crate::counters::Counters;
+use crate::shared::Shared;
+use crate::upstream::Pool;
+
+/// How often a worker settles its counters and closes idle connections.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// Serve this caller.
+    Serve(std::net::TcpStream, SocketAddr),
+    /// Requests from here on run under this config.
+    Reload(Arc<Shared>),
+    /// Finish what runs, within the time given, and end.
+    Drain(Duration),
+}
+
+/// The outside of a worker.
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    /// Connections that it serves.
+    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// The inside of a worker.
+pub(crate) struct Worker {
+    state: RefCell<Rc<State>>,
+    pub(crate) drain: Drain,
+    connections: Arc<AtomicUsize>,
+}
+
+/// What a request needs, as of one config. A request keeps the one it began with.
+pub(crate) struct State {
+    pub(crate) shared: Arc<Shared>,
+    /// By backend, then by endpoint.
+    pub(crate) pools: Vec<Vec<Rc<Pool>>>,
+    /// By feature set.
+    pub(crate) feature_pools: Vec<Rc<Pool>>,
+    pub(crate) counters: RefCell<Counters>,
+    pub(crate) rng: RefCell<Rng>,
+    /// By route: requests that the shared retry budget has not heard of yet.
+    pub(crate) admitted: Vec<Cell<u32>>,
+}
+
+/// Starts a worker's thread.
+pub(crate) fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Handle> {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let seed = shared.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let state = State::new(shared, seed, None);
+        let worker = Worker { state: RefCell::new(Rc::new(state)), drain: Drain::default(), connections: counted };
+        LocalSet::new().block_on(&runtime, Rc::new(worker).run(inbox));
+    })?;
+    Ok(Handle { commands, connections, thread })
+}
+
+impl Worker {
+    /// The state that a request arriving at this moment runs under.
+    pub(crate) fn state(&self) -> Rc<State> {
+        Rc::clone(&self.state.borrow())
+    }
+
+    async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let mut settle = tokio::time::interval(SETTLE_EVERY);
+        settle.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let patience = loop {
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(Command::Serve(stream, peer)) => self.serve(stream, peer),
+                    Some(Command::Reload(shared)) => self.reload(shared),
+                    Some(Command::Drain(patience)) => break patience,
+                    None => break Duration::ZERO,
+                },
+                _ = settle.tick() => self.state().settle(),
+            }
+        };
+        self.finish(patience).await;
+    }
+
+    fn serve(self: &Rc<Self>, stream: std::net::TcpStream, peer: SocketAddr) {
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let counted = Connected(Arc::clone(&worker.connections));
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection::serve(worker, stream, peer).await,
+                Err(error) => tracing::warn!(%error, "a connection could not be registered"),
+            }
+            drop(counted);
+        });
+    }
+
+    fn reload(&self, shared: Arc<Shared>) {
+        let old = self.state();
+        let seed = old.rng.borrow_mut().next_u64();
+        *self.state.borrow_mut() = Rc::new(State::new(shared, seed, Some(&old)));
+    }
+
+    async fn finish(&self, patience: Duration) {
+        self.drain.begin();
+        let until = Instant::now() + patience;
+        while self.connections.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.state().settle();
+    }
+}
+
+/// Counts a connection as served until dropped, however its task ends. The acceptor counted it in.
+struct Connected(Arc<AtomicUsize>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn new(shared: Arc<Shared>, seed: u64, old: Option<&State>) -> State {
+        let pools = shared.backends.iter().map(|b| b.pools(old)).collect();
+        let feature_pools = shared.features.iter().map(|f| f.pool(old)).collect();
+        State {
+            pools,
+            feature_pools,
+            counters: RefCell::new(Counters::new(&shared.plan)),
+            rng: RefCell::new(Rng::new(seed)),
+            admitted: shared.routes.iter().map(|_| Cell::new(0)).collect(),
+            shared,
+        }
+    }
+
+    /// Hands the counts over and closes connections that idled for too long.
+    fn settle(&self) {
+        self.hand_over();
+        let at = self.shared.clock.now();
+        for (route, admitted) in self.shared.routes.iter().zip(&self.admitted) {
+            let admitted = admitted.take();
+            if admitted > 0 {
+                route.retries.lock().expect("counting does not panic").handle_admitted(f64::from(admitted), at);
+            }
+        }
+        let now = Instant::now();
+        self.pools.iter().flatten().chain(&self.feature_pools).for_each(|pool| pool.sweep(now));
+    }
+
+    fn hand_over(&self) {
+        let mut totals = self.shared.totals.lock().expect("counting does not panic");
+        totals.absorb(&self.shared.plan, &mut self.counters.borrow_mut());
+    }
+}
+
+impl Drop for State {
+    /// The last request under an old config takes its counts along.
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
