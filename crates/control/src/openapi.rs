@@ -37,6 +37,7 @@ struct Schemas {
     received: SchemaGenerator,
 }
 
+#[derive(Clone, Copy)]
 enum Direction {
     Sent,
     Received,

@@ -234,7 +234,7 @@ impl From<status::RouteStatus> for RouteLevel {
 }
 
 /// Longest pin.
-const HOLD_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+const HOLD_MAX: Duration = Duration::from_hours(30 * 24);
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 500;
 

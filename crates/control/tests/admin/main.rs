@@ -1,14 +1,19 @@
 //! The admin API over real connections.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where the server breaks its word")]
+
 mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_control::{Admin, BindError};
 use mainstay_core::route::Level;
 use serde_json::{Value, json};
 use support::{Answer, Plane, Server};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 fn problem(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
@@ -288,5 +293,22 @@ async fn a_head_that_does_not_arrive_is_given_up() {
     let answer = server.raw_bytes("GET /healthz HTTP/1.1\r\nhost: loc").await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     assert_eq!(started.elapsed().as_secs(), 15);
+    server.stop().await;
+}
+
+/// Time is paused: it passes only while nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn connections_beyond_the_bound_wait_for_their_turn() {
+    let server = Server::start().await;
+    let mut held = Vec::new();
+    for _ in 0..256 {
+        held.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let mut late = tokio::spawn(server.client("GET", "/healthz", &[], ""));
+    assert!(timeout(Duration::from_secs(1), &mut late).await.is_err());
+    drop(held.pop());
+    let answer = timeout(Duration::from_secs(1), late).await.expect("there is room").unwrap();
+    assert_eq!(answer.status, 200);
+    drop(held);
     server.stop().await;
 }

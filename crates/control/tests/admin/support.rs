@@ -1,5 +1,6 @@
 //! A data plane of paper, a server on a free port, and a client that says exactly what it is told to.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -224,10 +225,10 @@ impl Server {
     ) -> impl Future<Output = Answer> + Send + 'static {
         let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "host") {
-            text.push_str(&format!("host: {}\r\n", self.addr));
+            write!(text, "host: {}\r\n", self.addr).unwrap();
         }
         for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            write!(text, "{name}: {value}\r\n").unwrap();
         }
         text.push_str("\r\n");
         text.push_str(body);
