@@ -81,7 +81,9 @@ fn date(text: &str, now: Time) -> Option<Duration> {
 }
 
 fn bounded(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())).ok()
+    // `min` would turn NaN into the bound.
+    let seconds = if seconds > MAX_RETRY_AFTER.as_secs_f64() { MAX_RETRY_AFTER.as_secs_f64() } else { seconds };
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
