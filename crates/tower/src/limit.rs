@@ -131,6 +131,8 @@ pub struct View {
 /// and there is room, some thread is on its way to call the next.
 pub struct SharedLimit {
     word: Padded<Word>,
+    /// Calls in flight whose first byte was reported.
+    begun: AtomicU32,
     limited: AtomicBool,
     queue_room: AtomicU32,
     latency_ns_mean: AtomicU64,
@@ -161,6 +163,7 @@ impl SharedLimit {
         let limiter = Limiter::new(config, now);
         Arc::new(SharedLimit {
             word: Padded(Word::new(limiter.limit())),
+            begun: AtomicU32::new(0),
             limited: AtomicBool::new(false),
             queue_room: AtomicU32::new(0),
             latency_ns_mean: AtomicU64::new(0),
@@ -237,6 +240,7 @@ impl SharedLimit {
         self.shards.drain(scratch);
         let in_flight = self.word.0.counts().in_flight;
         scratch.in_flight = in_flight;
+        scratch.begun = self.begun.load(Ordering::Relaxed);
         scratch.in_flight_max = scratch.in_flight_max.max(in_flight);
         scratch.limited = self.limited.swap(false, Ordering::Relaxed);
         if let Some(mean) = scratch.latency_mean_s() {
@@ -332,15 +336,32 @@ impl SharedLimit {
         }
     }
 
+    fn begin(self: &Arc<Self>, elapsed: Duration, now: Time) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.shards.record_first_byte(elapsed);
+        self.settle_if_due(now);
+    }
+
+    fn end_begun(&self) {
+        self.begun.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn finish(self: &Arc<Self>, sample: &Sample, now: Time) {
         let counts = self.word.0.release();
         self.shards.record(sample, counts.in_flight);
-        if now.as_nanos() >= self.settle_at_ns.load(Ordering::Relaxed)
-            && let Ok(mut control) = self.control.try_lock()
-        {
-            self.settle_with(&mut control, now);
-        }
+        self.settle_if_due(now);
         if counts.waiting > 0 {
+            self.dispatch(now);
+        }
+    }
+
+    fn settle_if_due(self: &Arc<Self>, now: Time) {
+        if now.as_nanos() < self.settle_at_ns.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(mut control) = self.control.try_lock() {
+            self.settle_with(&mut control, now);
+            drop(control);
             self.dispatch(now);
         }
     }

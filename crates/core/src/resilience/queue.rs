@@ -145,8 +145,9 @@ impl<T> Queue<T> {
         }
         match self.worst_of(ticket.route, ticket.class, now) {
             Some(slot) => {
-                let out = self.take(slot).expect("a linked slot is occupied");
-                Pushed::Evicted(self.insert(item, ticket, now), out)
+                // In before out: a class whose only entry is replaced has not stopped waiting.
+                let key = self.insert(item, ticket, now);
+                Pushed::Evicted(key, self.take(slot).expect("a linked slot is occupied"))
             }
             None => Pushed::Refused(item),
         }

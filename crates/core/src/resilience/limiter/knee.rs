@@ -24,6 +24,8 @@ use super::{LimitReason, MAX_LIMIT, Slice};
 
 /// Answers a window needs.
 const SAMPLES: u64 = 20;
+/// Answers a measurement needs: it stands alone, where windows are pooled.
+const MEASURE_SAMPLES: u64 = 64;
 /// A window's shortest duration; it also lasts at least two mean latencies.
 const WINDOW: Duration = Duration::from_millis(100);
 /// The limit over the knee: a little queue keeps every server of the backend busy.
@@ -32,18 +34,22 @@ const GAIN: f64 = 1.2;
 const GAIN_SQRT: f64 = 0.5;
 /// In flight at this share of the limit, the limit is what holds callers back.
 const REACHED: f64 = 0.9;
-/// How far a probe goes below the knee, and each further step of it.
+/// How far a probe goes below the knee ...
 const PROBE: f64 = 0.7;
+/// ... and each further step of it.
+const DEEPER: f64 = 0.5;
 /// A probe that keeps this share of the rate has not reached the knee.
-const RATE_KEPT: f64 = 0.9;
+const RATE_KEPT: f64 = 0.92;
 /// The base is measured afresh after this time (varied by a fifth, so that a fleet does not probe in step) ...
 const REFRESH: Duration = Duration::from_secs(10);
 /// ... and after this many windows, so that slow backends are not probed all the time.
-const REFRESH_WINDOWS: u32 = 30;
+const REFRESH_WINDOWS: u32 = 60;
+/// A limit within this multiple of its target is near it.
+const NEAR: f64 = 1.2;
 /// Least windows between probes for a fallen rate.
 const SHIFT_WINDOWS: u32 = 8;
-/// Rates remembered; the largest counts.
-const RATES: usize = 6;
+/// Windows remembered: the largest rate counts, and the mean latency of all their answers together.
+const RECENT: usize = 6;
 /// Drops above this share lower the limit.
 const DROPS: f64 = 0.1;
 /// The limit over what is in flight when callers do not reach it.
@@ -71,9 +77,8 @@ pub(super) struct Knee {
     limit: f64,
     window: Slice,
     opened: Option<Time>,
-    /// Rates of the last windows in answers per second.
-    rates: [f64; RATES],
-    next_rate: usize,
+    recent: [Window; RECENT],
+    next: usize,
     base: Option<Base>,
     phase: Phase,
     /// Windows since the last probe.
@@ -82,6 +87,14 @@ pub(super) struct Knee {
     fallen: u32,
     /// No queue was ever seen: the limit doubles.
     ramping: bool,
+}
+
+/// What is remembered of a window: answers per second, answers, and the sum of their latencies in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    rate: f64,
+    answers: f64,
+    latency_sum: f64,
 }
 
 /// The mean latency without a queue.
@@ -96,6 +109,8 @@ struct Base {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
+    /// The first window: of the first calls the short ones end first, so its mean says nothing.
+    Start,
     Follow,
     /// Waiting until no more than the limit is in flight, at most until `until`.
     Drain {
@@ -115,6 +130,7 @@ enum Phase {
 #[derive(Clone, Copy)]
 struct Seen {
     mean: f64,
+    answers: f64,
     rate: f64,
     reached: bool,
     in_flight_max: f64,
@@ -128,10 +144,10 @@ impl Knee {
             limit: bounds.initial,
             window: Slice::new(),
             opened: None,
-            rates: [0.0; RATES],
-            next_rate: 0,
+            recent: [Window::default(); RECENT],
+            next: 0,
             base: None,
-            phase: Phase::Follow,
+            phase: Phase::Start,
             windows: 0,
             fallen: 0,
             ramping: true,
@@ -155,7 +171,8 @@ impl Knee {
         let mean = self.window.latency_mean_s();
         let elapsed = now.since(opened);
         let shortest = WINDOW.as_secs_f64().max(2.0 * mean.unwrap_or(0.0));
-        if self.window.finished() < SAMPLES || elapsed.as_secs_f64() < shortest {
+        let samples = if matches!(self.phase, Phase::Measure { .. }) { MEASURE_SAMPLES } else { SAMPLES };
+        if self.window.finished() < samples || elapsed.as_secs_f64() < shortest {
             return None;
         }
         let step = self.handle_closed(mean, elapsed.as_secs_f64(), now);
@@ -172,14 +189,19 @@ impl Knee {
 
     fn handle_closed(&mut self, mean: Option<f64>, elapsed: f64, now: Time) -> Option<(f64, LimitReason)> {
         let in_flight_max = f64::from(self.window.in_flight_max);
-        let reached = self.window.limited || in_flight_max >= REACHED * self.limit;
+        let reached = self.window.limited || in_flight_max >= REACHED * self.limit.floor();
         self.windows = self.windows.saturating_add(1);
         if reached && self.window.dropped_share() > DROPS {
             self.phase = Phase::Follow;
             return Some((self.limit * 0.9, LimitReason::Drops));
         }
-        let seen = Seen { mean: mean?, rate: self.window.answered as f64 / elapsed, reached, in_flight_max };
+        let answers = self.window.answered as f64;
+        let seen = Seen { mean: mean?, answers, rate: answers / elapsed, reached, in_flight_max };
         match self.phase {
+            Phase::Start => {
+                self.phase = Phase::Follow;
+                None
+            }
             Phase::Follow => self.follow(seen, now),
             Phase::Drain { .. } => None,
             Phase::Settle { rate } => {
@@ -192,20 +214,27 @@ impl Knee {
 
     fn follow(&mut self, seen: Seen, now: Time) -> Option<(f64, LimitReason)> {
         let rate_before = self.rate();
-        self.rates[self.next_rate] = seen.rate;
-        self.next_rate = (self.next_rate + 1) % RATES;
+        self.remember(seen);
         let base = self.learn_base(seen, now);
-        self.ramping &= seen.mean < 1.3 * base.seconds;
         if !seen.reached {
+            self.ramping = false;
             self.fallen = 0;
             return self.idle(seen, base);
+        }
+        if self.ramping && seen.mean > 1.3 * base.seconds {
+            // What was learnt while the limit doubled may have been a queue from the start.
+            self.ramping = false;
+            return Some(self.probe(self.below_knee(base), seen.rate, seen.mean, now));
         }
         let fell = seen.mean > 1.4 * base.seconds && seen.rate < 0.7 * rate_before;
         self.fallen = if fell { self.fallen + 1 } else { 0 };
         let shifted = self.fallen >= 2 && self.windows >= SHIFT_WINDOWS;
-        if shifted || (now.since(base.at) >= base.refresh && self.windows >= REFRESH_WINDOWS) {
-            let from = self.limit.min(self.rate() * base.seconds);
-            return Some(self.probe(from, seen.rate, seen.mean, now));
+        // Draining far more than the knee would leave nobody served meanwhile: first down to about the knee.
+        let near = self.limit <= NEAR * target(self.rate() * base.seconds);
+        let due = near && now.since(base.at) >= base.refresh && self.windows >= REFRESH_WINDOWS;
+        if shifted || due {
+            let rate = if shifted { seen.rate } else { self.rate_mean() };
+            return Some(self.probe(self.below_knee(base), rate, seen.mean, now));
         }
         Some(self.pursue(seen, base))
     }
@@ -237,14 +266,23 @@ impl Knee {
         }
     }
 
+    fn remember(&mut self, seen: Seen) {
+        self.recent[self.next] =
+            Window { rate: seen.rate, answers: seen.answers, latency_sum: seen.mean * seen.answers };
+        self.next = (self.next + 1) % RECENT;
+    }
+
+    /// The base is the least mean of the recent windows *together*: the least of single ones would be an accident.
     fn learn_base(&mut self, seen: Seen, now: Time) -> Base {
+        let answers: f64 = self.recent.iter().map(|window| window.answers).sum();
+        let mean = self.recent.iter().map(|window| window.latency_sum).sum::<f64>() / answers;
         let renewed = match self.base {
-            Some(base) if base.seconds <= seen.mean => {
-                let fresh = base.fresh.min(seen.mean);
+            Some(base) if base.seconds <= mean => {
+                let fresh = base.fresh.min(mean);
                 let expired = !seen.reached && now.since(base.at) >= base.refresh;
                 if expired { self.fresh_base(fresh, now) } else { Base { fresh, ..base } }
             }
-            Some(_) | None => self.fresh_base(seen.mean, now),
+            Some(_) | None => self.fresh_base(mean, now),
         };
         self.base = Some(renewed);
         renewed
@@ -255,27 +293,36 @@ impl Knee {
         Base { seconds, fresh: f64::INFINITY, at: now, refresh }
     }
 
-    fn probe(&mut self, from: f64, rate: f64, mean: f64, now: Time) -> (f64, LimitReason) {
+    fn probe(&mut self, limit: f64, rate: f64, mean: f64, now: Time) -> (f64, LimitReason) {
         self.windows = 0;
         self.fallen = 0;
         self.phase = Phase::Drain { rate, until: now + Duration::from_secs_f64((4.0 * mean).clamp(0.1, 60.0)) };
-        (from * PROBE, LimitReason::Probe)
+        (limit, LimitReason::Probe)
     }
 
     fn measured(&mut self, rate: f64, seen: Seen, now: Time) -> (f64, LimitReason) {
         if seen.rate >= RATE_KEPT * rate && seen.reached && self.limit > self.bounds.min {
-            return self.probe(self.limit, rate, seen.mean, now);
+            return self.probe(self.limit * DEEPER, rate, seen.mean, now);
         }
         self.phase = Phase::Follow;
         self.base = Some(self.fresh_base(seen.mean, now));
-        self.rates = [0.0; RATES];
-        self.rates[0] = rate.max(seen.rate);
-        self.next_rate = 1;
-        (target(self.rates[0] * seen.mean), LimitReason::Measured)
+        self.recent = [Window::default(); RECENT];
+        self.remember(Seen { rate: rate.max(seen.rate), ..seen });
+        (target(self.rate() * seen.mean), LimitReason::Measured)
+    }
+
+    /// Where a probe begins.
+    fn below_knee(&self, base: Base) -> f64 {
+        self.limit.min(self.rate() * base.seconds) * PROBE
     }
 
     fn rate(&self) -> f64 {
-        self.rates.into_iter().fold(0.0, f64::max)
+        self.recent.iter().map(|window| window.rate).fold(0.0, f64::max)
+    }
+
+    fn rate_mean(&self) -> f64 {
+        let rates = || self.recent.iter().map(|window| window.rate).filter(|rate| *rate > 0.0);
+        rates().sum::<f64>() / rates().count().max(1) as f64
     }
 }
 

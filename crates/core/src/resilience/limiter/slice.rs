@@ -9,7 +9,7 @@ use crate::stats::LogHistogram;
 pub struct Sample {
     /// From the call's start to its end.
     pub latency: Duration,
-    /// From the call's start to the first byte (token) of the answer, if one came.
+    /// From the call's start to the first byte (token) of the answer, if one came and was not counted before.
     pub first_byte: Option<Duration>,
     /// No answer in time, or one that says "too much" (429, 503). Its latency is not a measurement.
     pub dropped: bool,
@@ -49,6 +49,8 @@ pub struct Slice {
     pub in_flight_max: u32,
     /// Calls in flight when the slice was closed; of a merge, that of the later slice.
     pub in_flight: u32,
+    /// How many of these have had their first byte.
+    pub begun: u32,
     /// A caller found the backend at its limit.
     pub limited: bool,
     /// Calls without an answer in time, or turned away by the backend.
@@ -65,6 +67,7 @@ impl Slice {
             latency_ns_sum: 0,
             in_flight_max: 0,
             in_flight: 0,
+            begun: 0,
             limited: false,
             dropped: 0,
             signal: LogHistogram::new(),
@@ -85,7 +88,19 @@ impl Slice {
         match signal {
             Signal::None => {}
             Signal::Latency => self.signal.record(sample.latency),
-            Signal::FirstByte => self.signal.record(sample.first_byte.unwrap_or(sample.latency)),
+            Signal::FirstByte => {
+                if let Some(first_byte) = sample.first_byte {
+                    self.signal.record(first_byte);
+                }
+            }
+        }
+    }
+
+    /// Counts a first byte at once, where the answer's end is far: its [`Sample`] then has none.
+    pub fn record_first_byte(&mut self, elapsed: Duration, signal: Signal) {
+        match signal {
+            Signal::None | Signal::Latency => {}
+            Signal::FirstByte => self.signal.record(elapsed),
         }
     }
 
@@ -94,7 +109,7 @@ impl Slice {
         self.answered += later.answered;
         self.latency_ns_sum = self.latency_ns_sum.saturating_add(later.latency_ns_sum);
         self.in_flight_max = self.in_flight_max.max(later.in_flight_max);
-        self.in_flight = later.in_flight;
+        (self.in_flight, self.begun) = (later.in_flight, later.begun);
         self.limited |= later.limited;
         self.dropped += later.dropped;
         self.signal.merge(&later.signal);
@@ -104,7 +119,7 @@ impl Slice {
     pub fn clear(&mut self) {
         self.signal.clear();
         (self.answered, self.latency_ns_sum, self.dropped) = (0, 0, 0);
-        (self.in_flight_max, self.in_flight, self.limited) = (0, 0, false);
+        (self.in_flight_max, self.in_flight, self.begun, self.limited) = (0, 0, 0, false);
     }
 
     /// Finished calls of either kind.

@@ -19,7 +19,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 const SAMPLES: u64 = 5;
 /// At most one decrease in this time: the effect of the last one shows only when its queue has drained.
 const BETWEEN_DECREASES: Duration = Duration::from_secs(2);
-/// Nothing for this many targets with calls in flight is a blackout.
+/// No first token for this many targets while calls wait for one is a blackout.
 const BLACKOUT_TARGETS: f64 = 3.0;
 /// A blackout's step.
 const BLACKOUT_FACTOR: f64 = 0.7;
@@ -32,8 +32,8 @@ pub(super) struct Ttft {
     limit: f64,
     window: Slice,
     opened: Time,
-    decreased: Time,
-    /// When a first token was last seen, or nothing was in flight.
+    decreased: Option<Time>,
+    /// When a first token was last seen, or nobody waited for one.
     sign_of_life: Time,
     /// Lower envelope of the time to first token, in seconds: (this period's, the one's before).
     idle_s: [Option<f64>; 2],
@@ -47,7 +47,7 @@ impl Ttft {
             limit: f64::from(INITIAL),
             window: Slice::new(),
             opened: now,
-            decreased: Time::ZERO,
+            decreased: None,
             sign_of_life: now,
             idle_s: [None; 2],
             idle_since: now,
@@ -61,7 +61,7 @@ impl Ttft {
 
     pub(super) fn handle_window(&mut self, slice: &Slice, now: Time) -> Option<(f64, LimitReason)> {
         self.window.merge(slice);
-        if slice.signal.count() > 0 || slice.in_flight == 0 {
+        if slice.signal.count() > 0 || slice.in_flight <= slice.begun {
             self.sign_of_life = now;
         }
         if self.is_blackout(now) {
@@ -90,10 +90,10 @@ impl Ttft {
     }
 
     fn decrease(&mut self, factor: f64, why: LimitReason, now: Time) -> Option<(f64, LimitReason)> {
-        if now.since(self.decreased) < BETWEEN_DECREASES {
+        if self.decreased.is_some_and(|last| now.since(last) < BETWEEN_DECREASES) {
             return None;
         }
-        self.decreased = now;
+        self.decreased = Some(now);
         self.limit = (self.limit * factor).max(1.0);
         Some((self.limit, why))
     }
