@@ -264,7 +264,26 @@ fn any_text() -> impl Strategy<Value = String> {
         "\0",
     ];
     let soup = prop::collection::vec(prop::sample::select(words.to_vec()), 0..24).prop_map(|words| words.concat());
-    prop_oneof![4 => soup, 1 => any::<String>()]
+    prop_oneof![3 => soup, 3 => damaged_program(), 1 => any::<String>()]
+}
+
+/// Programs from which pieces were cut, and into which pieces of others were put.
+fn damaged_program() -> impl Strategy<Value = String> {
+    let programs = [
+        "request.inputs.exists_one(i, has(i.name) && i.name == \"a\")",
+        "request.a.map(x, x > 1, x * -2)[0] in [1, 2u, 3.5e1, 0x1F]",
+        "header(\"x-a\") == r'b\\' || !(feature('f', 0.0) > 50.0)",
+        "has(headers.a) ? \"x\" in headers : request[?'a'].?b.orValue({'k': [b'\\x00']}) == null // why",
+        "\"\"\"text\"\"\".startsWith('\\u00e9') && size(features) <= 3 % 2",
+    ];
+    let piece = (prop::sample::select(programs.to_vec()), any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    prop::collection::vec(piece, 1..4).prop_map(|pieces| {
+        pieces.into_iter().fold(String::new(), |text, (program, from, to)| {
+            let (from, to) = (from.index(program.len()), to.index(program.len()));
+            let (from, to) = (from.min(to), from.max(to));
+            if text.is_empty() { [&program[..from], &program[to..]].concat() } else { text + &program[from..to] }
+        })
+    })
 }
 
 /// Programs of the native kind.
