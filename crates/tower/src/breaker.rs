@@ -193,18 +193,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Rejected { rejected } => Poll::Ready(Err(Error::Rejected(*rejected))),
-            StateProjection::Admitted { mut slow, answer, guard, classify } => {
+            StateProjection::Admitted { slow, answer, guard, classify } => {
                 if let Poll::Ready(result) = answer.poll(cx) {
                     if let Some(guard) = guard.take() {
                         guard.finish(classify.classify(&result));
                     }
                     return Poll::Ready(result.map_err(Error::Inner));
                 }
-                if !slow.is_elapsed() {
-                    ready!(slow.as_mut().poll(cx));
-                    if let Some(guard) = guard {
-                        guard.slow();
-                    }
+                if let Some(guard) = guard.as_mut().filter(|guard| !guard.is_slow()) {
+                    ready!(slow.poll(cx));
+                    guard.slow();
                 }
                 Poll::Pending
             }

@@ -324,6 +324,11 @@ impl<B: Deref<Target = SharedBreaker>> Guard<B> {
         }
     }
 
+    /// Whether the call was counted as slow.
+    pub fn is_slow(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_slow)
+    }
+
     /// When the call becomes slow.
     pub fn slow_at(&self) -> Option<Time> {
         self.ticket.as_ref().map(|ticket| ticket.admitted_at() + self.breaker.slow_after())
