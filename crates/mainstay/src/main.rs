@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! The `mainstay` binary: the command line, the composition root, the demo.
+//!
+//! The only crate that reads the wall clock, the environment and the command line; everything else is told.
+
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod difference;
+mod exit;
+mod log;
+mod output;
+mod plane;
+mod secrets;
+mod service;
+mod source;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::commands::{check, init, level, reference, serve, status};
+use crate::exit::{Exit, Stop};
+
+fn main() -> ExitCode {
+    exit::guarded(run).into()
+}
+
+fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    dispatch(&cli).unwrap_or_else(Stop::report)
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo(options) => demo::run(options, global),
+        Command::Init { force } => init::run(global, *force),
+        Command::Check { file } => check::run(file.as_deref().unwrap_or(&global.config), global.format),
+        Command::Serve { log } => serve::run(global, log),
+        Command::Status => status::run(global),
+        Command::Level(command) => level::run(global, command),
+        Command::Explain { code } => reference::explain(code, global.format),
+        Command::Schema(schema) => reference::schema(schema),
+        Command::Completions { shell } => reference::completions(*shell),
+        Command::Version => reference::version(global.format),
+    }
+}
+
+/// Help and version are data; anything else that clap has to say is wrong usage.
+fn usage(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => Exit::Usage,
+        (false, Ok(())) => Exit::Fine,
+        (false, Err(error)) => Stop::from_stdout(error).report(),
+    }
+}

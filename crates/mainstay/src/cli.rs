@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Format;
+
+/// Keeps AI services answering, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 fine; 1 the answer is no; 2 wrong usage or config; 3 cannot reach what is needed; 70 a bug of ours."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// The config file
+    #[arg(long, global = true, default_value = "mainstay.yaml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// How data on stdout is written
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// The admin API of a running mainstay
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8090", value_name = "URL")]
+    pub(crate) url: String,
+    /// The admin API's token
+    #[arg(long, global = true, env = "MAINSTAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine, break it, and show that it kept answering; needs no config
+    Demo(Demo),
+    /// Write a commented starting config
+    Init {
+        /// Replace an existing file
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show everything that is wrong with a config
+    Check {
+        /// The file to check; without it, the one of --config
+        file: Option<PathBuf>,
+    },
+    /// Run the gateway and the admin API
+    Serve {
+        /// What is logged: a level (error, warn, info, debug, trace) or directives such as `info,mainstay_gateway=debug`
+        #[arg(long, env = "MAINSTAY_LOG", default_value = "info", value_name = "FILTER")]
+        log: String,
+    },
+    /// Show routes, levels, breakers, limits and features of a running mainstay
+    Status,
+    /// Hold a route at a degradation level, or let it go
+    #[command(subcommand)]
+    Level(LevelCommand),
+    /// Tell more about a finding of `check`
+    Explain {
+        /// The finding's code, such as E0101
+        code: String,
+    },
+    /// Print a schema
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Print completions for a shell
+    Completions { shell: Shell },
+    /// Print the version
+    Version,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// End after the summary, with exit code 0 only if every criterion held
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Keep the config and the results in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How long traffic is driven, at least 20s
+    #[arg(long, default_value = "60s", value_parser = demo_duration, value_name = "DURATION")]
+    pub(crate) duration: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LevelCommand {
+    /// Hold a route at a level
+    Pin {
+        route: String,
+        /// 0 full service, 1 cached features, 2 simpler model, 3 rules, 4 static answer
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=4))]
+        level: u8,
+        /// How long, such as 30m; without it, until `level auto`
+        #[arg(long = "for", value_name = "DURATION")]
+        duration: Option<String>,
+        /// Why; it is kept with the pin
+        #[arg(long, default_value = "pinned from the command line")]
+        reason: String,
+    },
+    /// Let a route's level follow its health again
+    Auto { route: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// The config's JSON Schema
+    Config,
+}
+
+/// Shorter runs leave the ladder no time to come back between two faults.
+const DEMO_MIN: Duration = Duration::from_secs(20);
+
+/// Longer runs would keep every latency in memory.
+const DEMO_MAX: Duration = Duration::from_secs(30 * 60);
+
+fn demo_duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 60s or 2m".to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())?;
+    if (DEMO_MIN..=DEMO_MAX).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(format!("must be between {}s and {}m", DEMO_MIN.as_secs(), DEMO_MAX.as_secs() / 60))
+    }
+}

@@ -1,0 +1,142 @@
+//! A small client for the admin API: one request, one connection, one answer.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::cli::Global;
+use crate::exit::Stop;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Sends one request to the admin API and reads its JSON; an empty answer is `null`. Whatever is not a success stops
+/// the command, with what the server said about it.
+pub(crate) fn call(global: &Global, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
+    let base = Base::parse(&global.url).map_err(Stop::usage)?;
+    let request = base.request(method, path, global.token.as_deref(), body).map_err(Stop::usage)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(&base, request)).await });
+    let (status, body) = answer
+        .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())))
+        .with_context(|| {
+            format!("cannot reach mainstay at {}; is `mainstay serve` running, and is --url right?", global.url)
+        })
+        .map_err(Stop::unreachable)?;
+    read(status, &body, &global.url)
+}
+
+/// Makes a path segment of a name.
+pub(crate) fn segment(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// Where the admin API is.
+struct Base {
+    authority: String,
+    address: String,
+    prefix: String,
+}
+
+impl Base {
+    fn parse(url: &str) -> anyhow::Result<Base> {
+        let uri: Uri = url.parse().with_context(|| format!("--url {url} is not a URL"))?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
+        let authority = authority.ok_or_else(|| anyhow!("--url {url} must look like http://127.0.0.1:8090"))?;
+        Ok(Base {
+            authority: authority.to_string(),
+            address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.prefix))
+            .header(header::HOST, &self.authority)
+            .header(header::ACCEPT, "application/json");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        request.body(Full::new(body)).context("the request cannot be written")
+    }
+}
+
+async fn exchange(base: &Base, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let stream = TcpStream::connect(&base.address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let conversation = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body =
+            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;
+        anyhow::Ok((status, body.to_bytes()))
+    };
+    tokio::pin!(conversation);
+    tokio::select! {
+        answer = &mut conversation => answer,
+        // The connection may end before the answer's last bytes were read from it.
+        ended = connection => { ended?; conversation.await }
+    }
+}
+
+fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
+    let parsed: Option<Value> = if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() };
+    if status.is_success() {
+        return parsed.ok_or_else(|| Stop::unreachable(anyhow!("what answers at {url} does not speak JSON")));
+    }
+    let problem = parsed.unwrap_or_default();
+    let text = ["detail", "title"].iter().find_map(|key| problem[key].as_str()).unwrap_or("no reason given");
+    let error = anyhow!("{status}: {text}");
+    let error = match status {
+        StatusCode::UNAUTHORIZED => error.context("the admin API wants a token: --token or MAINSTAY_TOKEN"),
+        _ => error,
+    };
+    Err(if status.is_client_error() { Stop::usage(error) } else { Stop::unreachable(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_path_segments() {
+        assert_eq!(segment("chat"), "chat");
+        assert_eq!(segment("a/b c\u{e9}"), "a%2Fb%20c%C3%A9");
+    }
+
+    #[test]
+    fn only_plain_http_urls_are_taken() {
+        let base = Base::parse("http://localhost:1/x/").unwrap();
+        assert_eq!((base.address.as_str(), base.prefix.as_str()), ("localhost:1", "/x"));
+        for url in ["https://localhost", "localhost:8090", "/x", ""] {
+            assert!(Base::parse(url).is_err(), "{url}");
+        }
+    }
+}

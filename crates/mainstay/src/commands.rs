@@ -1,0 +1,8 @@
+//! One module per command.
+
+pub(crate) mod check;
+pub(crate) mod init;
+pub(crate) mod level;
+pub(crate) mod reference;
+pub(crate) mod serve;
+pub(crate) mod status;

@@ -1,0 +1,49 @@
+//! Commands that look things up: `explain`, `schema`, `completions`, `version`.
+
+use anyhow::anyhow;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::cli::{Cli, SchemaCommand};
+use crate::exit::{Exit, Stop};
+use crate::output::{self, Format};
+
+/// `mainstay explain CODE`.
+pub(crate) fn explain(code: &str, format: Format) -> Result<Exit, Stop> {
+    let code = code.to_ascii_uppercase();
+    let text = mainstay_config::explain(&code).ok_or_else(|| {
+        Stop::usage(anyhow!("there is no finding {code}; `mainstay check` prints the codes it finds"))
+    })?;
+    match format {
+        Format::Human => output::data(text)?,
+        Format::Json => output::json(&json!({ "schema": 1, "code": code, "text": text }))?,
+    }
+    Ok(Exit::Fine)
+}
+
+/// `mainstay schema config`.
+pub(crate) fn schema(command: &SchemaCommand) -> Result<Exit, Stop> {
+    match command {
+        SchemaCommand::Config => output::json(&mainstay_config::schema())?,
+    }
+    Ok(Exit::Fine)
+}
+
+/// `mainstay completions SHELL`.
+pub(crate) fn completions(shell: Shell) -> Result<Exit, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mainstay", &mut script);
+    output::data(String::from_utf8_lossy(&script))?;
+    Ok(Exit::Fine)
+}
+
+/// `mainstay version`.
+pub(crate) fn version(format: Format) -> Result<Exit, Stop> {
+    let version = env!("CARGO_PKG_VERSION");
+    match format {
+        Format::Human => output::data(format_args!("mainstay {version}"))?,
+        Format::Json => output::json(&json!({ "schema": 1, "name": "mainstay", "version": version }))?,
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,100 @@
+//! `mainstay status`: one screen.
+
+use hyper::Method;
+use serde_json::Value;
+
+use crate::cli::Global;
+use crate::client;
+use crate::exit::{Exit, Stop};
+use crate::output::{self, Format};
+use crate::table::Table;
+
+/// Asks the running service how it is.
+pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
+    let status = client::call(global, Method::GET, "/api/v1/status", None)?;
+    match global.format {
+        Format::Json => output::json(&status)?,
+        Format::Human => output::data(screen(&status))?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn screen(status: &Value) -> String {
+    let draining = if status["draining"] == true { ", draining" } else { "" };
+    let tables = [routes(&status["routes"]), backends(&status["backends"]), features(&status["features"])];
+    let tables: Vec<String> = tables.into_iter().flatten().map(|table| table.to_string()).collect();
+    format!("{} at {}{draining}\n\n{}", word(&status["service"]), word(&status["at"]), tables.join("\n"))
+}
+
+fn routes(routes: &Value) -> Option<Table> {
+    table(routes, &["route", "level", "why", "pinned", "0", "1", "2", "3", "4", "failed", "shed"], |route| {
+        let mut row = vec![
+            word(&route["name"]),
+            format!("{} {}", route["level"], word(&route["level_name"])),
+            word(&route["reason"]),
+            pin(&route["pin"]),
+        ];
+        row.extend((0..5).map(|level| word(&route["served"][level])));
+        row.extend([word(&route["all_failed"]), word(&route["shed"])]);
+        row
+    })
+}
+
+fn backends(backends: &Value) -> Option<Table> {
+    table(backends, &["backend", "healthy", "breaker", "limit", "in flight", "waiting", "endpoints"], |backend| {
+        let endpoints = backend["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
+        let ejected = endpoints.iter().filter(|endpoint| endpoint["ejected"] == true).count();
+        vec![
+            word(&backend["name"]),
+            health(&backend["healthy"]),
+            word(&backend["breaker"]),
+            word(&backend["limit"]),
+            word(&backend["in_flight"]),
+            word(&backend["waiting"]),
+            if ejected == 0 { endpoints.len().to_string() } else { format!("{} ({ejected} ejected)", endpoints.len()) },
+        ]
+    })
+}
+
+fn features(sets: &Value) -> Option<Table> {
+    table(sets, &["features", "healthy", "breaker", "cached", "hits", "misses", "stale"], |set| {
+        let mut row = vec![word(&set["name"]), health(&set["healthy"]), word(&set["breaker"])];
+        row.extend(["cached", "hits", "misses", "stale"].map(|count| word(&set[count])));
+        row
+    })
+}
+
+/// A table with one row per item; `None` where there are no items.
+fn table(items: &Value, headings: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Option<Table> {
+    let items = items.as_array().filter(|items| !items.is_empty())?;
+    let mut table = Table::new(headings);
+    for item in items {
+        table.row(row(item));
+    }
+    Some(table)
+}
+
+fn pin(pin: &Value) -> String {
+    match (pin.is_null(), pin["until"].as_str()) {
+        (true, _) => "-".to_owned(),
+        (false, Some(until)) => format!("until {until}"),
+        (false, None) => "yes".to_owned(),
+    }
+}
+
+fn health(healthy: &Value) -> String {
+    match healthy.as_bool() {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "NO".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+/// A value as a word; what is absent is a dash.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,106 @@
+//! The demo's config: a five-level route over the services that were just started.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::data::MEASUREMENTS;
+use super::feast::{ENTITY, VIEW, references};
+use super::load::PATH;
+use super::peers::STORED_INPUT;
+
+/// The route's name.
+pub(super) const ROUTE: &str = "tumour";
+
+/// The config's text. `check` accepts it, `serve` runs it.
+pub(super) fn text([primary, small, store]: [SocketAddr; 3], dir: &Path) -> String {
+    let mut refs = String::new();
+    for reference in references() {
+        // Writing into a string cannot fail.
+        let _ = write!(refs, "{}\"{reference}\"", if refs.is_empty() { "" } else { ", " });
+    }
+    let radius = format!("{VIEW}:{}_worst", MEASUREMENTS[0]);
+    let points = format!("{VIEW}:{}_worst", MEASUREMENTS[7]);
+    format!(
+        r#"# Written by `mainstay demo`. Ports are those of this run.
+service: demo
+environment: demo
+listen: 127.0.0.1:0
+admin: {{ listen: 127.0.0.1:0 }}
+store: 'sqlite:{dir}/mainstay.db'
+limits: {{ workers: 1 }}
+trust: {{ from: [127.0.0.0/8], headers: [x-safety-critical, x-user-tier, x-user-id] }}
+
+backends:
+  primary:                          # all 30 measurements; 4 slots of 20 ms
+    url: http://{primary}
+    protocol: open-inference
+    model: tumour
+    version: "1"
+    health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
+    limit: {{ knee: {{}} }}
+    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 2s, successes: 3 }}
+    retry: {{ attempts: 2 }}
+  small:                            # 4 of the caller's measurements; 4 slots of 4 ms
+    url: http://{small}
+    protocol: open-inference
+    model: tumour-small
+    version: "1"
+    health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
+    limit: {{ knee: {{}} }}
+    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 2s, successes: 3 }}
+
+features:
+  history:
+    store: {{ url: 'http://{store}', protocol: feast, timeout: 50ms }}
+    refs: [{refs}]
+    entity: {{ {ENTITY}: /parameters/{ENTITY} }}
+    into: {{ input: {STORED_INPUT}, datatype: FP64 }}
+    max_age: 1h
+    cache: {{ entries: 1000, max_age: 24h }}
+
+routes:
+  - name: {ROUTE}
+    path: {PATH}
+    deadline: 500ms
+    prediction: {{ pointer: /outputs/0/data/0, task: binary, threshold: 0.5 }}
+    confidence: {{ pointer: /outputs/0/data/0, as: probability }}
+    priority:
+      - {{ class: 0, when: 'header("x-safety-critical") == "true"' }}
+      - {{ class: 1, when: 'header("x-user-tier") == "premium"' }}
+      - {{ class: 2, when: 'header("x-user-id") != ""' }}
+    queue: {{ max: 64, wait: 50ms }}
+    hysteresis: {{ window: 500ms, down: 2, up: 2s }}
+    ladder:
+      - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 200ms }}
+      - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 150ms }}
+      - {{ level: 2, backend: small, timeout: 100ms, quality_impact: "about 4 of 100 more predictions are wrong" }}
+      - level: 3
+        rules:
+          - {{ when: 'feature("{radius}", -1.0) < 0.0', respond: {{ outputs: [{{ name: malignant, value: 0.5 }}] }} }}
+          - {{ when: 'feature("{radius}", 0.0) > 16.8', respond: {{ outputs: [{{ name: malignant, value: 0.9 }}] }} }}
+          - {{ when: 'feature("{points}", 0.0) > 0.145', respond: {{ outputs: [{{ name: malignant, value: 0.8 }}] }} }}
+        otherwise: {{ outputs: [{{ name: malignant, value: 0.1 }}] }}
+      - {{ level: 4, respond: {{ outputs: [{{ name: decision, value: review }}] }} }}
+"#,
+        dir = dir.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_no_errors() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"));
+        let (plan, findings) = mainstay_config::load(&text);
+        assert!(
+            findings.iter().all(|finding| !finding.is_error()),
+            "{}",
+            mainstay_config::render(&findings, "demo", &text, false)
+        );
+        assert_eq!(plan.unwrap().routes[0].ladder.len(), 5);
+    }
+}

@@ -1,0 +1,55 @@
+//! What the service itself reports about its levels, breakers and health while the demo runs.
+
+use std::time::Duration;
+
+use mainstay_core::event::{Event, EventKind};
+use mainstay_core::time::Time;
+
+/// One change of state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    /// Since the demo's start.
+    pub(super) at: Duration,
+    /// Such as `route tumour` or `breaker primary`.
+    pub(super) subject: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) reason: String,
+}
+
+/// Whether the timeline shows an event.
+pub(super) fn is_shown(event: &Event) -> bool {
+    Change::from_event(event, event.at).is_some()
+}
+
+impl Change {
+    /// The change that an event speaks of; `None` where it is none of state.
+    pub(super) fn from_event(event: &Event, start: Time) -> Option<Change> {
+        let change = |subject: String, from: String, to: String, reason: &str| {
+            Some(Change { at: event.at.since(start), subject, from, to, reason: reason.to_owned() })
+        };
+        match &event.kind {
+            EventKind::LevelChanged { route, from, to, reason } => {
+                change(format!("route {route}"), format!("level {from}"), format!("level {to}"), reason)
+            }
+            EventKind::BreakerChanged { backend, from, to, reason } => {
+                change(format!("breaker {backend}"), from.to_string(), to.to_string(), reason)
+            }
+            EventKind::HealthChanged { component, healthy, reason } => {
+                let word = |healthy: bool| if healthy { "healthy" } else { "unhealthy" }.to_owned();
+                change(format!("health {component}"), word(!healthy), word(*healthy), reason)
+            }
+            EventKind::Started { .. }
+            | EventKind::Draining {}
+            | EventKind::Stopped {}
+            | EventKind::ConfigReloaded {}
+            | EventKind::ConfigRefused { .. }
+            | EventKind::LevelPinned { .. }
+            | EventKind::LevelReleased { .. }
+            | EventKind::LimitChanged { .. }
+            | EventKind::EndpointEjected { .. }
+            | EventKind::EndpointReturned { .. }
+            | EventKind::RequestFinished(_) => None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Logs on stderr: JSON for machines, lines for a terminal. Events are logged as fields.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use mainstay_core::event::{Event, EventKind};
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging; `filter` is a level or a list of directives.
+pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(filter).with_context(|| format!("--log {filter} is not a filter"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
+    started.map_err(|error| anyhow::anyhow!(error))
+}
+
+/// Logs one event. A change that users feel is `info`, one that may call a person is `warn`.
+pub(crate) fn event(event: &Event) {
+    match &event.kind {
+        EventKind::Started { service, build } => tracing::info!(%service, %build, "service started"),
+        EventKind::Draining {} => tracing::info!("service draining"),
+        EventKind::Stopped {} => tracing::info!("service stopped"),
+        EventKind::ConfigReloaded {} => tracing::info!("config reloaded"),
+        EventKind::ConfigRefused { findings } => tracing::warn!(findings = findings.len(), "config refused"),
+        EventKind::LevelChanged { route, from, to, reason } if to > from => {
+            tracing::warn!(%route, %from, %to, %reason, "level changed");
+        }
+        EventKind::LevelChanged { route, from, to, reason } => {
+            tracing::info!(%route, %from, %to, %reason, "level changed");
+        }
+        EventKind::LevelPinned { route, level, until, by, reason } => {
+            let until = until.map(mainstay_core::event::format_time);
+            tracing::warn!(%route, %level, until, %by, %reason, "level pinned");
+        }
+        EventKind::LevelReleased { route, reason } => tracing::info!(%route, %reason, "level released"),
+        EventKind::BreakerChanged { backend, from, to, reason } => {
+            tracing::warn!(%backend, %from, %to, %reason, "breaker changed");
+        }
+        EventKind::LimitChanged { backend, from, to, reason } => {
+            tracing::debug!(%backend, from, to, %reason, "limit changed");
+        }
+        EventKind::EndpointEjected { backend, endpoint } => tracing::warn!(%backend, %endpoint, "endpoint ejected"),
+        EventKind::EndpointReturned { backend, endpoint } => tracing::info!(%backend, %endpoint, "endpoint returned"),
+        EventKind::HealthChanged { component, healthy, reason } => {
+            tracing::warn!(%component, healthy, %reason, "health changed");
+        }
+        EventKind::RequestFinished(request) => tracing::trace!(
+            request_id = %request.request_id,
+            route = %request.route,
+            class = %request.class,
+            level = request.level.map(mainstay_core::route::Level::number),
+            code = request.code,
+            attempts = request.attempts,
+            duration_us = request.duration.as_micros() as u64,
+            "request finished"
+        ),
+    }
+}

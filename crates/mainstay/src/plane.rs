@@ -1,0 +1,86 @@
+//! The gateway as the admin API and the signals see it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mainstay_control::{ControlError, DataPlane, Reload, ReloadReport};
+use mainstay_core::event::{Event, EventKind};
+use mainstay_core::metric::Family;
+use mainstay_core::route::Level;
+use mainstay_core::status::Status;
+use mainstay_core::time::Time;
+use mainstay_gateway::{EventSink, Gateway, UnknownRoute};
+use mainstay_tower::clock::Clock;
+
+use crate::difference;
+use crate::source::{Refused, Source};
+
+/// A gateway, its clock, and the config that it runs.
+pub(crate) struct Plane {
+    pub(crate) gateway: Gateway,
+    clock: Clock,
+    source: Source,
+    events: EventSink,
+    /// Held for the whole of a reload, so that two of them do not mix.
+    reloading: Mutex<()>,
+}
+
+impl Plane {
+    /// A plane over a gateway that runs the config of `source`.
+    pub(crate) fn new(gateway: Gateway, clock: Clock, source: Source, events: EventSink) -> Plane {
+        Plane { gateway, clock, source, events, reloading: Mutex::new(()) }
+    }
+
+    /// Reads the config again and puts it in force; a bad one changes nothing and is given back.
+    pub(crate) fn reload_now(&self) -> Result<ReloadReport, Refused> {
+        // Success is the gateway's own event.
+        self.exchange().inspect_err(|refused| self.emit(EventKind::ConfigRefused { findings: refused.lines() }))
+    }
+
+    /// Reports something that happened at this moment.
+    pub(crate) fn emit(&self, kind: EventKind) {
+        self.events.emit(Event { at: self.clock.now(), kind });
+    }
+
+    fn exchange(&self) -> Result<ReloadReport, Refused> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (plan, _, _) = self.source.load()?;
+        let running = self.gateway.plan();
+        let report = difference::between(&running, &plan);
+        self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
+        Ok(report)
+    }
+}
+
+impl DataPlane for Plane {
+    fn status(&self) -> Status {
+        self.gateway.status()
+    }
+
+    fn metrics(&self) -> Vec<Family> {
+        self.gateway.metrics()
+    }
+
+    fn pin(&self, route: &str, level: Level, until: Option<Time>, reason: String) -> Result<(), ControlError> {
+        self.gateway.pin(route, level, until, &reason).map_err(unknown)
+    }
+
+    fn unpin(&self, route: &str) -> Result<(), ControlError> {
+        self.gateway.unpin(route).map_err(unknown)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.gateway.ready()
+    }
+
+    fn reload(&self) -> Reload<'_> {
+        Box::pin(async { self.reload_now().map_err(|refused| refused.wire()) })
+    }
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+}
+
+fn unknown(_: UnknownRoute) -> ControlError {
+    ControlError::UnknownRoute
+}

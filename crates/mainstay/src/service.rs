@@ -1,0 +1,91 @@
+//! The composition root: a gateway, an admin API, and the events between them.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use mainstay_control::Admin;
+use mainstay_core::event::{Event, EventKind};
+use mainstay_core::plan::Plan;
+use mainstay_core::time::Time;
+use mainstay_gateway::{EventSink, Gateway};
+use mainstay_tower::clock::Clock;
+
+use crate::exit::Stop;
+use crate::plane::Plane;
+use crate::source::Source;
+
+/// Events that may wait to be logged; more than that are dropped and counted.
+const EVENTS_MAX: usize = 8192;
+
+/// A running gateway and an admin API that listens and waits to be served.
+pub(crate) struct Service {
+    /// The process's clock.
+    pub(crate) clock: Clock,
+    /// What the admin API and signals act on.
+    pub(crate) plane: Arc<Plane>,
+}
+
+impl Service {
+    /// Starts the gateway and opens the admin API's port. `on_event` runs on a thread of its own and sees every event
+    /// in order. Must be called within a tokio runtime; the admin API is served by whoever polls it.
+    pub(crate) async fn start(
+        plan: Plan,
+        source: Source,
+        on_event: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<(Service, Admin), Stop> {
+        let clock = wall_clock().map_err(Stop::unreachable)?;
+        let (sink, events) = EventSink::channel(EVENTS_MAX);
+        let tokens = plan.admin.tokens.iter().filter_map(|token| token.expose().map(str::to_owned)).collect();
+        let admin_address = plan.admin.listen;
+        let service = plan.service.clone();
+        let gateway =
+            Gateway::start(Arc::new(plan), clock, entropy(), sink.clone()).context("cannot start the gateway");
+        let plane = Arc::new(Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink));
+        let admin = Admin::bind(admin_address, tokens, Arc::clone(&plane) as _)
+            .await
+            .with_context(|| format!("cannot open the admin API at {admin_address}"))
+            .map_err(Stop::unreachable)?;
+        spawn_events(events, on_event).map_err(Stop::unreachable)?;
+        plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
+        Ok((Service { clock, plane }, admin))
+    }
+
+    /// Takes no new requests and finishes those that run, within the config's drain time.
+    pub(crate) async fn stop(&self) {
+        let plane = Arc::clone(&self.plane);
+        let drained = tokio::task::spawn_blocking(move || plane.gateway.shutdown()).await;
+        if drained.is_err() {
+            tracing::error!("the gateway panicked while it drained");
+        }
+    }
+
+    /// Where the data plane listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.plane.gateway.local_addr()
+    }
+}
+
+/// A seed that differs from run to run, from the keys that the standard library draws for its hash maps.
+fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Reads the system's time once; from then on the clock is monotonic.
+fn wall_clock() -> anyhow::Result<Clock> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).context("the system's time lies before 1970")?;
+    Ok(Clock::anchored(Time::ZERO + since_epoch))
+}
+
+/// The thread ends when the last sender of events is gone.
+fn spawn_events(
+    events: Receiver<Event>,
+    mut on_event: impl FnMut(&Event) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("events".to_owned()).spawn(move || events.iter().for_each(|event| on_event(&event)))
+}

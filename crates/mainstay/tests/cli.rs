@@ -1,0 +1,278 @@
+//! The command line as its users meet it: the built binary, its streams and its exit codes.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A directory that goes away, and commands run in it.
+struct Bench(PathBuf);
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let path = std::env::temp_dir().join(format!("mainstay-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Bench(path)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.args(arguments).current_dir(&self.0).env_remove("MAINSTAY_TOKEN").env_remove("MAINSTAY_LOG");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A `mainstay serve` that is killed when the test fails.
+struct Server {
+    child: Child,
+    listen: String,
+    url: String,
+}
+
+impl Server {
+    /// Starts `serve` on ports that the system picks.
+    fn start(bench: &Bench) -> Server {
+        let mut command = bench.command(&["serve", "--format", "json", "--log", "warn"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+            let _ = child.kill();
+            let mut talk = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
+            panic!("not ready: {line:?}\n{talk}");
+        };
+        let listen = ready["listen"].as_str().unwrap().to_owned();
+        Server { child, listen, url: format!("http://{}", ready["admin"].as_str().unwrap()) }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; answers with the exit code and what was said on stderr.
+    fn end(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "serve did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut talk = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
+        (self.child.wait().unwrap().code(), talk)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// Asks until the answer satisfies, as signals are handled when they are.
+fn eventually(mut question: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !question() {
+        assert!(Instant::now() < deadline, "it did not come to pass");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const MINIMAL: &str = "\
+service: small
+listen: 127.0.0.1:0
+admin: { listen: 127.0.0.1:0 }
+routes:
+  - name: echo
+    path: /v1/echo
+    deadline: 1s
+    ladder:
+      - { level: 4, respond: { body: { answer: one } } }
+";
+
+#[test]
+fn check_shows_all_findings_and_says_no_with_two() {
+    let bench = Bench::new("check");
+    bench.write("good.yaml", MINIMAL);
+    let good = bench.run(&["check", "good.yaml", "--format", "json"]);
+    assert_eq!((good.status.code(), json(&good)["errors"].as_u64()), (Some(0), Some(0)), "{good:?}");
+
+    bench.write("bad.yaml", &MINIMAL.replace("deadline: 1s", "deadline: 1").replace("service:", "servicee:"));
+    let bad = bench.run(&["check", "bad.yaml"]);
+    let shown = text(&bad.stdout);
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(shown.contains("bad.yaml:1:1") && shown.contains("servicee") && shown.contains("deadline: 1"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours off a terminal");
+
+    let bad = json(&bench.run(&["check", "--config", "bad.yaml", "--format", "json"]));
+    assert!(bad["errors"].as_u64().unwrap() >= 2, "{bad}");
+    let code = bad["findings"][0]["code"].as_str().unwrap();
+    let explained = bench.run(&["explain", code]);
+    assert!(explained.status.success() && explained.stdout.len() > 40);
+
+    assert_eq!(bench.run(&["check", "absent.yaml"]).status.code(), Some(2));
+    assert_eq!(bench.run(&["explain", "E9999"]).status.code(), Some(2));
+}
+
+#[test]
+fn wrong_usage_is_two_and_help_is_data() {
+    let bench = Bench::new("usage");
+    for wrong in
+        [&["no-such-command"][..], &["level", "pin", "r", "5"], &["demo", "--duration", "1s"], &["--format", "xml"]]
+    {
+        let output = bench.run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+    let help = bench.run(&["--help"]);
+    assert!(help.status.success() && help.stderr.is_empty());
+    for later in ["slo", "incident", "drift", "chaos", "train", "simulate", "top"] {
+        let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with(&format!("{later} ")));
+        assert!(!promised, "{later} is not built");
+    }
+    let version = bench.run(&["version"]);
+    assert_eq!(text(&version.stdout), format!("mainstay {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(json(&bench.run(&["version", "--format", "json"]))["version"], env!("CARGO_PKG_VERSION"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&bench.run(&["completions", shell]).stdout).contains("mainstay"), "{shell}");
+    }
+    assert_eq!(json(&bench.run(&["schema", "config"]))["properties"]["service"]["type"], "string");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let bench = Bench::new("pipe");
+    let mut child = bench.command(&["schema", "config"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn nobody_at_the_other_end_is_three() {
+    let bench = Bench::new("nobody");
+    // A port that was just free and that nobody was given since.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    for command in [&["status"][..], &["level", "auto", "score"], &["level", "pin", "score", "2"]] {
+        let output = bench.run(&[command, &["--url", &url]].concat());
+        assert_eq!(output.status.code(), Some(3), "{command:?}");
+        assert!(text(&output.stderr).contains("mainstay serve"), "{output:?}");
+    }
+    assert_eq!(bench.run(&["status", "--url", "https://127.0.0.1"]).status.code(), Some(2));
+}
+
+#[test]
+fn serve_refuses_what_cannot_run() {
+    let bench = Bench::new("refuse");
+    bench.write("mainstay.yaml", &MINIMAL.replace("routes:", "rutes:"));
+    let refused = bench.run(&["serve"]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
+    assert!(text(&refused.stderr).contains("rutes"));
+
+    bench.write(
+        "mainstay.yaml",
+        &format!("{MINIMAL}clients: {{ shop: {{ key: env:MAINSTAY_TEST_ABSENT, max_class: 0 }} }}\n"),
+    );
+    let refused = bench.run(&["serve"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("env:MAINSTAY_TEST_ABSENT is not set"), "{refused:?}");
+}
+
+#[test]
+fn the_starting_config_serves_is_pinned_reloaded_and_drained() {
+    let bench = Bench::new("serve");
+    assert!(bench.run(&["init"]).status.success());
+    assert_eq!(bench.run(&["init"]).status.code(), Some(2), "an existing file is kept");
+    assert!(bench.run(&["check"]).status.success());
+    let ports_are_free =
+        bench.read("mainstay.yaml").replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8090", "127.0.0.1:0");
+    bench.write("mainstay.yaml", &ports_are_free);
+
+    let server = Server::start(&bench);
+    let ask = |arguments: &[&str]| bench.run(&[arguments, &["--url", &server.url]].concat());
+    let status = json(&ask(&["status", "--format", "json"]));
+    let route = status["routes"][0]["name"].as_str().unwrap().to_owned();
+    assert!(text(&ask(&["status"]).stdout).contains(&route));
+
+    assert!(ask(&["level", "pin", &route, "4", "--for", "30m", "--reason", "rehearsal"]).status.success());
+    let pinned = json(&ask(&["status", "--format", "json"]));
+    assert_eq!(pinned["routes"][0]["level"], 4);
+    assert_eq!(pinned["routes"][0]["pin"]["reason"], "rehearsal");
+    assert!(ask(&["level", "auto", &route]).status.success());
+    eventually(|| json(&ask(&["status", "--format", "json"]))["routes"][0]["pin"].is_null());
+    assert_eq!(ask(&["level", "pin", "no-such-route", "1"]).status.code(), Some(2));
+    assert_eq!(ask(&["level", "pin", &route, "1", "--for", "soon"]).status.code(), Some(2));
+
+    server.signal("TERM");
+    let (code, talk) = server.end();
+    assert_eq!(code, Some(0), "{talk}");
+}
+
+#[test]
+fn a_good_file_is_taken_over_and_a_bad_one_changes_nothing() {
+    let bench = Bench::new("reload");
+    bench.write("mainstay.yaml", MINIMAL);
+    let server = Server::start(&bench);
+    let answer = || post(&server.listen, "/v1/echo");
+    assert!(answer().contains("one"), "{}", answer());
+
+    bench.write("mainstay.yaml", &MINIMAL.replace("answer: one", "answer: two"));
+    server.signal("HUP");
+    eventually(|| answer().contains("two"));
+
+    bench.write("mainstay.yaml", "service: [");
+    server.signal("HUP");
+    let url = format!("{}/api/v1/config/reload", server.url.trim_start_matches("http://"));
+    let (host, path) = url.split_once('/').unwrap();
+    let refused = post(host, &format!("/{path}"));
+    assert!(refused.starts_with("HTTP/1.1 422") && refused.contains("E0101"), "{refused}");
+    assert!(answer().contains("two"));
+
+    server.signal("INT");
+    let (code, talk) = server.end();
+    assert_eq!(code, Some(0), "{talk}");
+    assert!(talk.contains("the one in force stays"), "{talk}");
+}
+
+/// One POST of an empty JSON object; the whole answer as text.
+fn post(address: &str, path: &str) -> String {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
+    write!(stream, "{head}content-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
