@@ -36,7 +36,7 @@ codes! {
     UnknownKey = "E0104": "A key that nothing reads. It is an error since a misspelt key would otherwise silently leave a default in force.\n\nThe help names the nearest known key, or all keys that are known at that place.";
     WrongKind = "E0105": "A value of another kind than expected, such as a list where a map belongs.\n\nYAML reads bare `3` as a number and `true` as a flag; where text is meant, put it in quotes: `version: \"3\"`.";
     NoValue = "E0106": "A key without a value. Leave the key out to have its default.";
-    MissingKey = "E0107": "A key that has no default is missing.";
+    MissingKey = "E0107": "A key that has no default is missing. The caret is at the map that lacks it.";
     UnknownWord = "E0108": "A word that is not one of those expected here.";
     Reserved = "W0109": "A section whose meaning comes with later versions. It is read and has no effect.";
     NotBuilt = "E0110": "Something that mainstay will have and this version does not. It is refused, so that nobody relies on it by mistake.";
@@ -54,7 +54,7 @@ codes! {
     CelCompile = "E0212": "A CEL expression that does not compile, or that iterates over a map. The caret is at the place within the expression.\n\nThere are the variables `request`, `headers`, `features`, `route` and `client`, and the functions `header(\"x\")` and `feature(\"ref\", DEFAULT)`, which never fail.";
     CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
     Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";
-    NoSuch = "E0301": "A name that refers to nothing.";
+    NoSuch = "E0301": "A name that refers to nothing: a misspelt one, or one that is not defined in this file.";
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";
     ExactlyOne = "E0304": "Several keys that exclude each other, or none of those of which one is needed.";
@@ -68,10 +68,10 @@ codes! {
     BeyondDeadline = "W0406": "A request has one deadline for all levels. A timeout or a wait that lies beyond it is cut off, and the levels after it may not get their time.";
     NoDefault = "W0407": "A feature without a default: a request for which the store and the cache have no value skips the levels that need it. That may be right; a default says that the model can do without.";
     Unreachable = "W0408": "A rule or an entry after one that always holds: it is never asked.";
-    NoEffect = "W0409": "A key that does nothing at this place.";
+    NoEffect = "W0409": "A key that does nothing at this place. The config means the same without it; often something else was meant.";
     OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
     OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
-    Order = "E0601": "Numbers that must stand in an order do not.";
+    Order = "E0601": "Numbers that must stand in an order do not, such as a minimum above its maximum, or thresholds that fall.";
     Impossible = "E0701": "An objective that every service misses, or that none can miss. It would page always or never.";
 }
 

@@ -28,6 +28,9 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     reserved(&root, reader);
     let environment = value_or(root.environment.as_ref(), Environment::Production);
     server::exposure(&root, reader);
+    let service = server::service(root.service.as_ref(), reader);
+    let store = server::store(root.store.as_ref(), reader);
+    let clients = server::clients(root.clients.as_ref(), reader);
     let backends = backend::backends(root.backends.as_ref(), reader);
     let features = features::sets(root.features.as_ref(), reader);
     let mut names = Names::new(&root);
@@ -35,14 +38,14 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     slo::check(root.slos.as_ref(), root.routes.as_ref(), reader);
     names.report_unused(reader);
     Some(Plan {
-        service: server::service(root.service.as_ref(), reader)?,
+        service: service?,
         environment,
         listen: server::data_listen(&root),
         tls: server::tls(root.tls)?,
         admin: server::admin(root.admin),
-        store: server::store(root.store.as_ref(), reader)?,
+        store: store?,
         limits: server::limits(root.limits),
-        clients: server::clients(root.clients, reader)?,
+        clients: clients?,
         trust: server::trust(root.trust),
         objectives: server::objectives(root.objectives),
         backends: backends?,

@@ -43,10 +43,15 @@ impl<'t> Reader<'t> {
 
     pub(crate) fn report(&mut self, mut finding: Finding) {
         self.refused |= finding.is_error();
-        if self.findings.len() < MAX_FINDINGS {
+        if !self.is_full() {
             finding.span = finding.span.first_line(self.text);
             self.findings.push(finding);
         }
+    }
+
+    /// Whether more findings would be dropped; then there is no use in looking for good words.
+    fn is_full(&self) -> bool {
+        self.findings.len() >= MAX_FINDINGS
     }
 
     /// Whether an error was reported.
@@ -103,7 +108,7 @@ impl<'t> Reader<'t> {
 
     pub(crate) fn unknown_key(&mut self, key: &At<String>, known: &[&str], what: &str) {
         let message = format!("{what} has no key `{}`", key.value);
-        let help = did_you_mean(&key.value, known);
+        let help = if self.is_full() { None } else { did_you_mean(&key.value, known) };
         self.report(Finding::new(Code::UnknownKey, key.span, message).label("unknown key").help_maybe(help));
     }
 
@@ -165,7 +170,7 @@ macro_rules! section {
 
             fn read(node: &$crate::tree::Node, reader: &mut $crate::read::Reader<'_>) -> Option<$name> {
                 const KEYS: &[&str] = &[$(stringify!($field)),*];
-                let entries = reader.entries(node, concat!("a map: ", $what))?;
+                let entries = reader.entries(node, concat!("a map for ", $what))?;
                 let mut section = $name::default();
                 for (key, value) in entries {
                     match key.value.as_str() {

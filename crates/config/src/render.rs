@@ -27,11 +27,15 @@ fn group<'a>(finding: &'a Finding, file_name: &'a str, text: &'a str) -> annotat
         Severity::Warning => Level::WARNING,
     };
     let span = finding.span.within(text);
-    let mut annotation = AnnotationKind::Primary.span(span.range());
+    // One line at a time: the renderer looks at all that it is given.
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
+    let mut annotation = AnnotationKind::Primary.span(span.start - start..span.end - start);
     if let Some(label) = &finding.label {
         annotation = annotation.label(label);
     }
-    let snippet = Snippet::source(text).path(file_name).annotation(annotation);
+    let line = text[..start].matches('\n').count() + 1;
+    let snippet = Snippet::source(&text[start..end]).path(file_name).line_start(line).annotation(annotation);
     let group = level.primary_title(&*finding.message).id(finding.code.as_str()).element(snippet);
     match &finding.help {
         Some(help) => group.element(Level::HELP.message(&**help)),

@@ -70,9 +70,13 @@ pub(crate) fn parse(text: &str) -> Result<Node, Finding> {
         let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
         return Err(Finding::new(Code::TooLarge, Span::default(), message));
     }
-    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
-        .map(|root| node(root, text))
-        .map_err(|error| refusal(&error, text))
+    let root = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options());
+    let root = node(root.map_err(|error| refusal(&error, text))?, text);
+    if matches!(root.value, Value::Null) {
+        let finding = Finding::new(Code::NoValue, root.span, "the file says nothing");
+        return Err(finding.help("`mainstay init` writes a file to start from"));
+    }
+    Ok(root)
 }
 
 fn options() -> Options {
@@ -98,12 +102,11 @@ fn refusal(error: &serde_saphyr::Error, text: &str) -> Finding {
     let span = error.location().map_or(Span::default(), |place| span_of(place, text));
     // The place is shown by its own means.
     let words = error.to_string();
-    let message = words.rsplit_once(" at line ").map_or(words.as_str(), |(message, _)| message);
+    let message = words.split_once(" at line ").map_or(words.as_str(), |(message, _)| message);
     let code = match error {
-        serde_saphyr::Error::Budget { .. }
-        | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
-        | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
-        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => Code::TooLarge,
+        serde_saphyr::Error::Budget { .. } => Code::TooLarge,
+        // An error within an alias arrives as words.
+        _ if message.starts_with("alias") && message.contains("limit exceeded") => Code::TooLarge,
         _ => Code::Syntax,
     };
     Finding::new(code, span, message)
@@ -132,16 +135,30 @@ fn node(raw: Spanned<Raw>, text: &str) -> Node {
         }
     };
     if let Some(end) = last_end(&value) {
-        span.end = span.end.max(end);
+        span.end = closed(text, span.start, span.end.max(end));
     }
     At::new(value, span)
+}
+
+/// The end of a container that begins at `start`, its closing bracket included.
+fn closed(text: &str, start: usize, end: usize) -> usize {
+    let (open, close) = match text[start..].chars().next() {
+        Some('[') => ('[', ']'),
+        Some('{') => ('{', '}'),
+        Some(_) | None => return end,
+    };
+    let end = end.max(start + open.len_utf8());
+    let rest = text[end..].trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+    if rest.starts_with(close) { text.len() - rest.len() + close.len_utf8() } else { end }
 }
 
 /// Where the last thing within ends; containers come with an empty span at their start.
 fn last_end(value: &Value) -> Option<usize> {
     match value {
-        Value::List(items) => items.iter().map(|item| item.span.end).max(),
-        Value::Map(entries) => entries.iter().map(|(key, value)| key.span.end.max(value.span.end)).max(),
+        Value::List(items) => Some(items.iter().map(|item| item.span.end).max().unwrap_or(0)),
+        Value::Map(entries) => {
+            Some(entries.iter().map(|(key, value)| key.span.end.max(value.span.end)).max().unwrap_or(0))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
     }
 }

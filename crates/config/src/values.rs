@@ -17,7 +17,7 @@ use crate::read::{Kind, Reader};
 use crate::tree::{Node, Value};
 
 /// Longest duration: what is meant to be longer is meant to be off.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Why a text is not the value that is expected: help, where there is any to give.
 type Refused = Option<String>;

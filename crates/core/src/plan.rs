@@ -134,7 +134,7 @@ impl Default for Limits {
             replay_bytes: 4 << 20,
             answer_bytes: 4 << 20,
             connections: 20_000,
-            head_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_mins(1),
             drain: Duration::from_secs(30),
         }
     }

@@ -48,10 +48,10 @@ pub(super) fn answer(at: &At<raw::Answer>, protocol: Option<Protocol>, reader: &
     }
     let text = raw.text.as_ref().map(|text| Answer::Text(text.value.clone()));
     let body = raw.body.as_ref().map(|body| Answer::Body(body.value.clone()));
-    text.or(body).or_else(|| outputs(raw.outputs.as_ref()?, reader))
+    text.or(body).or_else(|| Some(outputs(raw.outputs.as_ref()?, reader)))
 }
 
-fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Option<Answer> {
+fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Answer {
     if raw.value.is_empty() {
         super::empty(raw.span, "`outputs`", reader);
     }
@@ -60,7 +60,7 @@ fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Option<Answer> 
             .help("write `{ name: NAME, value: VALUE }`, or a tensor: `{ name, shape, datatype, data }`");
         reader.report(finding);
     }
-    Some(Answer::Outputs(raw.value.iter().map(|output| output.value.clone()).collect()))
+    Answer::Outputs(raw.value.iter().map(|output| output.value.clone()).collect())
 }
 
 fn is_output(output: &Value) -> bool {

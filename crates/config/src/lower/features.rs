@@ -1,6 +1,6 @@
 //! Feature sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mainstay_core::plan::{FeatureCache, FeatureSet, FeatureSetId, Into};
@@ -15,7 +15,7 @@ use crate::suggest::listed;
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 const CACHE_ENTRIES: u64 = 100_000;
-const CACHE_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+const CACHE_MAX_AGE: Duration = Duration::from_hours(24);
 const DATATYPE: &str = "FP64";
 
 /// What ladders must know, whether the set is right or not.
@@ -89,10 +89,13 @@ fn defaults(raw: &raw::FeatureSet, reader: &mut Reader<'_>) -> BTreeMap<String, 
     for entry in written.iter().filter(|entry| raw.refs.is_some() && !refs.contains(&entry.name.value.as_str())) {
         no_such(&entry.name, "feature among `refs` called", &refs, reader);
     }
-    let bare: Vec<&str> =
+    let bare: BTreeSet<&str> =
         refs.iter().copied().filter(|name| !written.iter().any(|entry| entry.name.value == **name)).collect();
     if let Some(at) = raw.refs.as_ref().filter(|_| !bare.is_empty()) {
-        let message = format!("a level is skipped where one of these is missing: {}", listed(&bare));
+        let message = format!(
+            "a level is skipped where one of these is missing: {}",
+            listed(&bare.into_iter().collect::<Vec<_>>())
+        );
         let help = "give `defaults:` for features that the model can do without";
         reader.report(Finding::new(Code::NoDefault, at.span, message).label("no default").help(help));
     }

@@ -121,12 +121,12 @@ fn check_kind(at: &At<raw::Entry>, reader: &mut Reader<'_>) -> Option<()> {
         reader.report(finding);
     }
     if kinds.len() + later.len() != 1 {
-        let found = if kinds.is_empty() && later.is_empty() {
-            "has none".to_owned()
+        let found = [kinds, later].concat();
+        let message = if found.is_empty() {
+            "this entry has no kind of answer".to_owned()
         } else {
-            [kinds, later].concat().join(" and ")
+            format!("this entry has several kinds of answer: {}", crate::suggest::listed(&found))
         };
-        let message = format!("an entry has exactly one kind of answer; this one: {found}");
         let finding = Finding::new(Code::ExactlyOne, at.span, message);
         reader.report(finding.help("one of `backend`, `rules` (with `otherwise`), `cache`, `respond`"));
         return None;

@@ -113,21 +113,23 @@ pub(super) fn limits(raw: Option<At<raw::Limits>>) -> Limits {
 }
 
 pub(super) fn clients(
-    raw: Option<At<Vec<Entry<raw::Client>>>>,
+    raw: Option<&At<Vec<Entry<raw::Client>>>>,
     reader: &mut Reader<'_>,
 ) -> Option<BTreeMap<String, Client>> {
-    let mut clients = BTreeMap::new();
-    for entry in raw.map_or_else(Vec::new, |raw| raw.value) {
+    for entry in entries(raw) {
         check_name(&entry.name, "a client", reader);
-        let raw = entry.value?.value;
-        let client = Client {
-            key: raw.key?.value,
-            max_class: value_or(raw.max_class.as_ref(), Class::WORST),
-            rate: value(raw.rate),
-        };
-        clients.insert(entry.name.value, client);
     }
-    Some(clients)
+    entries(raw).iter().map(client).collect()
+}
+
+fn client(entry: &Entry<raw::Client>) -> Option<(String, Client)> {
+    let raw = &entry.value.as_ref()?.value;
+    let client = Client {
+        key: raw.key.as_ref()?.value.clone(),
+        max_class: value_or(raw.max_class.as_ref(), Class::WORST),
+        rate: value(raw.rate.clone()),
+    };
+    Some((entry.name.value.clone(), client))
 }
 
 pub(super) fn trust(raw: Option<At<raw::Trust>>) -> Trust {

@@ -3,6 +3,8 @@
 use mainstay_core::route::Protocol;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::code::Code;
+use crate::finding::Finding;
 use crate::read::{Flag, Kind, List, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
 use crate::values::{Dur, File, Positive, SecretRef, Share, Url, UrlPath, Whole};
@@ -116,7 +118,13 @@ impl Kind for Limit {
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<LimitWord> {
         match &node.value {
-            Value::Text(_) => crate::read::word(node, reader, "a limit", &["none"]).map(|_| LimitWord::None),
+            Value::Text(word) if word == "none" => Some(LimitWord::None),
+            Value::Text(word) => {
+                let rule = crate::suggest::nearest(word, ["knee", "ttft", "latency", "fixed"]).unwrap_or("knee");
+                let finding = Finding::new(Code::UnknownWord, node.span, format!("`{word}` is not a limit"));
+                reader.report(finding.help(format!("write `none`, or a map such as `{{ {rule}: {{}} }}`")));
+                None
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
                 LimitRule::read(node, reader).map(|rule| LimitWord::Rule(Box::new(rule)))
             }
