@@ -12,7 +12,7 @@ const SMALL: Component = Component::Backend(1);
 const FEATURES: Component = Component::Features(0);
 
 fn level(number: u8) -> Level {
-    Level::new(number).unwrap()
+    Level::new(number).expect("0 to 4")
 }
 
 /// Full service with online features, cached features, a simpler model, rules, a constant.

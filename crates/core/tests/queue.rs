@@ -8,7 +8,7 @@ use mainstay_core::time::Time;
 use proptest::prelude::*;
 
 fn class(number: u8) -> Class {
-    Class::new(number).unwrap()
+    Class::new(number).expect("0 to 3")
 }
 
 fn ticket(number: u8, max: usize) -> Ticket {
@@ -88,7 +88,7 @@ impl Model {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_by_key(|&i| {
             let class = self.entries[i].0.class;
-            let age = i64::try_from(i).unwrap();
+            let age = i as i64;
             (class, if self.stands(class, now) { -age } else { age })
         });
         order

@@ -13,22 +13,22 @@ use tower::{ServiceExt, service_fn};
 const DEADLINE: Duration = Duration::from_millis(500);
 
 fn level(number: u8) -> Level {
-    Level::new(number).unwrap()
+    Level::new(number).expect("0 to 4")
 }
 
 fn ladder() -> Ladder<(), &'static str> {
     Ladder::new(Clock::anchored(Time::from_secs(1_800_000_000)), DEADLINE)
 }
 
-async fn hang(_: ()) -> Result<&'static str, Infallible> {
+async fn hang((): ()) -> Result<&'static str, Infallible> {
     std::future::pending().await
 }
 
-async fn fail(_: ()) -> Result<&'static str, &'static str> {
+async fn fail((): ()) -> Result<&'static str, &'static str> {
     Err("broken")
 }
 
-async fn answer(_: ()) -> Result<&'static str, Infallible> {
+async fn answer((): ()) -> Result<&'static str, Infallible> {
     Ok("sorry")
 }
 

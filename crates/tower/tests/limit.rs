@@ -22,7 +22,7 @@ fn fixed(max: u32) -> Arc<SharedLimit> {
 
 fn ask(class: u8, queue_max: u32, wait_ms: u64) -> Ask {
     Ask {
-        class: Class::new(class).unwrap(),
+        class: Class::new(class).expect("0 to 3"),
         route: 0,
         queue_max,
         shed: Shed::Queue,
@@ -40,7 +40,8 @@ async fn now_or_never<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
 }
 
 async fn take(limit: &Arc<SharedLimit>) -> Permit {
-    now_or_never(limit.acquire(ask(3, 0, 0), START)).await.unwrap().unwrap()
+    let at_once = now_or_never(limit.acquire(ask(3, 0, 0), START)).await;
+    at_once.expect("there is room, so nobody waits").expect("there is room")
 }
 
 #[tokio::test(start_paused = true)]

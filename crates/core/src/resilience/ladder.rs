@@ -213,7 +213,7 @@ impl Ladder {
 
     /// The first level all of whose needs were last reported well.
     pub fn required(&self) -> Level {
-        self.first_level(|health| health.is_well())
+        self.first_level(Health::is_well)
     }
 
     /// A component's health as last observed. Components that no entry needs are none of this route's business.

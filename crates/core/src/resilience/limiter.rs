@@ -159,7 +159,7 @@ pub struct Limiter {
 
 #[derive(Clone, Debug)]
 enum Rule {
-    Knee(knee::Knee),
+    Knee(Box<knee::Knee>),
     Ttft(Box<ttft::Ttft>),
     Latency(Box<latency::Latency>),
     Fixed,
@@ -171,7 +171,7 @@ impl Limiter {
         let (rule, shown) = match config {
             Config::Knee { initial, min, max } => {
                 let knee = knee::Knee::new(knee::Bounds::new(initial, min, max), Rng::new(now.as_nanos()));
-                (Rule::Knee(knee), initial.clamp(min.max(1), max.max(min).max(1)))
+                (Rule::Knee(Box::new(knee)), initial.clamp(min.max(1), max.max(min).max(1)))
             }
             Config::Ttft { target } => (Rule::Ttft(Box::new(ttft::Ttft::new(target, now))), ttft::INITIAL),
             Config::Latency { target, base, floor, ceiling } => {

@@ -170,7 +170,7 @@ impl World {
         self.slice.limited |= self.in_flight >= self.limiter.limit();
         let (max, wait) = self.scenario.queue;
         let wait_until = now + Duration::from_secs_f64(wait);
-        let ticket = Ticket { class: Class::new(class as u8).unwrap(), route: 0, max, wait_until };
+        let ticket = Ticket { class: Class::new(class as u8).expect("0 to 3"), route: 0, max, wait_until };
         match self.queue.push((now, class), ticket, now) {
             Pushed::Waits(_) => {}
             Pushed::Evicted(_, (at, class)) | Pushed::Refused((at, class)) => self.refuse(at, class),

@@ -114,7 +114,7 @@ impl Engine {
             used += need;
         }
         while used > CACHE_TOKENS && self.running.len() > 1 {
-            let out = self.running.pop().unwrap();
+            let out = self.running.pop().expect("more than one runs");
             used -= self.requests[out].tokens();
             self.requests[out].to_prefill = self.requests[out].tokens();
             self.waiting.push_front(out);

@@ -35,7 +35,7 @@ impl Health {
         self.bad = Duration::ZERO;
     }
 
-    pub(super) const fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         self.well
     }
 

@@ -24,7 +24,7 @@ const BLACKOUT_TARGETS: f64 = 3.0;
 /// A blackout's step.
 const BLACKOUT_FACTOR: f64 = 0.7;
 /// How long the idle backend's time to first token is remembered.
-const IDLE_MEMORY: Duration = Duration::from_secs(300);
+const IDLE_MEMORY: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Ttft {
