@@ -1,0 +1,32 @@
+//! What the fuzzers call: one function for each thing that reads bytes from outside.
+//!
+//! Each takes any bytes and panics where a promise is broken; that no code below panics is the first of the promises.
+//! They are run by `cargo fuzz` (`fuzz/fuzz_targets`, nightly) and by `tests/mutate.rs` (stable), on the same corpus.
+
+mod config;
+mod expression;
+mod feast;
+mod headers;
+pub mod mutate;
+mod open_inference;
+mod pointer;
+
+pub use config::config;
+pub use expression::expression;
+pub use feast::feast;
+pub use headers::headers;
+pub use open_inference::open_inference;
+pub use pointer::pointer;
+
+/// A function that takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also the name of its corpus.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("config", config),
+    ("expression", expression),
+    ("feast", feast),
+    ("headers", headers),
+    ("open_inference", open_inference),
+    ("pointer", pointer),
+];
