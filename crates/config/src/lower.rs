@@ -105,7 +105,7 @@ pub(crate) fn check_distinct<'a>(names: impl IntoIterator<Item = &'a At<String>>
     let mut seen = BTreeMap::new();
     for name in names {
         if let Some(first) = seen.insert(&name.value, name.span) {
-            let line = line_of(reader.text, first);
+            let line = if reader.is_full() { 0 } else { line_of(reader.text, first) };
             let message = format!("{what} `{}` exists already, on line {line}", name.value);
             reader.report(Finding::new(Code::Duplicate, name.span, message).help("give each its own"));
         }
@@ -197,7 +197,8 @@ fn find<T: Clone>(
 pub(crate) fn no_such(name: &At<String>, what: &str, known: &[&str], reader: &mut Reader<'_>) {
     let message = format!("there is no {what} `{}`", name.value);
     let finding = Finding::new(Code::NoSuch, name.span, message).label("refers to nothing");
-    reader.report(finding.help_maybe(did_you_mean(&name.value, known)));
+    let help = if reader.is_full() { None } else { did_you_mean(&name.value, known) };
+    reader.report(finding.help_maybe(help));
 }
 
 fn report_unused<T>(known: &BTreeMap<String, Known<T>>, what: &str, reader: &mut Reader<'_>) {

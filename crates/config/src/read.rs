@@ -42,16 +42,18 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn report(&mut self, mut finding: Finding) {
+        // The first error is kept even after many warnings: it says why there is no plan.
+        let first_error = finding.is_error() && !self.refused;
         self.refused |= finding.is_error();
-        if !self.is_full() {
+        if first_error || self.findings.len() < MAX_FINDINGS {
             finding.span = finding.span.first_line(self.text);
             self.findings.push(finding);
         }
     }
 
     /// Whether more findings would be dropped; then there is no use in looking for good words.
-    fn is_full(&self) -> bool {
-        self.findings.len() >= MAX_FINDINGS
+    pub(crate) fn is_full(&self) -> bool {
+        self.refused && self.findings.len() >= MAX_FINDINGS
     }
 
     /// Whether an error was reported.
@@ -196,6 +198,10 @@ macro_rules! section {
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
+            }
+
+            fn schema_id() -> std::borrow::Cow<'static, str> {
+                concat!(module_path!(), "::", stringify!($name)).into()
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

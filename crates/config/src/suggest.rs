@@ -1,11 +1,15 @@
 //! Did you mean.
 
+/// Most names that are compared.
+const COMPARED: usize = 1000;
+
 /// The known name that is nearest to what was written, where one is near enough to be meant.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase().replace('-', "_");
     let allowed = (written.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
+        .take(COMPARED)
         .map(|name| (distance(&written, &name.to_lowercase().replace('-', "_")), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

@@ -1,6 +1,8 @@
 //! The small values that a config is written with: durations, rates, sizes, addresses, references to secrets.
 
-use std::net::{IpAddr, SocketAddr};
+mod parse;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,12 +17,7 @@ use crate::code::Code;
 use crate::finding::Finding;
 use crate::read::{Kind, Reader};
 use crate::tree::{Node, Value};
-
-/// Longest duration: what is meant to be longer is meant to be off.
-const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
-
-/// Why a text is not the value that is expected: help, where there is any to give.
-type Refused = Option<String>;
+use parse::{UrlFault, base_url};
 
 /// Declares a value that is written as text and parsed by a function.
 macro_rules! text_value {
@@ -52,62 +49,62 @@ macro_rules! text_value {
 
 text_value! {
     /// A duration above zero.
-    Dur: Duration = "a duration such as `200ms`, `5s`, `30m`, `6h` or `7d`", Code::Duration, duration,
+    Dur: Duration = "a duration such as `200ms`, `5s`, `30m`, `6h` or `7d`", Code::Duration, parse::duration,
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d|w)$" }
 }
 text_value! {
     /// A duration that may be zero.
-    Wait: Duration = "a duration such as `0ms`, `200ms` or `5s`", Code::Duration, duration_or_zero,
+    Wait: Duration = "a duration such as `0ms`, `200ms` or `5s`", Code::Duration, parse::duration_or_zero,
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d|w)$" }
 }
 text_value! {
     /// A rate, in events per second.
-    Rate: f64 = "a rate such as `500/s` or `30/m`", Code::Rate, rate,
+    Rate: f64 = "a rate such as `500/s` or `30/m`", Code::Rate, parse::rate,
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?/(s|m|h)$" }
 }
 text_value! {
     /// A share of the whole, as a number from 0 to 1.
-    Ratio: f64 = "a percentage such as `99.9%`", Code::Ratio, ratio,
+    Ratio: f64 = "a percentage such as `99.9%`", Code::Ratio, parse::ratio,
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$" }
 }
 text_value! {
     /// A size in bytes.
-    Size: usize = "a size such as `64KiB`, `4MiB` or `1GiB`", Code::Size, size,
+    Size: usize = "a size such as `64KiB`, `4MiB` or `1GiB`", Code::Size, parse::size,
     { "type": "string", "pattern": r"^[0-9]+(B|KiB|MiB|GiB|KB|MB|GB)$" }
 }
 text_value! {
     /// An RFC 6901 pointer.
-    Pointer: String = "a JSON pointer such as `/outputs/0/data/0`", Code::Pointer, pointer,
+    Pointer: String = "a JSON pointer such as `/outputs/0/data/0`", Code::Pointer, parse::pointer,
     { "type": "string", "pattern": "^(/([^~]|~[01])*)?$" }
 }
 text_value! {
     /// An address to listen on.
-    Listen: SocketAddr = "an address such as `127.0.0.1:8080`", Code::Address, listen,
+    Listen: SocketAddr = "an address such as `127.0.0.1:8080`", Code::Address, parse::listen,
     { "type": "string" }
 }
 text_value! {
     /// A network, or one address.
-    Network: IpNet = "a network such as `10.0.0.0/8`", Code::Address, network,
+    Network: IpNet = "a network such as `10.0.0.0/8`", Code::Address, parse::network,
     { "type": "string" }
 }
 text_value! {
     /// A header's name, in lower case.
-    Header: String = "the name of a header", Code::Name, header,
+    Header: String = "the name of a header", Code::Name, parse::header,
     { "type": "string" }
 }
 text_value! {
     /// The path of a route.
-    Route: PathMatch = "a path such as `/v2/models/fraud/infer`, or a prefix such as `/v1/*`", Code::Path, route_path,
+    Route: PathMatch = "a path such as `/v2/models/fraud/infer`, or a prefix such as `/v1/*`", Code::Path, parse::route_path,
     { "type": "string", "pattern": "^/" }
 }
 text_value! {
     /// The path of a request.
-    UrlPath: String = "a path such as `/v2/health/ready`", Code::Path, url_path,
+    UrlPath: String = "a path such as `/v2/health/ready`", Code::Path, parse::url_path,
     { "type": "string", "pattern": "^/" }
 }
 text_value! {
     /// A file.
-    File: PathBuf = "the path of a file", Code::Path, file,
+    File: PathBuf = "the path of a file", Code::Path, parse::file,
     { "type": "string", "minLength": 1 }
 }
 
@@ -132,144 +129,6 @@ fn shortened(words: &str) -> String {
     short
 }
 
-/// A decimal number without sign or exponent, and what follows it.
-fn leading_number(words: &str) -> Option<(f64, &str)> {
-    let end = words.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(words.len());
-    let (number, rest) = words.split_at(end);
-    let well_formed = number.starts_with(|c: char| c.is_ascii_digit()) && !number.ends_with('.');
-    let value = number.parse::<f64>().ok().filter(|value| well_formed && value.is_finite())?;
-    Some((value, rest.trim_start()))
-}
-
-fn duration_or_zero(words: &str) -> Result<Duration, Refused> {
-    let (number, unit) = leading_number(words.trim()).ok_or(None)?;
-    let seconds = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        "w" => 7.0 * 86_400.0,
-        "" => return Err(Some(format!("a unit is missing: `{number}ms` or `{number}s`?"))),
-        "min" | "mins" | "minutes" => return Err(Some(format!("did you mean `{number}m`?"))),
-        "sec" | "secs" | "seconds" => return Err(Some(format!("did you mean `{number}s`?"))),
-        "hours" | "hour" => return Err(Some(format!("did you mean `{number}h`?"))),
-        "days" | "day" => return Err(Some(format!("did you mean `{number}d`?"))),
-        _ => return Err(Some("units are us, ms, s, m, h, d, w".to_owned())),
-    };
-    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| None)?;
-    if duration > LONGEST {
-        return Err(Some("at most ten years".to_owned()));
-    }
-    Ok(duration)
-}
-
-fn duration(words: &str) -> Result<Duration, Refused> {
-    let duration = duration_or_zero(words)?;
-    if duration.is_zero() { Err(Some("it must be above zero".to_owned())) } else { Ok(duration) }
-}
-
-fn rate(words: &str) -> Result<f64, Refused> {
-    let (number, unit) = leading_number(words.trim()).ok_or(None)?;
-    let per_second = match unit {
-        "/s" => number,
-        "/m" => number / 60.0,
-        "/h" => number / 3600.0,
-        "" => return Err(Some(format!("per what? `{number}/s`?"))),
-        _ => return Err(Some("rates are per `/s`, `/m` or `/h`".to_owned())),
-    };
-    if per_second > 0.0 { Ok(per_second) } else { Err(Some("it must be above zero".to_owned())) }
-}
-
-fn ratio(words: &str) -> Result<f64, Refused> {
-    let (number, unit) = leading_number(words.trim()).ok_or(None)?;
-    match unit {
-        "%" if number <= 100.0 => Ok(number / 100.0),
-        "%" => Err(Some("at most `100%`".to_owned())),
-        "" if number <= 1.0 => {
-            let percent = (number * 1e9).round() / 1e7;
-            Err(Some(format!("write the unit: `{number}%`, or `{percent}%` if the share {number} is meant")))
-        }
-        "" => Err(Some(format!("write the unit: `{number}%`"))),
-        _ => Err(None),
-    }
-}
-
-fn size(words: &str) -> Result<usize, Refused> {
-    let (number, unit) = leading_number(words.trim()).ok_or(None)?;
-    let unit_bytes: f64 = match unit {
-        "B" => 1.0,
-        "KiB" => 1024.0,
-        "MiB" => 1_048_576.0,
-        "GiB" => 1_073_741_824.0,
-        "KB" | "kB" => 1e3,
-        "MB" => 1e6,
-        "GB" => 1e9,
-        "" => return Err(Some(format!("a unit is missing: `{number}KiB` or `{number}MiB`?"))),
-        _ => return Err(Some("units are B, KiB, MiB, GiB, KB, MB, GB".to_owned())),
-    };
-    let bytes = number * unit_bytes;
-    if bytes < 1.0 || bytes > (1_u64 << 40) as f64 {
-        return Err(Some("from 1 byte to 1024 GiB".to_owned()));
-    }
-    Ok(bytes as usize)
-}
-
-fn pointer(words: &str) -> Result<String, Refused> {
-    if !words.is_empty() && !words.starts_with('/') {
-        return Err(Some(format!("it starts with a slash: `/{}`", words.replace('.', "/"))));
-    }
-    let escapes_hold = words.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
-    if escapes_hold { Ok(words.to_owned()) } else { Err(Some("a `~` is written `~0`".to_owned())) }
-}
-
-fn listen(words: &str) -> Result<SocketAddr, Refused> {
-    words.parse().map_err(|_| match words.rsplit_once(':') {
-        Some(("" | "*", port)) => Some(format!("all interfaces are `0.0.0.0:{port}`")),
-        Some(("localhost", port)) => Some(format!("a name is not an address: `127.0.0.1:{port}`")),
-        Some(_) => Some("an IP address and a port".to_owned()),
-        None if words.parse::<IpAddr>().is_ok() => Some(format!("the port is missing: `{words}:8080`")),
-        None => None,
-    })
-}
-
-fn network(words: &str) -> Result<IpNet, Refused> {
-    words.parse().or_else(|_| words.parse::<IpAddr>().map(IpNet::from)).map_err(|_| None)
-}
-
-fn header(words: &str) -> Result<String, Refused> {
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if words.is_empty() || words.len() > 256 || !words.chars().all(token) {
-        return Err(None);
-    }
-    Ok(words.to_ascii_lowercase())
-}
-
-fn url_path(words: &str) -> Result<String, Refused> {
-    if !words.starts_with('/') {
-        return Err(Some(format!("it starts with a slash: `/{words}`")));
-    }
-    let plain = words.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '#' | '"' | '<' | '>' | '\\'));
-    if plain { Ok(words.to_owned()) } else { Err(Some("other characters are percent-encoded".to_owned())) }
-}
-
-fn route_path(words: &str) -> Result<PathMatch, Refused> {
-    let path = url_path(words)?;
-    if path.contains('?') {
-        return Err(Some("a route takes a path with any query".to_owned()));
-    }
-    match path.strip_suffix('*') {
-        Some(prefix) if prefix.ends_with('/') && !prefix.contains('*') => Ok(PathMatch::Prefix(prefix.to_owned())),
-        None if !path.contains('*') => Ok(PathMatch::Exact(path)),
-        Some(_) | None => Err(Some("a `*` stands alone after the last slash, as in `/v1/*`".to_owned())),
-    }
-}
-
-fn file(words: &str) -> Result<PathBuf, Refused> {
-    if words.is_empty() || words.contains('\0') { Err(None) } else { Ok(PathBuf::from(words)) }
-}
-
 /// A base URL without a trailing slash.
 pub(crate) struct Url;
 
@@ -292,46 +151,6 @@ impl Kind for Url {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^https?://" })
     }
-}
-
-enum UrlFault {
-    Credentials,
-    Shape(&'static str),
-}
-
-fn base_url(words: &str) -> Result<String, UrlFault> {
-    let rest = words.strip_prefix("http://").or_else(|| words.strip_prefix("https://"));
-    let rest = rest.ok_or(UrlFault::Shape("it starts with `http://` or `https://`"))?;
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    if authority.contains('@') {
-        return Err(UrlFault::Credentials);
-    }
-    if path.contains(['?', '#']) {
-        return Err(UrlFault::Shape("a base URL has no query and no fragment"));
-    }
-    if !path.is_empty() && url_path(path).is_err() {
-        return Err(UrlFault::Shape("other characters are percent-encoded"));
-    }
-    if !authority_holds(authority) {
-        return Err(UrlFault::Shape("after `//` come a host and, where it is not the usual one, a port"));
-    }
-    Ok(words.trim_end_matches('/').to_owned())
-}
-
-fn authority_holds(authority: &str) -> bool {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        Some(_) | None => (authority, None),
-    };
-    let port_holds = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let host_holds = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-            !host.is_empty() && host.len() <= 253 && host.chars().all(plain)
-        }
-    };
-    port_holds && host_holds
 }
 
 /// A secret by reference.

@@ -72,6 +72,8 @@ fn the_schema_describes_every_key_and_the_full_config_uses_them_all() {
         })
         .collect();
     assert!(unused.is_empty(), "full.yaml lacks {unused:?}");
+    assert!(schema["$defs"]["LatencyObjective"]["properties"]["p99"].is_object());
+    assert!(schema["$defs"]["Latency"]["properties"]["ceiling"].is_object());
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["required"], serde_json::json!(["service", "routes"]));
 }
@@ -295,6 +297,16 @@ fn mutated() -> impl Strategy<Value = String> {
         }
         characters.into_iter().collect()
     })
+}
+
+#[test]
+fn an_error_is_told_after_any_number_of_warnings() {
+    let unused: String =
+        (0..600).fold(String::new(), |text, n| text + &format!("  b{n}: {{ url: 'http://h', protocol: http }}\n"));
+    let (plan, findings) = load(&format!("{SMALL}backends:\n{unused}store: nowhere\n"));
+    assert!(plan.is_none() && findings.iter().any(Finding::is_error));
+    let (plan, findings) = load(&format!("{SMALL}backends:\n{unused}"));
+    assert!(plan.is_some_and(|plan| plan.backends.len() == 600) && findings.len() == 500);
 }
 
 fn answered(text: &str) {

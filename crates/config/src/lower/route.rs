@@ -1,5 +1,6 @@
 //! Routes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_core::plan::{
@@ -39,10 +40,14 @@ pub(super) fn routes(
 
 /// Two routes with one path: the second would never be asked.
 fn check_paths(routes: &[At<raw::Route>], reader: &mut Reader<'_>) {
-    let paths: Vec<&At<PathMatch>> = routes.iter().filter_map(|route| route.value.path.as_ref()).collect();
-    for (index, path) in paths.iter().enumerate() {
-        if let Some(first) = paths[..index].iter().find(|first| first.value == path.value) {
-            let message = format!("another route has this path, on line {}", line_of(reader.text, first.span));
+    let mut seen = BTreeMap::new();
+    for path in routes.iter().filter_map(|route| route.value.path.as_ref()) {
+        let key = match &path.value {
+            PathMatch::Exact(path) => (false, path),
+            PathMatch::Prefix(path) => (true, path),
+        };
+        if let Some(first) = seen.insert(key, path.span).filter(|_| !reader.is_full()) {
+            let message = format!("another route has this path, on line {}", line_of(reader.text, first));
             reader.report(Finding::new(Code::Duplicate, path.span, message).help("give each route its own path"));
         }
     }

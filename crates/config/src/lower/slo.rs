@@ -95,7 +95,7 @@ fn availability_holds(raw: &raw::Availability, reader: &mut Reader<'_>) {
     }
 }
 
-fn latency_holds(at: &At<raw::Latency>, reader: &mut Reader<'_>) {
+fn latency_holds(at: &At<raw::LatencyObjective>, reader: &mut Reader<'_>) {
     let raw = &at.value;
     let percentiles = [("p50", &raw.p50), ("p90", &raw.p90), ("p95", &raw.p95), ("p99", &raw.p99), ("p999", &raw.p999)];
     if !percentiles.iter().any(|(key, _)| raw.given.contains(key)) {

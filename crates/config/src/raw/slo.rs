@@ -11,7 +11,7 @@ section! {
         /// Requests are answered, well enough.
         availability: Availability,
         /// Answers come in time.
-        latency: Latency,
+        latency: LatencyObjective,
         /// Predictions are right.
         quality: Quality,
         /// Models and features are recent.
@@ -53,7 +53,7 @@ section! {
 
 section! {
     /// Answers come in time.
-    Latency = "`latency`" {
+    LatencyObjective = "`latency`" {
         /// Half of the answers come within.
         p50: Dur,
         /// 90 % come within.
