@@ -21,7 +21,7 @@ fn new(config: Config) -> Breaker {
 }
 
 fn call(breaker: &mut Breaker, request: u64, outcome: Outcome, now: Time) {
-    let ticket = breaker.handle_admit(request, now).unwrap();
+    let ticket = breaker.handle_admit(request, now).expect("admitted");
     breaker.handle_outcome(ticket, outcome, now);
 }
 
@@ -253,14 +253,14 @@ fn opens_when_hung(healthy: Duration, rate: u64, slow_after: Duration) -> Durati
     loop {
         now = now + step;
         request += 1;
-        let ticket = breaker.handle_admit(request, now).unwrap();
+        let ticket = breaker.handle_admit(request, now).expect("admitted");
         if now < hung_at {
             breaker.handle_outcome(ticket, Outcome::Success, now);
         } else {
             waiting.push_back(ticket);
         }
         while waiting.front().is_some_and(|t| now.since(t.admitted_at()) >= slow_after) {
-            breaker.handle_slow(&mut waiting.pop_front().unwrap(), now);
+            breaker.handle_slow(&mut waiting.pop_front().expect("admitted"), now);
         }
         if breaker.phase() == Phase::Open {
             return now.since(hung_at);
@@ -297,7 +297,7 @@ fn a_slow_call_is_one_call_however_it_ends() {
 }
 
 fn call_for(breaker: &mut Breaker, request: u64, length: Duration, answer_began: bool) {
-    let mut ticket = breaker.handle_admit(request, START).unwrap();
+    let mut ticket = breaker.handle_admit(request, START).expect("admitted");
     if answer_began {
         ticket.answer_began();
     }

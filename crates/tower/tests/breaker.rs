@@ -15,7 +15,7 @@ const DOWN: Outcome = Outcome::failure(FailureKind::Server);
 
 fn trip(breaker: &SharedBreaker, now: Time) {
     for request in 0..5 {
-        breaker.report(breaker.admit(request, now).unwrap(), DOWN, now);
+        breaker.report(breaker.admit(request, now).expect("admitted"), DOWN, now);
     }
     assert_eq!(breaker.state(now).phase, Phase::Open);
 }

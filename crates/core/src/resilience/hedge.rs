@@ -191,6 +191,6 @@ mod tests {
         assert!(hedge.delay(Capacity::Spare, now + Duration::from_secs(100)).is_some());
         assert!(hedge.handle_late(Capacity::Spare, now + Duration::from_secs(100)));
         assert!(!hedge.handle_late(Capacity::Short, now + Duration::from_secs(100)));
-        assert_eq!(hedge.delay(Capacity::Spare, now + Duration::from_secs(240)), None);
+        assert_eq!(hedge.delay(Capacity::Spare, now + Duration::from_mins(4)), None);
     }
 }
