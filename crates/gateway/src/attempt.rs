@@ -108,6 +108,8 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a PathAndQuery,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Outgoing,
+    /// Whether a key of ours is sent: then it is not the caller's fault if it is refused.
+    pub(crate) keyed: bool,
     /// When the whole answer, or the head of a relayed one, must be there.
     pub(crate) until: Time,
     /// When a relayed answer must have ended.
@@ -139,6 +141,7 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
     let shared = &call.state.shared;
     let bound = shared.plan.limits.answer_bytes;
     let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
+    let keyed = call.keyed;
     let reply = match head(call, endpoint, &mut flight).await {
         Ok(reply) => reply,
         Err(failed) => return Err(fail(flight, failed)),
@@ -169,7 +172,10 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
         Err(_) => return Err(fail(flight, Failed::new(FailureKind::Timeout, "timeout"))),
     };
     let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
-    let outcome = protocol::classify(protocol, status.as_u16(), &headers, start, clock.now());
+    let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, clock.now()) {
+        Outcome::Caller { status: 401 | 403 } if keyed => Outcome::failure(FailureKind::Server),
+        outcome => outcome,
+    };
     flight.finish(outcome);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {

@@ -78,6 +78,7 @@ struct Prepared {
     backend: usize,
     path: PathAndQuery,
     headers: HeaderMap,
+    keyed: bool,
     /// The body as changed for this backend; `None`: as it came.
     body: Option<bytes::Bytes>,
 }
@@ -108,7 +109,7 @@ impl Prepared {
         }
         let path = path_for(visit, config);
         let headers = headers_for(visit, config);
-        Ok(Prepared { backend, path, headers, body })
+        Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body })
     }
 
     fn body(&self, visit: &mut Visit<'_>) -> Option<Outgoing> {
@@ -187,6 +188,7 @@ async fn try_once(
         path: &prepared.path,
         headers: prepared.headers.clone(),
         body,
+        keyed: prepared.keyed,
         until,
         deadline: visit.deadline,
     };
