@@ -148,7 +148,9 @@ impl LimitReason {
 /// }
 /// slice.limited = true;
 /// assert_eq!(limiter.handle_window(&Slice::new(), Time::ZERO), None);
-/// let change = limiter.handle_window(&slice, Time::from_millis(100)).unwrap();
+/// // The very first window over-represents short calls, and is not judged.
+/// assert_eq!(limiter.handle_window(&slice, Time::from_millis(100)), None);
+/// let change = limiter.handle_window(&slice, Time::from_millis(200)).unwrap();
 /// assert!(change.to > 20);
 /// ```
 #[derive(Clone, Debug)]
