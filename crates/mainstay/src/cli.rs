@@ -86,7 +86,7 @@ pub(crate) struct Demo {
     /// Keep the config and the results in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// How long traffic is driven, at least 20s
+    /// How long traffic is driven, at least 40s
     #[arg(long, default_value = "60s", value_parser = demo_duration, value_name = "DURATION")]
     pub(crate) duration: Duration,
 }
@@ -117,7 +117,7 @@ pub(crate) enum SchemaCommand {
 }
 
 /// Shorter runs leave the ladder no time to come back between two faults.
-const DEMO_MIN: Duration = Duration::from_secs(20);
+const DEMO_MIN: Duration = Duration::from_secs(40);
 
 /// Longer runs would keep every latency in memory.
 const DEMO_MAX: Duration = Duration::from_secs(30 * 60);

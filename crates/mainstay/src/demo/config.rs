@@ -39,7 +39,7 @@ backends:
     version: "1"
     health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
     limit: {{ knee: {{}} }}
-    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 2s, successes: 3 }}
+    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 1s, successes: 3 }}
     retry: {{ attempts: 2 }}
   small:                            # 4 of the caller's measurements; 4 slots of 4 ms
     url: http://{small}
@@ -48,7 +48,7 @@ backends:
     version: "1"
     health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
     limit: {{ knee: {{}} }}
-    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 2s, successes: 3 }}
+    breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 1s, successes: 3 }}
 
 features:
   history:
@@ -58,6 +58,7 @@ features:
     into: {{ input: {STORED_INPUT}, datatype: FP64 }}
     max_age: 1h
     cache: {{ entries: 1000, max_age: 24h }}
+    breaker: {{ open: 1s, open_max: 1s }}
 
 routes:
   - name: {ROUTE}
@@ -70,7 +71,7 @@ routes:
       - {{ class: 1, when: 'header("x-user-tier") == "premium"' }}
       - {{ class: 2, when: 'header("x-user-id") != ""' }}
     queue: {{ max: 64, wait: 50ms }}
-    hysteresis: {{ window: 500ms, down: 2, up: 2s }}
+    hysteresis: {{ window: 500ms, down: 2, up: 1s }}
     ladder:
       - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 200ms }}
       - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 150ms }}
