@@ -120,7 +120,7 @@ pub(crate) enum SchemaCommand {
 const DEMO_MIN: Duration = Duration::from_secs(40);
 
 /// Longer runs would keep every latency in memory.
-const DEMO_MAX: Duration = Duration::from_secs(30 * 60);
+const DEMO_MAX: Duration = Duration::from_mins(30);
 
 fn demo_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 60s or 2m".to_owned())?;

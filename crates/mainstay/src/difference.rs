@@ -23,7 +23,7 @@ fn live(plan: &Plan) -> Parts {
         part("clients", &plan.clients),
         part("trust", &plan.trust),
         part("objectives", &plan.objectives),
-        part("environment", &plan.environment),
+        part("environment", plan.environment),
     ]);
     parts.extend(plan.backends.iter().map(|backend| part(format!("backends.{}", backend.name), backend)));
     parts.extend(plan.features.iter().map(|set| part(format!("features.{}", set.name), set)));
@@ -35,7 +35,7 @@ fn live(plan: &Plan) -> Parts {
 fn fixed(plan: &Plan) -> Parts {
     Parts::from([
         part("service", &plan.service),
-        part("listen", &plan.listen),
+        part("listen", plan.listen),
         part("tls", &plan.tls),
         part("admin", &plan.admin),
         part("store", &plan.store),

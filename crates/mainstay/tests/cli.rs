@@ -1,5 +1,7 @@
 //! The command line as its users meet it: the built binary, its streams and its exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};

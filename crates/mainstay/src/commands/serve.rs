@@ -102,7 +102,7 @@ impl Signals {
 fn reload(plane: &Plane) {
     match plane.reload_now() {
         Ok(report) => {
-            tracing::info!(applied = ?report.applied, needs_restart = ?report.needs_restart, "config in force")
+            tracing::info!(applied = ?report.applied, needs_restart = ?report.needs_restart, "config in force");
         }
         Err(refused) => {
             tracing::error!("the config was refused; the one in force stays");

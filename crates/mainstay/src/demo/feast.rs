@@ -29,7 +29,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 const SERVICE_TIME: Duration = Duration::from_millis(1);
 
 /// How long ago the values were computed.
-const AGE: Duration = Duration::from_secs(15 * 60);
+const AGE: Duration = Duration::from_mins(15);
 
 /// Feature references, `view:feature`, in the order of the stored values.
 pub(super) fn references() -> impl Iterator<Item = String> {
@@ -85,7 +85,7 @@ impl FeatureStore {
         let request: OnlineRequest = serde_json::from_slice(&body.to_bytes()).map_err(|e| e.to_string())?;
         let keys = request.entities.get(ENTITY).ok_or(format!("the entity {ENTITY} is missing"))?;
         let mut names = vec![Value::from(ENTITY)];
-        let mut columns = vec![self.column(keys.len(), keys.clone(), "PRESENT")];
+        let mut columns = vec![self.column(keys.len(), keys, "PRESENT")];
         for reference in &request.features {
             let (name, position) = locate(reference).ok_or(format!("{reference} is not known"))?;
             names.push(if request.full_feature_names { format!("{VIEW}__{name}").into() } else { name.into() });
@@ -105,7 +105,7 @@ impl FeatureStore {
         json!({ "values": values, "statuses": statuses, "event_timestamps": vec![&self.computed_at; keys.len()] })
     }
 
-    fn column(&self, rows: usize, values: Vec<Value>, status: &str) -> Value {
+    fn column(&self, rows: usize, values: &[Value], status: &str) -> Value {
         json!({ "values": values, "statuses": vec![status; rows], "event_timestamps": vec![&self.computed_at; rows] })
     }
 }
