@@ -149,9 +149,14 @@ class StandIn:
     def __init__(self, answer):
         outer = self
         self.calls = []
+        self.connections = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                outer.connections.append(self.connection)
 
             def do_GET(self):
                 self.reply(200, {})
@@ -160,7 +165,7 @@ class StandIn:
                 raw = self.rfile.read(int(self.headers.get("content-length", 0)))
                 self.document = json.loads(raw or b"null")
                 outer.calls.append((self.path, dict(self.headers), self.document))
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                with contextlib.suppress(OSError):  # whoever asked is gone
                     answer(self)
 
             def reply(self, status, document):
@@ -182,6 +187,13 @@ class StandIn:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
+        """Ends kept connections too: their threads would go on to answer."""
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __exit__(self, *_):
+        self.stop()

@@ -8,7 +8,7 @@ import sys
 import pandas
 import pytest
 
-from harness import Gateway, Process, StandIn, call, free_port
+from harness import Gateway, Process, StandIn, call, eventually, free_port
 
 INFER = "/v2/models/fraud/infer"
 REFS = ["account:tx_count_24h", "account:amount_avg_7d"]
@@ -185,7 +185,8 @@ def test_features_older_than_allowed_are_counted_as_stale(gateway):
     before = gateway.metric("mainstay_stale_features_total")
     answer = call(gateway.url + INFER, request(OLD))
     assert answer.status == 200
-    assert gateway.metric("mainstay_stale_features_total") > before
+    # Workers add their counts up once a second.
+    eventually(lambda: gateway.metric("mainstay_stale_features_total") > before)
 
 
 def test_without_the_store_the_last_known_features_are_used(repository, tmp_path):
@@ -197,6 +198,6 @@ def test_without_the_store_the_last_known_features_are_used(repository, tmp_path
             assert (cached.status, cached.level) == (200, 1)
             assert cached.json()["outputs"][0]["data"] == [7, 12.5]
             assert cached.headers["x-mainstay-degraded"] == "true"
-            assert gateway.metric("mainstay_feature_cache_hits_total") >= 1
+            eventually(lambda: gateway.metric("mainstay_feature_cache_hits_total") >= 1)
             never_seen = call(gateway.url + INFER, request(BUSY))
             assert (never_seen.status, never_seen.level) == (200, 3)

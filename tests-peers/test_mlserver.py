@@ -160,7 +160,7 @@ def test_a_killed_model_is_replaced_level_by_level(model, tmp_path):
             assert answer.headers["x-mainstay-degraded"] == "true"
             assert answer.headers["x-mainstay-reason"]
 
-            small.__exit__()
+            small.stop()
             rule = call(gateway.url + INFER, request(ROWS[:1], "r-3"), {"x-user-tier": "premium"})
             assert (rule.status, rule.level, rule.json()["id"]) == (200, 3, "r-3")
             assert (rule.json()["outputs"][0]["name"], rule.json()["outputs"][0]["data"]) == ("p", [0.75])

@@ -99,7 +99,7 @@ class Setup:
         self.client.close()
         self.gateway.stop()
         for upstream in self.upstreams:
-            upstream.__exit__()
+            upstream.stop()
 
 
 @pytest.fixture
