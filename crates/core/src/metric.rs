@@ -82,7 +82,7 @@ impl Histogram {
 
     /// Adds another histogram with the same bounds, and empties it.
     pub fn absorb(&mut self, other: &mut Histogram) {
-        debug_assert!(std::ptr::eq(self.bounds, other.bounds));
+        debug_assert_eq!(self.bounds, other.bounds, "histograms of one family have the same bounds");
         for (mine, theirs) in self.counts.iter_mut().zip(&mut other.counts) {
             *mine += std::mem::take(theirs);
         }
