@@ -95,6 +95,13 @@ impl Worker {
                 _ = settle.tick() => self.state().settle(),
             }
         };
+        // What was dealt in this very moment has not been served: it is closed, and no longer waited for.
+        inbox.close();
+        while let Ok(command) = inbox.try_recv() {
+            if let Command::Serve(stream, _) = command {
+                drop((stream, Connected(Arc::clone(&self.connections))));
+            }
+        }
         self.finish(patience).await;
     }
 
