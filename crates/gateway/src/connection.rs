@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::first_bytes::FirstBytes;
 use crate::local::LocalExecutor;
 use crate::pipeline;
 use crate::worker::Worker;
@@ -94,6 +95,7 @@ where
         let state = for_requests.state();
         async move { Ok::<_, Infallible>(pipeline::handle(state, peer, request).await) }
     });
+    let stream = FirstBytes::new(stream, limits.head_timeout);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let drain = &worker.drain;
@@ -124,7 +126,9 @@ where
 
 /// Counts what ended a connection against the caller's or our wish.
 fn note(worker: &Worker, peer: SocketAddr, error: &(dyn std::error::Error + 'static)) {
+    let is_late = |e: &std::io::Error| e.kind() == std::io::ErrorKind::TimedOut;
     let reason = match error.downcast_ref::<hyper::Error>() {
+        None if error.downcast_ref().is_some_and(is_late) => "head_timeout",
         Some(e) if e.is_parse_too_large() => "head_too_large",
         Some(e) if e.is_parse() => "malformed_http",
         Some(e) if e.is_timeout() => "head_timeout",

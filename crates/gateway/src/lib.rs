@@ -17,6 +17,7 @@ mod connection;
 mod counters;
 mod events;
 pub mod features;
+mod first_bytes;
 mod gateway;
 mod headers;
 mod identity;
