@@ -240,7 +240,7 @@ fn start_keeper(
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("keeper".to_owned()).spawn(move || {
-        runtime.block_on(async move {
+        tokio::task::LocalSet::new().block_on(&runtime, async move {
             let limits = Arc::clone(&current);
             let max = move || limits.load().plan.limits.connections;
             let accepting = acceptor::accept(listener, crew, max, stopped.clone());

@@ -1,13 +1,12 @@
 //! The background of the data plane: health checks, the ladders' judgement, events of the machines.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http_body_util::Empty;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Health as Check;
 use mainstay_core::resilience::breaker::Phase;
@@ -15,13 +14,12 @@ use mainstay_core::resilience::ejection;
 use mainstay_core::resilience::ladder::Component;
 use tokio::sync::watch;
 
+use crate::body::Outgoing;
 use crate::shared::{BackendShared, FeatureShared, Health, Shared};
-use crate::upstream::Endpoint;
+use crate::upstream::Pool;
 
 /// How often machines are settled and ladders are judged.
 const TICK: Duration = Duration::from_millis(20);
-
-type Prober = Client<HttpConnector, Empty<Bytes>>;
 
 /// Settles, judges and reports until `stop` says so.
 pub(crate) async fn keep(current: Arc<ArcSwap<Shared>>, mut stop: watch::Receiver<bool>) {
@@ -111,21 +109,18 @@ fn report_breaker(shared: &Shared, name: &str, breaker: &mainstay_tower::breaker
 }
 
 /// Asks every component after its health, each at its own pace, until the config changes or `stop` says so.
+///
+/// Runs within a `LocalSet`, as connections to backends do.
 pub(crate) async fn check_health(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.enforce_http(true);
-    let prober: Prober =
-        Client::builder(hyper_util::rt::TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
     let mut checks = tokio::task::JoinSet::new();
     for (backend, plan) in shared.backends.iter().zip(&shared.plan.backends) {
         if let Some(check) = &plan.health {
-            checks.spawn(watch_backend(Arc::clone(&shared), Arc::clone(backend), check.clone(), prober.clone()));
+            checks.spawn_local(watch_backend(Arc::clone(&shared), Arc::clone(backend), check.clone()));
         }
     }
     for (features, plan) in shared.features.iter().zip(&shared.plan.features) {
         if let Some(check) = &plan.health {
-            checks.spawn(watch_features(Arc::clone(&shared), Arc::clone(features), check.clone(), prober.clone()));
+            checks.spawn_local(watch_features(Arc::clone(&shared), Arc::clone(features), check.clone()));
         }
     }
     let _ = stop.changed().await;
@@ -133,20 +128,20 @@ pub(crate) async fn check_health(shared: Arc<Shared>, mut stop: watch::Receiver<
 }
 
 /// A backend is well when any of its endpoints is.
-async fn watch_backend(shared: Arc<Shared>, backend: Arc<BackendShared>, check: Check, prober: Prober) {
+async fn watch_backend(shared: Arc<Shared>, backend: Arc<BackendShared>, check: Check) {
     loop {
         let mut well = false;
         for at in &backend.endpoints {
-            well |= probe(&prober, at, &check).await;
+            well |= probe(&backend.fresh_pool(at), &check).await;
         }
         note(&shared, &backend.name, &backend.health, well);
         tokio::time::sleep(check.every).await;
     }
 }
 
-async fn watch_features(shared: Arc<Shared>, features: Arc<FeatureShared>, check: Check, prober: Prober) {
+async fn watch_features(shared: Arc<Shared>, features: Arc<FeatureShared>, check: Check) {
     loop {
-        let well = probe(&prober, &features.endpoint, &check).await;
+        let well = probe(&features.fresh_pool(), &check).await;
         note(&shared, &features.name, &features.health, well);
         tokio::time::sleep(check.every).await;
     }
@@ -161,13 +156,12 @@ fn note(shared: &Shared, component: &str, health: &Health, well: bool) {
     }
 }
 
-/// One question: a 2xx within the check's time.
-async fn probe(prober: &Prober, endpoint: &Endpoint, check: &Check) -> bool {
-    let Ok(path) = http::uri::PathAndQuery::try_from(check.path.as_str()) else { return false };
-    let mut request = http::Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = endpoint.target(&path, true);
-    match tokio::time::timeout(check.timeout, prober.request(request)).await {
-        Ok(Ok(response)) => response.status().is_success(),
+/// One question, over a connection of its own: a 2xx within the check's time.
+async fn probe(pool: &Rc<Pool>, check: &Check) -> bool {
+    let Ok(path) = PathAndQuery::try_from(check.path.as_str()) else { return false };
+    let request = http::Request::new(Outgoing::held(Bytes::new()));
+    match tokio::time::timeout(check.timeout, pool.send(&path, request)).await {
+        Ok(Ok(reply)) => reply.response.status().is_success(),
         Ok(Err(_)) | Err(_) => false,
     }
 }

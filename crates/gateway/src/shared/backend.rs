@@ -56,6 +56,9 @@ impl BackendShared {
     ) -> Result<Arc<BackendShared>, StartError> {
         let same = |b: &&Arc<BackendShared>| b.config.name == config.name && b.runs_like(config);
         if let Some(running) = old.and_then(|o| o.backends.iter().find(same)) {
+            if config.health.is_none() {
+                running.health.forget();
+            }
             return Ok(Arc::clone(running));
         }
         BackendShared::new(config, lasting, now).map(Arc::new)
@@ -101,6 +104,11 @@ impl BackendShared {
             let timeout = self.config.connect_timeout;
             self.endpoints.iter().map(|e| Pool::new(e.clone(), self.tls.clone(), timeout)).collect()
         })
+    }
+
+    /// A pool of no worker's, for a health check: it speaks to the endpoint as requests do.
+    pub(crate) fn fresh_pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
+        Pool::new(endpoint.clone(), self.tls.clone(), self.config.connect_timeout)
     }
 
     /// Chooses an endpoint and counts a call to it: the less loaded of two, never an ejected one.
@@ -172,6 +180,11 @@ impl Health {
     pub(crate) fn note(&self, well: bool) -> bool {
         let verdict = if well { Self::WELL } else { Self::ILL };
         self.0.swap(verdict, Ordering::Relaxed) != verdict
+    }
+
+    /// Nobody asks any more: the last verdict would hold for ever.
+    fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// The last verdict; `None` before the first.

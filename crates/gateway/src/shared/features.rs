@@ -50,6 +50,11 @@ impl FeatureShared {
         }))
     }
 
+    /// A pool of no worker's, for a health check.
+    pub(crate) fn fresh_pool(&self) -> Rc<Pool> {
+        Pool::new(self.endpoint.clone(), self.tls.clone(), self.config.timeout)
+    }
+
     /// A worker's pool to the store: the one it has, where the set is the same.
     pub(crate) fn pool(self: &Arc<Self>, old: Option<&State>) -> Rc<Pool> {
         let running = old.and_then(|state| {
