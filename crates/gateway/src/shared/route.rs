@@ -43,10 +43,10 @@ impl RouteShared {
         let entries: Vec<Entry> = route.ladder.iter().map(ladder_entry).collect();
         let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
         let ladder = match running {
-            Some(r) if r.entries == entries && same_components(r, old, plan) => {
+            Some(r) if r.entries == entries && same_components(r, old, plan) && same_pace(route, old) => {
                 r.ladder.lock().expect("judging does not panic").clone()
             }
-            _ => (Ladder::new(entries.clone(), route.hysteresis, now), LevelReason::Recovered),
+            other => (new_ladder(&entries, route, other, now), LevelReason::Recovered),
         };
         Ok(Arc::new(RouteShared {
             name: route.name.clone(),
@@ -132,6 +132,18 @@ impl RouteShared {
     }
 }
 
+/// A ladder that knows nothing of health yet. What a person ordered for the route of this name holds on.
+fn new_ladder(entries: &[Entry], route: &Route, running: Option<&Arc<RouteShared>>, now: Time) -> Ladder {
+    let mut ladder = Ladder::new(entries.to_vec(), route.hysteresis, now);
+    let pin = running.and_then(|r| r.ladder.lock().expect("judging does not panic").0.pin().cloned());
+    if let Some(pin) = pin {
+        ladder.handle_pin(pin, now);
+        // It is the running ladder that the level changed on.
+        while ladder.poll_effect().is_some() {}
+    }
+    ladder
+}
+
 /// A plan's path as it was written.
 pub(crate) fn written(path: &PathMatch) -> String {
     match path {
@@ -160,6 +172,12 @@ fn uses_keys(route: &Route, plan: &Plan) -> bool {
         AnswerBy::Backend { backend, .. } => plan.backends.get(backend.0).is_some_and(|b| !b.keys.is_empty()),
         AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => false,
     })
+}
+
+/// Whether the level follows health as slowly as before.
+fn same_pace(route: &Route, old: Option<&Shared>) -> bool {
+    let running = old.and_then(|o| o.plan.routes.iter().find(|r| r.name == route.name));
+    running.is_some_and(|r| r.hysteresis == route.hysteresis)
 }
 
 /// Whether the indices in a running route's entries mean the same names in the new plan.
