@@ -16,8 +16,8 @@ use mainstay_tower::breaker::{Guard, SharedBreaker};
 use mainstay_tower::clock::Clock;
 use mainstay_tower::limit::Permit;
 
-use crate::body::{AnswerBody, Outgoing, ReadUpTo, read_up_to};
-use crate::protocol;
+use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, UploadFault, read_up_to};
+use crate::protocol::{self, ConfidenceReader};
 use crate::shared::BackendShared;
 use crate::stream::Relay;
 use crate::upstream::{Reply, SendError};
@@ -114,6 +114,8 @@ pub(crate) struct Call<'a> {
     pub(crate) until: Time,
     /// When a relayed answer must have ended.
     pub(crate) deadline: Time,
+    /// What of the answer has to be read.
+    pub(crate) reader: Option<&'a ConfidenceReader>,
 }
 
 /// A backend's answer that can be passed on: a success, or the caller's own mistake.
@@ -123,6 +125,8 @@ pub(crate) struct Answered {
     pub(crate) headers: HeaderMap,
     pub(crate) body: AnswerBody,
     pub(crate) outcome: Outcome,
+    /// What a success says of its own confidence.
+    pub(crate) confidence: Option<f64>,
 }
 
 /// Why an attempt gave no answer that can be passed on.
@@ -131,6 +135,8 @@ pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
     /// In one word, for headers and metrics.
     pub(crate) reason: &'static str,
+    /// What the caller did wrong, where it was not the backend.
+    pub(crate) fault: Option<UploadFault>,
 }
 
 /// Sends a call and judges its answer.
@@ -142,17 +148,17 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
     let bound = shared.plan.limits.answer_bytes;
     let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
     let keyed = call.keyed;
+    let (upload, reader) = (call.body.upload(), call.reader);
     let reply = match head(call, endpoint, &mut flight).await {
         Ok(reply) => reply,
-        Err(failed) => return Err(fail(flight, failed)),
+        Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()))),
     };
     flight.head_came();
     let Reply { response, lease } = reply;
     let (parts, mut body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
     if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() {
-        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline);
-        return Ok(Answered { status, headers, body: AnswerBody::Relayed(Box::new(relay)), outcome: Outcome::Success });
+        return Ok(Answered::relayed(status, headers, Relay::new(Bytes::new(), body, lease, flight, deadline), reader));
     }
     let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
         Ok(Ok(ReadUpTo::Whole(bytes))) => {
@@ -160,9 +166,7 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
             bytes
         }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
-            let relay = Relay::new(start, body, lease, flight, deadline);
-            let body = AnswerBody::Relayed(Box::new(relay));
-            return Ok(Answered { status, headers, body, outcome: Outcome::Success });
+            return Ok(Answered::relayed(status, headers, Relay::new(start, body, lease, flight, deadline), reader));
         }
         Ok(Ok(ReadUpTo::Longer(start))) => start,
         Ok(Err(error)) => {
@@ -176,14 +180,19 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
         Outcome::Caller { status: 401 | 403 } if keyed => Outcome::failure(FailureKind::Server),
         outcome => outcome,
     };
+    let reader = reader.filter(|_| outcome == Outcome::Success);
+    let confidence = reader.and_then(|reader| reader.read(&headers, &bytes));
+    if confidence.is_none() && reader.is_some_and(ConfidenceReader::needs_body) && is_garbage(&bytes) {
+        return Err(fail(flight, Failed::new(FailureKind::Server, "bad_answer")));
+    }
     flight.finish(outcome);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {
-            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome })
+            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence })
         }
-        Outcome::Failure { .. } => Err(Failed { outcome, reason: "backend_error" }),
-        Outcome::Throttled { .. } => Err(Failed { outcome, reason: "throttled" }),
-        Outcome::Cancelled => Err(Failed { outcome, reason: "cancelled" }),
+        Outcome::Failure { .. } => Err(Failed { outcome, reason: "backend_error", fault: None }),
+        Outcome::Throttled { .. } => Err(Failed { outcome, reason: "throttled", fault: None }),
+        Outcome::Cancelled => Err(Failed { outcome, reason: "cancelled", fault: None }),
     }
 }
 
@@ -221,9 +230,32 @@ fn is_relayed(headers: &HeaderMap, length: Option<u64>, bound: usize) -> bool {
     }
 }
 
+/// Whether an answer is not JSON at all.
+fn is_garbage(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err()
+}
+
+impl Answered {
+    /// A success that is passed on as it comes; its confidence may be in its headers.
+    fn relayed(status: StatusCode, headers: HeaderMap, relay: Relay, reader: Option<&ConfidenceReader>) -> Answered {
+        let confidence = reader.and_then(|reader| reader.read(&headers, &[]));
+        let body = AnswerBody::Relayed(Box::new(relay));
+        Answered { status, headers, body, outcome: Outcome::Success, confidence }
+    }
+}
+
 impl Failed {
     pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
-        Failed { outcome: Outcome::failure(kind), reason }
+        Failed { outcome: Outcome::failure(kind), reason, fault: None }
+    }
+
+    /// The same, held against the caller where its own body was what failed.
+    fn blamed_on(self, upload: Option<&Upload>) -> Failed {
+        let late = matches!(self.outcome, Outcome::Failure { kind: FailureKind::Timeout, .. });
+        match upload.and_then(|upload| upload.fault(late)) {
+            Some(fault) => Failed { outcome: Outcome::Cancelled, reason: fault.cause().code(), fault: Some(fault) },
+            None => self,
+        }
     }
 
     fn unsent(error: &SendError) -> Failed {

@@ -1,6 +1,8 @@
 //! Bodies on their way through: what goes to a backend, and what goes back to the caller.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::protocol::FailureCause;
 use crate::stream::Relay;
 
 /// What is sent to a backend.
@@ -23,12 +26,71 @@ pub(crate) enum Outgoing {
         rest: Incoming,
         /// How many bytes may still come.
         left: usize,
+        /// How it goes.
+        upload: Upload,
     },
+}
+
+/// How a body that is passed on as it comes stands with its caller; copies tell of the same body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upload(Rc<Cell<UploadState>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum UploadState {
+    /// It is the backend's turn, or it has all of it.
+    #[default]
+    Flowing,
+    /// It is the caller's turn.
+    Awaited,
+    Broken,
+    TooLong,
+}
+
+/// What a caller did wrong with its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UploadFault {
+    /// It broke off.
+    Broken,
+    /// It is longer than `limits.body`.
+    TooLong,
+    /// It did not come in time.
+    Late,
+}
+
+impl Upload {
+    /// What the caller did wrong, where an attempt that failed was `late` or not; `None`: nothing.
+    pub(crate) fn fault(&self, late: bool) -> Option<UploadFault> {
+        match self.0.get() {
+            UploadState::Flowing => None,
+            UploadState::Awaited => late.then_some(UploadFault::Late),
+            UploadState::Broken => Some(UploadFault::Broken),
+            UploadState::TooLong => Some(UploadFault::TooLong),
+        }
+    }
+}
+
+impl UploadFault {
+    /// What the caller is told.
+    pub(crate) const fn cause(self) -> FailureCause {
+        match self {
+            UploadFault::Broken => FailureCause::BadRequest,
+            UploadFault::TooLong => FailureCause::TooLarge,
+            UploadFault::Late => FailureCause::BodyTimeout,
+        }
+    }
 }
 
 impl Outgoing {
     pub(crate) fn held(bytes: Bytes) -> Outgoing {
         Outgoing::Held(Some(bytes).filter(|b| !b.is_empty()))
+    }
+
+    /// How it stands with the caller, where its body is passed on as it comes.
+    pub(crate) fn upload(&self) -> Option<Upload> {
+        match self {
+            Outgoing::Held(_) => None,
+            Outgoing::Once { upload, .. } => Some(upload.clone()),
+        }
     }
 }
 
@@ -39,16 +101,20 @@ impl Body for Outgoing {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Outgoing::Held(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Outgoing::Once { start, rest, left } => {
+            Outgoing::Once { start, rest, left, upload } => {
                 if let Some(bytes) = start.take() {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
+                upload.0.set(UploadState::Awaited);
                 let frame = ready!(Pin::new(rest).poll_frame(cx));
                 let length = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref().map(Bytes::len)).unwrap_or(0);
                 let Some(still) = left.checked_sub(length) else {
+                    upload.0.set(UploadState::TooLong);
                     return Poll::Ready(Some(Err("the request's body is longer than `limits.body`".into())));
                 };
                 *left = still;
+                let broken = matches!(frame, Some(Err(_)));
+                upload.0.set(if broken { UploadState::Broken } else { UploadState::Flowing });
                 Poll::Ready(frame.map(|f| f.map_err(Into::into)))
             }
         }

@@ -11,6 +11,13 @@ pub(crate) const STALE: HeaderName = HeaderName::from_static("x-mainstay-stale-f
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Removes what a backend says in our name: it may be another mainstay.
+pub(crate) fn strip_ours(headers: &mut HeaderMap) {
+    for name in [LEVEL, DEGRADED, ATTEMPTS, REASON, BACKEND, STALE] {
+        headers.remove(name);
+    }
+}
+
 /// Removes the fields that belong to one connection (RFC 9110, section 7.6.1), those that `connection` names included.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if let Some(connection) = headers.remove(header::CONNECTION) {

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use mainstay_core::resilience::ladder::{Step, Walk};
 use mainstay_core::route::{Class, Protocol};
 
-use crate::body::{AnswerBody, Outgoing, ReadUpTo, read_up_to};
+use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, read_up_to};
 use crate::headers;
 use crate::identity::{self, Caller};
 use crate::protocol::{self, Failure, FailureCause};
@@ -74,6 +74,7 @@ async fn descend(mut visit: Visit<'_>) -> Response<AnswerBody> {
                 visit.pass(entry, reason.as_str());
             }
             Tried::Passed(reason) => visit.pass(entry, reason),
+            Tried::Refused(fault) => return finish::broken_off(visit, fault),
         }
     }
 }
@@ -109,7 +110,7 @@ async fn take_body(state: &State, headers: &HeaderMap, mut body: Incoming) -> Re
         Ok(Ok(ReadUpTo::Longer(start))) if start.len() > limits.body_bytes => Err(too_large()),
         Ok(Ok(ReadUpTo::Longer(start))) => {
             let left = limits.body_bytes - start.len();
-            Ok(Outgoing::Once { start: Some(start), rest: body, left })
+            Ok(Outgoing::Once { start: Some(start), rest: body, left, upload: Upload::default() })
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, length = ?headers.get(header::CONTENT_LENGTH), "a request's body broke off");

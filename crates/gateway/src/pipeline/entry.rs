@@ -8,9 +8,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::plan::{AnswerBy, Backend};
 use mainstay_core::resilience::breaker::Phase;
-use mainstay_core::resilience::outcome::{FailureKind, Outcome};
+use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::resilience::retry::{Policy, Retry};
+use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
 use mainstay_tower::breaker::Guard;
 use mainstay_tower::limit::{Ask, Permit};
@@ -19,7 +20,7 @@ use super::features;
 use super::visit::Visit;
 use crate::answers::answer_by_rules;
 use crate::attempt::{self, Answered, Call, Failed, Flight};
-use crate::body::{AnswerBody, Outgoing};
+use crate::body::{AnswerBody, Outgoing, UploadFault};
 use crate::protocol::{self, AnswerContext, Rendered};
 
 /// How an entry did.
@@ -30,6 +31,8 @@ pub(super) enum Tried {
     Shed(LoadReason),
     /// It has none, for this reason.
     Passed(&'static str),
+    /// The request itself came to nothing on its way to the backend.
+    Refused(UploadFault),
 }
 
 /// An answer for the caller.
@@ -64,6 +67,9 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
             Ok(tried) => return tried,
             Err(failed) => failed,
         };
+        if let Some(fault) = failed.fault {
+            return Tried::Refused(fault);
+        }
         avoid = Some(endpoint);
         let Some(pause) = visit.may_retry(&mut retry, &failed, until) else {
             return Tried::Passed(failed.reason);
@@ -89,8 +95,9 @@ impl Prepared {
         let config = &shared.plan.backends[backend];
         let mut body = None;
         if let Some(model) = &config.model
-            && let Some(whole) = visit.whole_body()
+            && matches!(config.protocol, Protocol::Openai | Protocol::Anthropic)
         {
+            let whole = visit.whole_body().ok_or("body_too_long_for_model")?;
             let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
             body = (changed != whole).then_some(changed);
         }
@@ -191,12 +198,13 @@ async fn try_once(
         keyed: prepared.keyed,
         until,
         deadline: visit.deadline,
+        reader: visit.shared().routes[visit.route].confidence.as_ref(),
     };
     let sent = attempt::send(call, endpoint, flight).await;
     let took = clock.now().since(began);
     visit.waited += took;
-    match sent.and_then(|answered| read(visit, prepared.backend, answered, took)) {
-        Ok(served) => Ok(Tried::Answered(served)),
+    match sent {
+        Ok(answered) => Ok(Tried::Answered(served(visit, prepared.backend, answered, took))),
         Err(failed) => Err((failed, endpoint)),
     }
 }
@@ -228,36 +236,22 @@ async fn permit(visit: &mut Visit<'_>, backend: usize, until: Time) -> Result<Pe
     })
 }
 
-/// Reads from an answer what the route wants to know of it.
-fn read(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration) -> Result<Served, Failed> {
-    let runtime = &visit.shared().routes[visit.route];
+/// Counts an answer, and takes what is passed on.
+fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration) -> Served {
     let by_model = answered.outcome == Outcome::Success;
-    let mut confidence = None;
-    if by_model && let Some(reader) = &runtime.confidence {
-        let held = match &answered.body {
-            AnswerBody::Held(bytes) => Some(bytes.as_deref().unwrap_or_default()),
-            AnswerBody::Relayed(_) => None,
-        };
-        confidence = reader.read(&answered.headers, held.unwrap_or_default());
-        let is_garbage = |body: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err();
-        if confidence.is_none() && reader.needs_body() && held.is_some_and(is_garbage) {
-            // The breaker has counted a success by then; what answers nonsense is left alone by its health check.
-            return Err(Failed::new(FailureKind::Server, "bad_answer"));
-        }
-    }
     if by_model {
         let mut counters = visit.state.counters.borrow_mut();
         let counted = &mut counters.backends[backend];
         counted.predictions += 1;
         counted.latency.observe(took.as_secs_f64());
     }
-    Ok(Served {
+    Served {
         status: answered.status,
         headers: answered.headers,
         body: answered.body,
-        confidence,
+        confidence: answered.confidence,
         by_model: by_model.then_some(backend),
-    })
+    }
 }
 
 /// Answers here and now.

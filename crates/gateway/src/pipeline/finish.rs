@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{Event, EventKind, RequestFinished};
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::route::{Class, Level};
@@ -11,7 +11,7 @@ use mainstay_core::time::Time;
 
 use super::entry::Served;
 use super::visit::Visit;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, UploadFault};
 use crate::counters::Ended;
 use crate::headers;
 use crate::identity::REQUEST_ID;
@@ -27,7 +27,9 @@ pub(super) fn answered(visit: Visit<'_>, entry: usize, served: Served) -> Respon
     let level = visit.shared().routes[visit.route].entries[entry].level;
     let Served { status, headers: mut fields, body, confidence, by_model } = served;
     headers::strip_hop_by_hop(&mut fields);
-    if matches!(body, AnswerBody::Held(_)) {
+    headers::strip_ours(&mut fields);
+    // The length of what a HEAD request did not get is part of its answer.
+    if matches!(body, AnswerBody::Held(_)) && visit.method != Method::HEAD {
         fields.remove(header::CONTENT_LENGTH);
     }
     write_headers(&visit, Some(level), &mut fields);
@@ -69,6 +71,21 @@ pub(super) fn exhausted(visit: Visit<'_>) -> Response<AnswerBody> {
         Failure::new(FailureCause::Exhausted, "no level had an answer")
     };
     fail(visit, &failure)
+}
+
+/// The request's body came to nothing while it was passed on.
+pub(super) fn broken_off(visit: Visit<'_>, fault: UploadFault) -> Response<AnswerBody> {
+    let limits = &visit.shared().plan.limits;
+    let message = match fault {
+        UploadFault::TooLong => {
+            format!("the request's body is longer than {} bytes (`limits.body`)", limits.body_bytes)
+        }
+        UploadFault::Late => "the request's body did not arrive within the deadline".to_owned(),
+        UploadFault::Broken => "the request's body broke off, or is not valid HTTP".to_owned(),
+    };
+    let mut visit = visit;
+    visit.reason = Some(fault.cause().code());
+    fail(visit, &Failure::new(fault.cause(), message))
 }
 
 fn fail(visit: Visit<'_>, failure: &Failure<'_>) -> Response<AnswerBody> {

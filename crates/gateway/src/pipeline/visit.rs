@@ -19,7 +19,7 @@ use crate::attempt::Failed;
 use crate::body::Outgoing;
 use crate::features::Retrieved;
 use crate::identity::Caller;
-use crate::protocol::{self, Failure, FailureCause};
+use crate::protocol::{self, Facts, Failure, FailureCause};
 use crate::shared::Shared;
 use crate::worker::State;
 
@@ -68,8 +68,12 @@ impl<'a> Visit<'a> {
     ) -> Result<Visit<'a>, Failure<'static>> {
         let shared = &*state.shared;
         let plan = &shared.plan.routes[route];
-        let facts = protocol::facts(plan.protocol, &head.headers, held(&body))
-            .map_err(|e| Failure::new(FailureCause::BadRequest, e.to_string()))?;
+        let facts = match protocol::facts(plan.protocol, &head.headers, held(&body)) {
+            Ok(facts) => facts,
+            // The start of a longer body is no whole JSON, and nobody's mistake.
+            Err(_) if matches!(body, Outgoing::Once { .. }) => Facts::default(),
+            Err(error) => return Err(Failure::new(FailureCause::BadRequest, error.to_string())),
+        };
         let hints = protocol::hints(&head.headers, &shared.plan.objectives);
         let ready_at = shared.clock.now();
         let deadline = [hints.deadline, facts.timeout].into_iter().flatten().fold(plan.deadline, Duration::min);
