@@ -81,8 +81,7 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes.max(8192))
-        .pipeline_flush(true);
+        .max_buf_size(limits.head_bytes.max(8192));
     builder
         .http2()
         .timer(TokioTimer::new())
