@@ -158,7 +158,8 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
     let (parts, mut body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
     if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() {
-        return Ok(Answered::relayed(status, headers, Relay::new(Bytes::new(), body, lease, flight, deadline), reader));
+        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).beside(upload);
+        return Ok(Answered::relayed(status, headers, relay, reader));
     }
     let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
         Ok(Ok(ReadUpTo::Whole(bytes))) => {
@@ -166,14 +167,26 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
             bytes
         }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
-            return Ok(Answered::relayed(status, headers, Relay::new(start, body, lease, flight, deadline), reader));
+            let relay = Relay::new(start, body, lease, flight, deadline).beside(upload);
+            return Ok(Answered::relayed(status, headers, relay, reader));
         }
-        Ok(Ok(ReadUpTo::Longer(start))) => start,
+        Ok(Ok(ReadUpTo::Longer(start))) => {
+            let outcome = protocol::classify(protocol, status.as_u16(), &headers, Some(&start), clock.now());
+            let Outcome::Caller { .. } = outcome else {
+                return Err(fail(flight, Failed::refused(outcome)));
+            };
+            let relay = Relay::new(start, body, lease, flight, deadline).beside(upload).judged(outcome);
+            return Ok(Answered { outcome, ..Answered::relayed(status, headers, relay, None) });
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a backend broke its answer off");
-            return Err(fail(flight, Failed::new(FailureKind::Transport, "backend_closed")));
+            let failed = Failed::new(FailureKind::Transport, "backend_closed");
+            return Err(fail(flight, failed.blamed_on(upload.as_ref())));
         }
-        Err(_) => return Err(fail(flight, Failed::new(FailureKind::Timeout, "timeout"))),
+        Err(_) => {
+            let failed = Failed::new(FailureKind::Timeout, "timeout");
+            return Err(fail(flight, failed.blamed_on(upload.as_ref())));
+        }
     };
     let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
     let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, clock.now()) {
@@ -190,9 +203,7 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
         Outcome::Success | Outcome::Caller { .. } => {
             Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence })
         }
-        Outcome::Failure { .. } => Err(Failed { outcome, reason: "backend_error", fault: None }),
-        Outcome::Throttled { .. } => Err(Failed { outcome, reason: "throttled", fault: None }),
-        Outcome::Cancelled => Err(Failed { outcome, reason: "cancelled", fault: None }),
+        Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => Err(Failed::refused(outcome)),
     }
 }
 
@@ -247,6 +258,16 @@ impl Answered {
 impl Failed {
     pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
         Failed { outcome: Outcome::failure(kind), reason, fault: None }
+    }
+
+    /// An answer that cannot be passed on.
+    const fn refused(outcome: Outcome) -> Failed {
+        let reason = match outcome {
+            Outcome::Throttled { .. } => "throttled",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Failure { .. } | Outcome::Caller { .. } | Outcome::Success => "backend_error",
+        };
+        Failed { outcome, reason, fault: None }
     }
 
     /// The same, held against the caller where its own body was what failed.

@@ -43,6 +43,27 @@ impl Drain {
         self.begun.get()
     }
 
+    /// What comes of `work`; `None` where the end began first.
+    async fn unless_begun<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut work = std::pin::pin!(work);
+        let mut waker: Option<Waker> = None;
+        let done = std::future::poll_fn(|cx| {
+            if self.has_begun() {
+                return Poll::Ready(None);
+            }
+            if waker.is_none() {
+                self.register(cx.waker());
+                waker = Some(cx.waker().clone());
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await;
+        if let Some(waker) = waker {
+            self.forget(&waker);
+        }
+        done
+    }
+
     fn register(&self, waker: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.retain(|w| !w.will_wake(waker));
@@ -61,7 +82,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let Some(config) = tls else {
         return exchange(worker, stream, peer).await;
     };
-    match tokio::time::timeout(TLS_HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await {
+    let handshake = tokio::time::timeout(TLS_HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream));
+    let Some(shaken) = worker.drain.unless_begun(handshake).await else { return };
+    match shaken {
         Ok(Ok(stream)) => exchange(worker, stream, peer).await,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "a caller's TLS handshake failed");

@@ -13,6 +13,7 @@ use mainstay_core::time::Time;
 use tokio::time::Sleep;
 
 use crate::attempt::Flight;
+use crate::body::Upload;
 use crate::counters::Ended;
 use crate::upstream::pool::Lease;
 use crate::worker::State;
@@ -29,6 +30,10 @@ pub(crate) struct Relay {
     deadline: Time,
     timer: Option<Pin<Box<Sleep>>>,
     record: Option<Record>,
+    /// What the backend's breaker learns where the answer ends well.
+    verdict: Outcome,
+    /// The request's body, where it may still be on its way.
+    upload: Option<Upload>,
 }
 
 /// What is counted when the answer ends.
@@ -75,7 +80,21 @@ impl Relay {
             deadline,
             timer: None,
             record: None,
+            verdict: Outcome::Success,
+            upload: None,
         }
+    }
+
+    /// The same for an answer that is no success.
+    pub(crate) fn judged(mut self, verdict: Outcome) -> Relay {
+        self.verdict = verdict;
+        self
+    }
+
+    /// The same for a request whose body is passed on as it comes.
+    pub(crate) fn beside(mut self, upload: Option<Upload>) -> Relay {
+        self.upload = upload;
+        self
     }
 
     /// Says what to count once the answer ends.
@@ -83,16 +102,25 @@ impl Relay {
         self.record = Some(record);
     }
 
-    fn end(&mut self, outcome: Outcome) {
+    /// The answer has ended well.
+    fn end(&mut self) {
         if let Some(flight) = self.flight.take() {
-            flight.finish(outcome);
+            flight.finish(self.verdict);
         }
-        let lease = self.lease.take();
-        if outcome == Outcome::Success
-            && let Some(lease) = lease
-        {
+        if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
+        self.count();
+    }
+
+    /// The answer broke off: by the backend, or because the caller's own body did.
+    fn break_off(&mut self, kind: FailureKind) {
+        let late = kind == FailureKind::Timeout;
+        let fault = self.upload.as_ref().and_then(|upload| upload.fault(late));
+        if let Some(flight) = self.flight.take() {
+            flight.finish(if fault.is_some() { Outcome::Cancelled } else { Outcome::failure(kind) });
+        }
+        self.lease = None;
         self.count();
     }
 
@@ -117,26 +145,29 @@ impl Body for Relay {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let me = self.get_mut();
         if let Some(start) = me.start.take() {
+            if me.rest.is_end_stream() {
+                me.end();
+            }
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
         match Pin::new(&mut me.rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if me.rest.is_end_stream() {
-                    me.end(Outcome::Success);
+                    me.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                me.end(Outcome::failure(FailureKind::BrokenStream));
+                me.break_off(FailureKind::BrokenStream);
                 Poll::Ready(Some(Err(Broken::Backend(error))))
             }
             Poll::Ready(None) => {
-                me.end(Outcome::Success);
+                me.end();
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 std::task::ready!(me.poll_deadline(cx));
-                me.end(Outcome::failure(FailureKind::Timeout));
+                me.break_off(FailureKind::Timeout);
                 Poll::Ready(Some(Err(Broken::Deadline)))
             }
         }
