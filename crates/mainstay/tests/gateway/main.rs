@@ -1,0 +1,12 @@
+//! The data plane end to end: a config, a gateway in this process, real sockets on loopback on both sides of it.
+
+mod answers;
+mod bad_input;
+mod failure;
+mod features;
+mod operation;
+mod overload;
+mod recovery;
+mod streams;
+mod support;
+mod transport;

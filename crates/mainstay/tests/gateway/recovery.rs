@@ -1,0 +1,257 @@
+//! Breakers, endpoints, levels: how parts that failed are left alone and come back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mainstay_core::event::EventKind;
+use mainstay_core::route::Level;
+use tokio::sync::Semaphore;
+
+use crate::support::upstream::predicts;
+use crate::support::{Plane, Upstream, ask, dead, fill, infer, json, until};
+
+/// An upstream that fails while `failing`, and otherwise answers as `gate` lets it.
+async fn gated(failing: &Arc<AtomicBool>, gate: &Arc<Semaphore>) -> Upstream {
+    let (failing, gate) = (Arc::clone(failing), Arc::clone(gate));
+    Upstream::start(move |seen| {
+        let (failing, gate) = (Arc::clone(&failing), Arc::clone(&gate));
+        async move {
+            if failing.load(Ordering::SeqCst) {
+                return json(500, r#"{"error":"down"}"#);
+            }
+            gate.acquire().await.expect("it is never closed").forget();
+            predicts(&seen, "fraud", 0.5)
+        }
+    })
+    .await
+}
+
+/// Asks `n` times at once and counts the answers of level 0 as they come.
+fn crowd(plane: &Plane, n: usize) -> (Arc<AtomicUsize>, Arc<AtomicUsize>, tokio::task::JoinSet<()>) {
+    let (well, deeper) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..n {
+        let (addr, well, deeper) = (plane.addr(), Arc::clone(&well), Arc::clone(&deeper));
+        asking.spawn(async move {
+            let answer = ask(addr, infer(&[])).await;
+            assert_eq!(answer.status, 200);
+            let count = if answer.header("x-mainstay-level") == "0" { well } else { deeper };
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    (well, deeper, asking)
+}
+
+#[tokio::test]
+async fn a_breaker_opens_lets_only_so_many_probe_and_closes_again() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
+    let primary = gated(&failing, &gate).await;
+    let config = r"
+backends:
+  primary:
+    url: http://$primary
+    protocol: open-inference
+    limit: none
+    breaker: { consecutive: 5, open: 200ms, open_max: 200ms, successes: 4, half_open_max: 2 }
+    retry: { attempts: 1 }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr)]));
+    for _ in 0..5 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts().4, "backend_error");
+    }
+    let status = plane.backend("primary");
+    assert!(status.breaker == "open" && status.retry_at.is_some(), "{status:?}");
+    assert_eq!(plane.metric("mainstay_breaker_state", &[("backend", "primary")]), 2.0);
+
+    failing.store(false, Ordering::SeqCst);
+    plane.backend_is("primary", "half-open", |b| b.breaker == "half_open").await;
+    assert_eq!(plane.metric("mainstay_breaker_state", &[("backend", "primary")]), 1.0);
+
+    // 200 callers: one may probe; then, after each success, as many as are configured.
+    let before = primary.count();
+    let (well, deeper, asking) = crowd(&plane, 200);
+    until("199 answers", || (deeper.load(Ordering::SeqCst) == 199).then_some(())).await;
+    assert_eq!((primary.count() - before, primary.under_way()), (1, 1));
+    gate.add_permits(1);
+    asking.join_all().await;
+    assert_eq!(well.load(Ordering::SeqCst), 1);
+
+    let before = primary.count();
+    let (well, deeper, asking) = crowd(&plane, 200);
+    until("198 answers", || (deeper.load(Ordering::SeqCst) == 198).then_some(())).await;
+    assert_eq!((primary.count() - before, primary.under_way()), (2, 2));
+    gate.add_permits(2);
+    asking.join_all().await;
+    assert_eq!(well.load(Ordering::SeqCst), 2);
+    assert_eq!(plane.backend("primary").breaker, "half_open", "three successes of four");
+
+    gate.add_permits(1000);
+    assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "0", "false", "1", ""));
+    plane.backend_is("primary", "closed", |b| b.breaker == "closed").await;
+    let (well, _, asking) = crowd(&plane, 200);
+    asking.join_all().await;
+    assert_eq!(well.load(Ordering::SeqCst), 200);
+
+    let path: Vec<(String, String)> = until("the events", || {
+        let changes = plane.events().into_iter().filter_map(|event| match event {
+            EventKind::BreakerChanged { from, to, .. } => Some((from.into_owned(), to.into_owned())),
+            _ => None,
+        });
+        Some(changes.collect::<Vec<_>>()).filter(|all| !all.is_empty())
+    })
+    .await;
+    let named: Vec<(&str, &str)> = path.iter().map(|(from, to)| (&**from, &**to)).collect();
+    assert_eq!(named, [("closed", "open"), ("open", "half_open"), ("half_open", "closed")]);
+    plane.close().await;
+}
+
+const SEVERAL: &str = r"
+backends:
+  primary:
+    endpoints: [$endpoints]
+    protocol: open-inference
+    limit: none
+    breaker: { consecutive: 10000, min_calls: 1000000 }
+    retry: { attempts: 3 }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+
+#[tokio::test]
+async fn a_dead_endpoint_is_left_out_but_at_most_half_and_never_the_last() {
+    let (one, two) = (Upstream::predicting("one", 0.5).await, Upstream::predicting("two", 0.5).await);
+    let (gone, _socket) = dead();
+    let endpoints = format!("'http://{}', 'http://{gone}', 'http://{}'", one.addr, two.addr);
+    let plane = Plane::start(&fill(SEVERAL, &[("endpoints", &endpoints)]));
+    let mut repeated = 0;
+    while !plane.backend("primary").endpoints[1].ejected {
+        let answer = ask(plane.addr(), infer(&[])).await;
+        assert_eq!(answer.facts().0..=answer.facts().0, 200..=200);
+        assert_eq!(answer.header("x-mainstay-level"), "0", "another endpoint answers");
+        repeated += usize::from(answer.header("x-mainstay-attempts") == "2");
+    }
+    assert_eq!(repeated, 5, "five failures in a row");
+    for _ in 0..30 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "0", "false", "1", ""));
+    }
+    assert!(one.count() >= 5 && two.count() >= 5, "{} and {}", one.count(), two.count());
+    let ejected = |kind: &EventKind| matches!(kind, EventKind::EndpointEjected { endpoint, .. } if endpoint.contains(&gone.to_string()));
+    until("the event", || plane.events().iter().any(ejected).then_some(())).await;
+    plane.close().await;
+
+    // Two of three are dead: one is left out. A lone endpoint stays.
+    let (gone_too, _other_socket) = dead();
+    let endpoints = format!("'http://{gone_too}', 'http://{gone}', 'http://{}'", one.addr);
+    let plane = Plane::start(&fill(SEVERAL, &[("endpoints", &endpoints)]));
+    for _ in 0..40 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.status, 200);
+    }
+    let out = plane.backend("primary").endpoints.iter().filter(|e| e.ejected).count();
+    assert_eq!(out, 1);
+    plane.close().await;
+
+    let plane = Plane::start(&fill(SEVERAL, &[("endpoints", &format!("'http://{gone}'"))]));
+    for _ in 0..10 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts().1, "4");
+    }
+    assert!(!plane.backend("primary").endpoints[0].ejected);
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn a_route_goes_down_with_its_backends_health_and_comes_back_step_by_step() {
+    let ill = Arc::new(AtomicBool::new(false));
+    let sick = Arc::clone(&ill);
+    let primary = Upstream::start(move |seen| {
+        let is_check = seen.path == "/ready";
+        let ill = is_check && sick.load(Ordering::SeqCst);
+        async move { if ill { json(503, "{}") } else { predicts(&seen, "fraud", 0.5) } }
+    })
+    .await;
+    let small = Upstream::predicting("small", 0.5).await;
+    let config = r"
+backends:
+  primary: { url: 'http://$primary', protocol: open-inference, health: { path: /ready, every: 20ms } }
+  small: { url: 'http://$small', protocol: open-inference }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    hysteresis: { window: 50ms, down: 2, up: 200ms }
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 2, backend: small }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr), ("small", &small.addr)]));
+    plane.backend_is("primary", "well", |b| b.healthy == Some(true)).await;
+    assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "0", "false", "1", ""));
+
+    ill.store(true, Ordering::SeqCst);
+    until("level 2", || (plane.route("score").level.number() == 2).then_some(())).await;
+    assert_eq!(plane.route("score").reason, "backend_unhealthy");
+    let answer = ask(plane.addr(), infer(&[])).await;
+    assert_eq!(answer.facts(), (200, "2", "true", "1", "unhealthy"), "it starts at its level");
+    assert_eq!(plane.metric("mainstay_level", &[("route", "score")]), 2.0);
+
+    ill.store(false, Ordering::SeqCst);
+    until("level 0", || (plane.route("score").level == Level::FULL).then_some(())).await;
+    assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "0", "false", "1", ""));
+
+    // A health check that is no longer configured has no say.
+    ill.store(true, Ordering::SeqCst);
+    until("level 2", || (plane.route("score").level.number() == 2).then_some(())).await;
+    let without = config.replace(", health: { path: /ready, every: 20ms }", "");
+    plane.reload(&fill(&without, &[("primary", &primary.addr), ("small", &small.addr)])).unwrap();
+    until("level 0", || (plane.route("score").level == Level::FULL).then_some(())).await;
+    assert_eq!(plane.backend("primary").healthy, None);
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn an_open_breaker_moves_the_level_and_its_recovery_does_not_wait_for_the_ladder() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(1000)));
+    let primary = gated(&failing, &gate).await;
+    let config = r"
+backends:
+  primary:
+    url: http://$primary
+    protocol: open-inference
+    breaker: { consecutive: 5, open: 300ms, open_max: 300ms, successes: 1 }
+    retry: { attempts: 1 }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    hysteresis: { window: 20ms, down: 1, up: 1h }
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr)]));
+    for _ in 0..5 {
+        ask(plane.addr(), infer(&[])).await;
+    }
+    until("level 4", || (plane.route("score").level == Level::STATIC).then_some(())).await;
+    failing.store(false, Ordering::SeqCst);
+    plane.backend_is("primary", "half-open", |b| b.breaker == "half_open").await;
+    let answer = ask(plane.addr(), infer(&[])).await;
+    assert_eq!(answer.facts(), (200, "0", "false", "1", ""), "a request is the probe");
+    plane.backend_is("primary", "closed", |b| b.breaker == "closed").await;
+    let answer = ask(plane.addr(), infer(&[])).await;
+    assert_eq!(answer.facts(), (200, "4", "true", "0", "unhealthy"), "the level itself is in no hurry");
+    tokio::time::timeout(Duration::from_secs(5), plane.close()).await.unwrap();
+}
