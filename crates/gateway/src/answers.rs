@@ -48,7 +48,9 @@ impl<'a> RequestFacts<'a> {
 
 impl expr::Facts for RequestFacts<'_> {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+        // A look over a few names is cheaper than making a header name of the text.
+        let (_, value) = self.headers.iter().find(|(other, _)| other.as_str() == name)?;
+        value.to_str().ok()
     }
 
     fn headers(&self) -> Vec<(String, String)> {

@@ -43,25 +43,25 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
         Ok(body) => body,
         Err(failure) => return refuse(&failure, caller.best_class()),
     };
-    let visit = match Visit::new(&state, route, caller, head, body, id.clone(), began) {
+    let mut visit = match Visit::new(&state, route, caller, head, body, id.clone(), began) {
         Ok(visit) => visit,
         Err(failure) => return refuse(&failure, caller.best_class()),
     };
-    descend(visit).await
+    descend(&mut visit).await
 }
 
 /// Goes down the route's ladder until something answers.
-async fn descend(mut visit: Visit<'_>) -> Response<AnswerBody> {
+async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     let route = &*visit.state.shared.routes[visit.route];
     let mut walk = Walk::new(&route.entries, visit.start, visit.deadline, visit.ready_at);
     if let Some(probe) = visit.probe() {
         walk = walk.with_probe(probe);
     }
+    let mut now = visit.ready_at;
     loop {
-        let now = visit.state.shared.clock.now();
         let (entry, tried) = match walk.next(now) {
-            Step::Remote { entry, timeout } => (entry, entry::remote(&mut visit, entry, now + timeout).await),
-            Step::Local { entry } => (entry, entry::local(&mut visit, entry)),
+            Step::Remote { entry, timeout } => (entry, entry::remote(visit, entry, now + timeout).await),
+            Step::Local { entry } => (entry, entry::local(visit, entry)),
             Step::Exhausted => return finish::exhausted(visit),
         };
         match tried {
@@ -76,6 +76,7 @@ async fn descend(mut visit: Visit<'_>) -> Response<AnswerBody> {
             Tried::Passed(reason) => visit.pass(entry, reason),
             Tried::Refused(fault) => return finish::broken_off(visit, fault),
         }
+        now = visit.state.shared.clock.now();
     }
 }
 

@@ -16,12 +16,14 @@ mod open_inference;
 mod openai;
 mod retry_after;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use mainstay_core::plan::Answer;
 use mainstay_core::route::{Class, Protocol};
+use memchr::memmem::Finder;
 
 pub use self::classify::{classify, needs_body};
 pub use self::confidence::{ConfidenceReader, Predicted, PredictionReader};
@@ -169,17 +171,18 @@ fn kind_name(answer: &Answer) -> &'static str {
 
 /// The header of Triton's binary extension: how many bytes of the body are JSON.
 pub const BINARY_HEADER: &str = "inference-header-content-length";
+const BINARY_NAME: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
 /// The part of an Open Inference body that is JSON: all of it, or with Triton's binary extension its start.
 pub fn json_part<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<&'a [u8], BadRequest> {
-    let Some(length) = headers.get(BINARY_HEADER) else { return Ok(body) };
+    let Some(length) = headers.get(&BINARY_NAME) else { return Ok(body) };
     let length = length.to_str().ok().and_then(|text| text.trim().parse::<usize>().ok());
     length.and_then(|length| body.get(..length)).ok_or(BadRequest::BinaryHeader)
 }
 
 /// Whether a request or an answer uses Triton's binary extension.
 pub fn is_binary(headers: &HeaderMap) -> bool {
-    headers.contains_key(BINARY_HEADER)
+    headers.contains_key(&BINARY_NAME)
 }
 
 /// The model and its version in an Open Inference path, `[prefix]/v2/models/{model}[/versions/{version}]/infer`.
@@ -215,10 +218,19 @@ pub fn body_with_model(protocol: Protocol, body: &Bytes, model: &str) -> Result<
     }
 }
 
-/// Whether any of the quoted names may be in the body; a body with escapes may hide them.
-fn mentions(body: &[u8], quoted: &[&str]) -> bool {
-    quoted.iter().any(|name| memchr::memmem::find(body, name.as_bytes()).is_some())
-        || memchr::memmem::find(body, br"\u").is_some()
+/// Quoted names that a body has to be parsed for.
+struct Names(LazyLock<Vec<Finder<'static>>>);
+
+impl Names {
+    const fn new(finders: fn() -> Vec<Finder<'static>>) -> Names {
+        Names(LazyLock::new(finders))
+    }
+
+    /// Whether any of them may be in the body; a body with escapes may hide them.
+    fn may_be_in(&self, body: &[u8]) -> bool {
+        self.0.iter().any(|name| name.find(body).is_some())
+            || (memchr::memchr(b'\\', body).is_some() && memchr::memmem::find(body, br"\u").is_some())
+    }
 }
 
 fn owned_string(raw: Option<&serde_json::value::RawValue>) -> Option<String> {

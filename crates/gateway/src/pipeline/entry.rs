@@ -55,7 +55,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     {
         return Tried::Passed(reason);
     }
-    let prepared = match Prepared::new(visit, backend.0, features.map(|(set, _)| set.0)) {
+    let mut prepared = match Prepared::new(visit, entry, backend.0, features.map(|(set, _)| set.0)) {
         Ok(prepared) => prepared,
         Err(reason) => return Tried::Passed(reason),
     };
@@ -63,7 +63,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     let mut retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
     let mut avoid = None;
     loop {
-        let (failed, endpoint) = match try_once(visit, &prepared, avoid, until).await {
+        let (failed, endpoint) = match try_once(visit, &mut prepared, avoid, until).await {
             Ok(tried) => return tried,
             Err(failed) => failed,
         };
@@ -83,14 +83,15 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
 struct Prepared {
     backend: usize,
     path: PathAndQuery,
-    headers: HeaderMap,
+    /// Taken by the first attempt; a further one makes its own.
+    headers: Option<HeaderMap>,
     keyed: bool,
     /// The body as changed for this backend; `None`: as it came.
     body: Option<bytes::Bytes>,
 }
 
 impl Prepared {
-    fn new(visit: &Visit<'_>, backend: usize, set: Option<usize>) -> Result<Prepared, &'static str> {
+    fn new(visit: &Visit<'_>, entry: usize, backend: usize, set: Option<usize>) -> Result<Prepared, &'static str> {
         let shared = visit.shared();
         let config = &shared.plan.backends[backend];
         let mut body = None;
@@ -114,8 +115,8 @@ impl Prepared {
                 "features_do_not_fit"
             })?);
         }
-        let path = path_for(visit, config);
-        let headers = headers_for(visit, config);
+        let path = path_for(visit, entry, config);
+        let headers = Some(headers_for(visit, config));
         Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body })
     }
 
@@ -128,9 +129,13 @@ impl Prepared {
 }
 
 /// The path at the backend, whose model may have another name.
-fn path_for(visit: &Visit<'_>, config: &Backend) -> PathAndQuery {
+fn path_for(visit: &Visit<'_>, entry: usize, config: &Backend) -> PathAndQuery {
     let asked = || visit.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let Some(model) = &config.model else { return asked() };
+    let known = visit.shared().routes[visit.route].paths[entry].as_ref();
+    if let Some(path) = known.filter(|_| visit.uri.query().is_none()) {
+        return path.clone();
+    }
     let version = config.version.as_deref();
     if protocol::model_in_path(visit.uri.path()).is_none_or(|named| named == (model.as_str(), version)) {
         return asked();
@@ -166,7 +171,7 @@ fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
 /// One attempt. `Err` holds what failed and at which endpoint.
 async fn try_once(
     visit: &mut Visit<'_>,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     avoid: Option<usize>,
     until: Time,
 ) -> Result<Tried, (Failed, usize)> {
@@ -186,6 +191,8 @@ async fn try_once(
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
     let flight = Flight::new(backend, guard, permit, endpoint, clock, began);
     visit.attempts += 1;
+    let config = &visit.shared().plan.backends[prepared.backend];
+    let headers = prepared.headers.take().unwrap_or_else(|| headers_for(visit, config));
     let state = Rc::clone(visit.state);
     let call = Call {
         state: &state,
@@ -193,7 +200,7 @@ async fn try_once(
         protocol: visit.protocol(),
         method: &visit.method,
         path: &prepared.path,
-        headers: prepared.headers.clone(),
+        headers,
         body,
         keyed: prepared.keyed,
         until,

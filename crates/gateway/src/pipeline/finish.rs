@@ -23,7 +23,7 @@ use crate::worker::State;
 const SAMPLED: f64 = 0.01;
 
 /// An entry answered.
-pub(super) fn answered(visit: Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
+pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
     let level = visit.shared().routes[visit.route].entries[entry].level;
     let Served { status, headers: mut fields, body, confidence, by_model } = served;
     headers::strip_hop_by_hop(&mut fields);
@@ -32,7 +32,7 @@ pub(super) fn answered(visit: Visit<'_>, entry: usize, served: Served) -> Respon
     if matches!(body, AnswerBody::Held(_)) && visit.method != Method::HEAD {
         fields.remove(header::CONTENT_LENGTH);
     }
-    write_headers(&visit, Some(level), &mut fields);
+    write_headers(visit, Some(level), &mut fields);
     if visit.trusted {
         let name = visit.answered_by(entry);
         if let Ok(value) = HeaderValue::from_str(name) {
@@ -43,26 +43,25 @@ pub(super) fn answered(visit: Visit<'_>, entry: usize, served: Served) -> Respon
         visit.state.counters.borrow_mut().routes[visit.route].confidence.observe(confidence);
     }
     if level == Level::FULL && by_model.is_some() && status.is_success() {
-        remember(&visit, status, &fields, &body);
+        remember(visit, status, &fields, &body);
     }
-    let ended = ended(&visit, Some(level), status);
-    sample(&visit, &ended, confidence, by_model);
-    let body = count(&visit, ended, body);
+    let ended = ended(visit, Some(level), status);
+    sample(visit, &ended, confidence, by_model);
+    let body = count(visit, ended, body);
     respond(status, fields, body)
 }
 
 /// No level admitted the request.
-pub(super) fn shed(visit: Visit<'_>, reason: LoadReason) -> Response<AnswerBody> {
+pub(super) fn shed(visit: &mut Visit<'_>, reason: LoadReason) -> Response<AnswerBody> {
     let wait = visit.retry_after();
     let failure = Failure::new(FailureCause::Shed, "the service is at its limit; try again later")
         .with_retry(wait, visit.retries_are_welcome());
-    let mut visit = visit;
     visit.reason = Some(reason.as_str());
     fail(visit, &failure)
 }
 
 /// No entry was left.
-pub(super) fn exhausted(visit: Visit<'_>) -> Response<AnswerBody> {
+pub(super) fn exhausted(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     visit.state.counters.borrow_mut().routes[visit.route].all_failed += 1;
     let late = visit.shared().clock.now() >= visit.deadline;
     let failure = if late {
@@ -74,7 +73,7 @@ pub(super) fn exhausted(visit: Visit<'_>) -> Response<AnswerBody> {
 }
 
 /// The request's body came to nothing while it was passed on.
-pub(super) fn broken_off(visit: Visit<'_>, fault: UploadFault) -> Response<AnswerBody> {
+pub(super) fn broken_off(visit: &mut Visit<'_>, fault: UploadFault) -> Response<AnswerBody> {
     let limits = &visit.shared().plan.limits;
     let message = match fault {
         UploadFault::TooLong => {
@@ -83,19 +82,18 @@ pub(super) fn broken_off(visit: Visit<'_>, fault: UploadFault) -> Response<Answe
         UploadFault::Late => "the request's body did not arrive within the deadline".to_owned(),
         UploadFault::Broken => "the request's body broke off, or is not valid HTTP".to_owned(),
     };
-    let mut visit = visit;
     visit.reason = Some(fault.cause().code());
     fail(visit, &Failure::new(fault.cause(), message))
 }
 
-fn fail(visit: Visit<'_>, failure: &Failure<'_>) -> Response<AnswerBody> {
+fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>) -> Response<AnswerBody> {
     let rendered = super::error(visit.protocol(), failure, &visit.id);
     let mut fields = HeaderMap::with_capacity(10);
     failure.write_headers(&mut fields);
-    write_headers(&visit, None, &mut fields);
-    let ended = ended(&visit, None, rendered.status);
+    write_headers(visit, None, &mut fields);
+    let ended = ended(visit, None, rendered.status);
     visit.state.counters.borrow_mut().routes[visit.route].end(&ended);
-    sample(&visit, &ended, None, None);
+    sample(visit, &ended, None, None);
     respond_with(rendered, fields)
 }
 

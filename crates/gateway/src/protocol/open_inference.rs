@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use http::StatusCode;
 use mainstay_core::route::Class;
+use memchr::memmem::Finder;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{AnswerContext, BadRequest, Facts, RenderError, Rendered, json_part, mentions, owned_string};
+use super::{AnswerContext, BadRequest, Facts, Names, RenderError, Rendered, json_part, owned_string};
 use crate::json;
 
 /// Most rows of a batch that a local answer is given for.
 pub(super) const MAX_ROWS: usize = 100_000;
 
 pub(super) fn facts(body: &[u8]) -> Result<Facts, BadRequest> {
-    if !mentions(body, &["\"id\"", "\"parameters\""]) {
+    static NAMES: Names = Names::new(|| vec![Finder::new("\"id\""), Finder::new("\"parameters\"")]);
+    if !NAMES.may_be_in(body) {
         return Ok(Facts::default());
     }
     let [id, parameters] = json::fields(body, ["id", "parameters"])?;

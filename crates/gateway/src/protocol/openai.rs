@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::{AnswerContext, BadRequest, Facts, Rendered, mentions, owned_string};
+use super::{AnswerContext, BadRequest, Facts, Names, Rendered, owned_string};
 use crate::json;
 
 pub(super) fn facts(body: &[u8]) -> Result<Facts, BadRequest> {
-    if !mentions(body, &["\"model\"", "\"stream\""]) {
+    static NAMES: Names = Names::new(|| vec![Finder::new("\"model\""), Finder::new("\"stream\"")]);
+    if !NAMES.may_be_in(body) {
         return Ok(Facts::default());
     }
     let [model, stream, options] = json::fields(body, ["model", "stream", "stream_options"])?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
+use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::{AnswerBy, FeatureMode, PathMatch, Plan, Route};
 use mainstay_core::resilience::ladder::{Component, Effect, Entry, Ladder, LevelReason, Pin};
@@ -13,7 +14,7 @@ use mainstay_core::time::Time;
 
 use super::Shared;
 use crate::StartError;
-use crate::protocol::ConfidenceReader;
+use crate::protocol::{self, ConfidenceReader};
 
 /// A route as all workers see it.
 pub(crate) struct RouteShared {
@@ -26,6 +27,8 @@ pub(crate) struct RouteShared {
     pub(crate) caches: bool,
     /// Whether one of its backends is called with a key of ours.
     pub(crate) uses_keys: bool,
+    /// By entry: the path at its backend, where the route's path is fixed and the backend's model has another name.
+    pub(crate) paths: Vec<Option<PathAndQuery>>,
     level: AtomicU8,
     pinned: AtomicBool,
     ladder: Mutex<(Ladder, LevelReason)>,
@@ -60,6 +63,7 @@ impl RouteShared {
                 .map_err(|e| bad(e.to_string()))?,
             caches: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { .. })),
             uses_keys: uses_keys(route, plan),
+            paths: route.ladder.iter().map(|entry| fixed_path(route, entry, plan)).collect(),
             level: AtomicU8::new(ladder.0.level().number()),
             pinned: AtomicBool::new(ladder.0.pin().is_some()),
             ladder: Mutex::new(ladder),
@@ -165,6 +169,14 @@ fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
         },
         AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => Entry::local(entry.level),
     }
+}
+
+/// The path at an entry's backend, where it is the same for every request.
+fn fixed_path(route: &Route, entry: &mainstay_core::plan::Entry, plan: &Plan) -> Option<PathAndQuery> {
+    let (PathMatch::Exact(path), AnswerBy::Backend { backend, .. }) = (&route.path, &entry.answer) else { return None };
+    let backend = plan.backends.get(backend.0)?;
+    let path = protocol::path_with_model(path, backend.model.as_deref()?, backend.version.as_deref());
+    PathAndQuery::try_from(path).ok()
 }
 
 fn uses_keys(route: &Route, plan: &Plan) -> bool {

@@ -101,9 +101,17 @@ impl Pool {
     /// One that is still busy with the end of its last exchange is left where it is.
     fn take_idle(&self) -> Option<http1::SendRequest<Outgoing>> {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|i| !i.sender.is_closed());
-        let last = idle.iter().rposition(|i| i.sender.is_ready())?;
-        idle.remove(last).map(|i| i.sender)
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            if idle[at].sender.is_ready() {
+                return idle.remove(at).map(|i| i.sender);
+            }
+            if idle[at].sender.is_closed() {
+                idle.remove(at);
+            }
+        }
+        None
     }
 
     async fn on_h1(
