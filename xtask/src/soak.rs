@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::tally::Tally;
-use crate::{fuzz, shell};
+use crate::{fuzz, shell, suite};
 
 /// How long.
 #[derive(clap::Args)]
@@ -38,6 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         let arguments =
             ["run", "--release", "--quiet", "--package", "mainstay", "--", "demo", "--once", "--format", "json"];
         tally = sum(tally, Tally::one(shell::watch(&mut shell::cargo(&arguments))?.success));
+    }
+    if Instant::now() < end {
+        println!("\n== interleavings without a bound");
+        tally = sum(tally, suite::interleavings(None)?);
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)

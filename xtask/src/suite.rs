@@ -11,6 +11,10 @@ use crate::{fuzz, peers, shell, tidy};
 /// Random inputs for each fuzz target: a smoke test of some seconds.
 const FUZZ_RUNS: u32 = 20_000;
 
+/// Times that loom takes a thread off its core against its will. Few races need more than two; the soak has no bound,
+/// which takes hours.
+const PREEMPTIONS: u32 = 4;
+
 /// What to leave out.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -51,7 +55,7 @@ const STEPS: [(&str, Step); 8] = [
     ("lints", |_| one(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
     ("tests", |_| cargo_tests(&["test", "--workspace", "--no-fail-fast"])),
     ("documentation", |_| documentation()),
-    ("interleavings", |_| interleavings()),
+    ("interleavings", |_| interleavings(Some(PREEMPTIONS))),
     ("tidy", |_| Ok(Tally::one(tidy::run()?))),
     ("peers", |environments| with_peers(environments)),
     ("fuzz", |_| fuzz::smoke(FUZZ_RUNS)),
@@ -85,16 +89,19 @@ fn documentation() -> Result<Tally> {
     Ok(Tally::one(shell::watch(&mut command)?.success))
 }
 
-/// The tests that loom runs through every interleaving of threads. They need `cfg(loom)` in every crate, so they have a
+/// The tests that loom runs through every interleaving of threads: millions of them, so with optimisation. They need `cfg(loom)` in every crate, so they have a
 /// target directory of their own; the rest of the suite would be built again otherwise.
-fn interleavings() -> Result<Tally> {
+pub(crate) fn interleavings(preemptions: Option<u32>) -> Result<Tally> {
     let tests = loom_tests()?;
     if tests.is_empty() {
         return Err(anyhow!("no file crates/*/tests/loom_*.rs is there"));
     }
     let run = |(package, test): &(String, String)| -> Result<Tally> {
-        let mut command = shell::cargo(&["test", "--package", package, "--test", test]);
+        let mut command = shell::cargo(&["test", "--release", "--package", package, "--test", test]);
         command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", shell::target().join("loom"));
+        if let Some(most) = preemptions {
+            command.env("LOOM_MAX_PREEMPTIONS", most.to_string());
+        }
         let ended = shell::watch(&mut command)?;
         Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
     };
