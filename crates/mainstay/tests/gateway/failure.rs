@@ -146,9 +146,14 @@ routes:
     let began = Instant::now();
     let answer = caller.ask(infer(&[])).await;
     let took = began.elapsed();
-    assert_eq!(answer.facts(), (200, "4", "true", "5", "timeout"));
-    assert!((Duration::from_millis(480)..Duration::from_millis(1000)).contains(&took), "{took:?}");
-    until("the calls to be given up", || (hanging.cancelled() == 5).then_some(())).await;
+    let attempts: usize = answer.header("x-mainstay-attempts").parse().unwrap();
+    assert_eq!(
+        (answer.status, answer.header("x-mainstay-level"), answer.header("x-mainstay-reason")),
+        (200, "4", "timeout")
+    );
+    assert!(attempts == 4 || attempts == 5, "{attempts}: the fifth has 15 ms at best");
+    assert!((Duration::from_millis(480)..Duration::from_secs(1)).contains(&took), "{took:?}");
+    until("the calls to be given up", || (hanging.cancelled() == attempts).then_some(())).await;
     plane.close().await;
 }
 
@@ -299,7 +304,7 @@ async fn a_caller_that_breaks_its_own_body_off_is_not_the_backends_fault() {
         let mut stream = tokio::net::TcpStream::connect(plane.addr()).await.unwrap();
         let head = "POST /v2/models/fraud/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&[b' '; 20_000]).await.unwrap();
+        stream.write_all(&vec![b' '; 20_000]).await.unwrap();
         plane.backend_is("primary", &format!("call {call}"), |b| b.in_flight == 1).await;
         drop(stream);
         plane.backend_is("primary", &format!("the end of call {call}"), |b| b.in_flight == 0).await;
@@ -342,7 +347,7 @@ async fn a_caller_whose_long_body_trickles_is_told_so_and_not_the_backend() {
         let mut stream = tokio::net::TcpStream::connect(plane.addr()).await.unwrap();
         let head = "POST /v2/models/fraud/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&[b' '; 20_000]).await.unwrap();
+        stream.write_all(&vec![b' '; 20_000]).await.unwrap();
         let answer = crate::support::raw::read_answer(&mut stream).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
@@ -360,7 +365,7 @@ async fn an_answer_that_began_before_the_body_ended_is_not_the_backends_fault_wh
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut bytes = [0; 4096];
-                stream.read(&mut bytes).await.unwrap();
+                assert!(stream.read(&mut bytes).await.unwrap() > 0);
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
                 stream.write_all(head.as_bytes()).await.unwrap();
                 while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
@@ -373,7 +378,7 @@ async fn an_answer_that_began_before_the_body_ended_is_not_the_backends_fault_wh
         let mut stream = tokio::net::TcpStream::connect(plane.addr()).await.unwrap();
         let head = "POST /v2/models/fraud/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&[b' '; 20_000]).await.unwrap();
+        stream.write_all(&vec![b' '; 20_000]).await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"ok\r\n") {
             assert!(soon("the answer's start", stream.read_buf(&mut answer)).await.unwrap() > 0, "call {call}");

@@ -63,7 +63,7 @@ impl Store {
         let says = Arc::new(Mutex::new(says));
         let shared = Arc::clone(&says);
         let upstream = Upstream::start(move |seen| {
-            let says = shared.lock().unwrap().clone();
+            let says = shared.lock().expect("nobody panics with it").clone();
             async move {
                 match says {
                     Says::Columns(columns) => json(200, columnar(&seen, &columns)),
@@ -77,14 +77,14 @@ impl Store {
     }
 
     fn says(&self, says: Says) {
-        *self.says.lock().unwrap() = says;
+        *self.says.lock().expect("nobody panics with it") = says;
     }
 }
 
 /// Column-major, as Feast's server writes it.
 fn columnar(seen: &Seen, columns: &[(Value, &str, &str); 2]) -> String {
     let entities = seen.json()["entities"]["account_id"].clone();
-    let rows = entities.as_array().unwrap().len();
+    let rows = entities.as_array().expect("a list").len();
     let mut results =
         vec![value!({ "values": entities, "statuses": vec!["PRESENT"; rows], "event_timestamps": vec![FRESH; rows] })];
     for (value, status, at) in columns {
@@ -106,12 +106,12 @@ fn asks(account: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
 
 /// The tensor that the model got.
 fn tensor(seen: &Seen) -> Value {
-    let inputs = seen.json()["inputs"].as_array().unwrap().clone();
+    let inputs = seen.json()["inputs"].as_array().expect("a list").clone();
     assert_eq!((inputs.len(), &inputs[0]["name"]), (2, &value!("x")), "the request's own input stays");
     inputs[1].clone()
 }
 
-async fn place(store: &Store, primary: &Upstream, small: &Upstream) -> Plane {
+fn place(store: &Store, primary: &Upstream, small: &Upstream) -> Plane {
     let values: [(&str, &dyn std::fmt::Display); 3] =
         [("store", &store.upstream.addr), ("primary", &primary.addr), ("small", &small.addr)];
     Plane::start(&fill(CONFIG, &values))
@@ -121,7 +121,7 @@ async fn place(store: &Store, primary: &Upstream, small: &Upstream) -> Plane {
 async fn online_values_go_into_the_models_request() {
     let store = Store::start(present(7.0, 2.5)).await;
     let (primary, small) = (Upstream::predicting("m", 0.5).await, Upstream::predicting("s", 0.5).await);
-    let plane = place(&store, &primary, &small).await;
+    let plane = place(&store, &primary, &small);
     let answer = ask(plane.addr(), asks("a")).await;
     assert_eq!(answer.facts(), (200, "0", "false", "1", ""));
     assert_eq!((answer.header("x-mainstay-stale-features"), answer.json()["id"].as_str()), ("", Some("f-1")));
@@ -143,7 +143,7 @@ async fn online_values_go_into_the_models_request() {
 async fn a_slow_store_costs_one_level_and_its_last_values_serve() {
     let store = Store::start(present(7.0, 2.5)).await;
     let (primary, small) = (Upstream::predicting("m", 0.5).await, Upstream::predicting("s", 0.5).await);
-    let plane = place(&store, &primary, &small).await;
+    let plane = place(&store, &primary, &small);
     assert_eq!(ask(plane.addr(), asks("a")).await.header("x-mainstay-level"), "0");
 
     store.says(Says::Nothing);
@@ -171,7 +171,7 @@ async fn a_dead_store_does_not_hide_a_dead_model() {
     })
     .await;
     let small = Upstream::predicting("s", 0.5).await;
-    let plane = place(&store, &primary, &small).await;
+    let plane = place(&store, &primary, &small);
     assert_eq!(ask(plane.addr(), asks("a")).await.header("x-mainstay-level"), "0");
     store.says(Says::Text("not JSON"));
     let answer = ask(plane.addr(), asks("a")).await;
@@ -197,7 +197,7 @@ async fn stale_values_are_marked_and_holes_filled_with_defaults() {
     let store =
         Store::start(Says::Columns([(value!(7.0), "PRESENT", OLD), (value!(2.5), "OUTSIDE_MAX_AGE", FRESH)])).await;
     let (primary, small) = (Upstream::predicting("m", 0.5).await, Upstream::predicting("s", 0.5).await);
-    let plane = place(&store, &primary, &small).await;
+    let plane = place(&store, &primary, &small);
     let answer = ask(plane.addr(), asks("a")).await;
     assert_eq!(answer.facts(), (200, "0", "false", "1", ""));
     assert_eq!(answer.header("x-mainstay-stale-features"), "2");
@@ -226,7 +226,7 @@ async fn a_store_that_answers_nonsense_is_left_alone_and_requests_without_an_ent
     let rows = r#"{"metadata":{"feature_names":["account_id","account__tx","account__avg"]},"results":[{"values":["a",7,2.5]}]}"#;
     let store = Store::start(Says::Text(rows)).await;
     let (primary, small) = (Upstream::predicting("m", 0.5).await, Upstream::predicting("s", 0.5).await);
-    let plane = place(&store, &primary, &small).await;
+    let plane = place(&store, &primary, &small);
     for _ in 0..5 {
         assert_eq!(ask(plane.addr(), asks("a")).await.facts(), (200, "3", "true", "0", "features_bad_answer"));
     }

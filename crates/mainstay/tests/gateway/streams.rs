@@ -28,7 +28,7 @@ async fn streaming(
     let (sender, answer) = parts(content_type);
     let answer = std::sync::Arc::new(std::sync::Mutex::new(Some(answer)));
     let upstream = Upstream::start(move |_| {
-        let answer = answer.lock().unwrap().take().expect("it is asked once");
+        let answer = answer.lock().expect("nobody panics with it").take().expect("it is asked once");
         async move { answer }
     })
     .await;
@@ -104,7 +104,7 @@ async fn a_stream_ends_at_the_deadline_and_a_broken_one_breaks() {
 #[tokio::test]
 async fn bodies_longer_than_what_is_held_pass_both_ways() {
     // With the names that are looked for, and an end that the gateway does not see before the backend does.
-    let text: String = (0..60_000).map(|n| format!("{n} ")).collect();
+    let text: String = (0..60_000).fold(String::new(), |text, n| text + &n.to_string() + " ");
     let long = Bytes::from(format!(r#"{{"model":"m","stream":false,"messages":[{{"content":"{text}"}}]}}"#));
     let upstream = Upstream::start(|seen| async move {
         if seen.header("x-how") == "chunked" {

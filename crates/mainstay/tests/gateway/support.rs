@@ -36,10 +36,8 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
 
 /// Waits for `work`, but not forever.
 pub(crate) async fn soon<F: Future>(what: &str, work: F) -> F::Output {
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("in vain waited for {what}"),
-    }
+    let Ok(done) = tokio::time::timeout(PATIENCE, work).await else { panic!("in vain waited for {what}") };
+    done
 }
 
 /// An address that refuses connections, for as long as the socket lives.

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::soon;
+use super::{soon, until};
 
 /// An answer that has been read to its end.
 #[derive(Clone, Debug)]
@@ -103,23 +103,16 @@ impl Caller {
         soon("an answer", answer).await
     }
 
+    fn is_closed(&self) -> bool {
+        match self {
+            Caller::H1(sender) => sender.is_closed(),
+            Caller::H2(sender) => sender.is_closed(),
+        }
+    }
+
     /// Waits until the other side has closed.
-    pub(crate) async fn closed(&mut self) {
-        soon("the end of a connection", async {
-            match self {
-                Caller::H1(sender) => {
-                    while sender.ready().await.is_ok() {
-                        tokio::time::sleep(std::time::Duration::from_millis(2)).await
-                    }
-                }
-                Caller::H2(sender) => {
-                    while sender.ready().await.is_ok() {
-                        tokio::time::sleep(std::time::Duration::from_millis(2)).await
-                    }
-                }
-            }
-        })
-        .await;
+    pub(crate) async fn closed(&self) {
+        until("the end of a connection", || self.is_closed().then_some(())).await;
     }
 }
 

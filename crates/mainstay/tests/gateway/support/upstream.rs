@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -150,7 +150,10 @@ impl Upstream {
         F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Flow>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        // Room for a crowd: what does not fit is dropped by the kernel and tried again a second later.
+        let listener = socket.listen(4096).expect("a listener");
         let addr = listener.local_addr().expect("an address");
         let record = Arc::<Record>::default();
         let accepting = tokio::spawn(accept(listener, tls, Arc::clone(&record), answer));
