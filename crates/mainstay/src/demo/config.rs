@@ -37,7 +37,7 @@ backends:
     protocol: open-inference
     model: tumour
     version: "1"
-    health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
+    health: {{ path: /v2/health/ready, every: 500ms, timeout: 400ms }}
     limit: {{ knee: {{}} }}
     breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 1s, successes: 3 }}
     retry: {{ attempts: 2 }}
@@ -46,13 +46,13 @@ backends:
     protocol: open-inference
     model: tumour-small
     version: "1"
-    health: {{ path: /v2/health/ready, every: 500ms, timeout: 250ms }}
+    health: {{ path: /v2/health/ready, every: 500ms, timeout: 400ms }}
     limit: {{ knee: {{}} }}
     breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 1s, successes: 3 }}
 
 features:
   history:
-    store: {{ url: 'http://{store}', protocol: feast, timeout: 50ms }}
+    store: {{ url: 'http://{store}', protocol: feast, timeout: 150ms, health: {{ path: /health, every: 500ms, timeout: 400ms }} }}
     refs: [{refs}]
     entity: {{ {ENTITY}: /parameters/{ENTITY} }}
     into: {{ input: {STORED_INPUT}, datatype: FP64 }}
@@ -71,17 +71,17 @@ routes:
       - {{ class: 1, when: 'header("x-user-tier") == "premium"' }}
       - {{ class: 2, when: 'header("x-user-id") != ""' }}
     queue: {{ max: 64, wait: 50ms }}
-    hysteresis: {{ window: 500ms, down: 2, up: 1s }}
+    hysteresis: {{ window: 250ms, down: 4, up: 500ms }}
     ladder:
-      - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 200ms }}
-      - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 150ms }}
-      - {{ level: 2, backend: small, timeout: 100ms, quality_impact: "about 4 of 100 more predictions are wrong" }}
-      - level: 3
+      - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 350ms }}
+      - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 250ms }}
+      - {{ level: 2, backend: small, timeout: 150ms, quality_impact: "about 4 of 100 more predictions are wrong" }}
+      - level: 3                      # clear cases, by what the feature store said of them last; the others go to a human
         rules:
-          - {{ when: 'feature("{radius}", -1.0) < 0.0', respond: {{ outputs: [{{ name: malignant, value: 0.5 }}] }} }}
-          - {{ when: 'feature("{radius}", 0.0) > 16.8', respond: {{ outputs: [{{ name: malignant, value: 0.9 }}] }} }}
-          - {{ when: 'feature("{points}", 0.0) > 0.145', respond: {{ outputs: [{{ name: malignant, value: 0.8 }}] }} }}
-        otherwise: {{ outputs: [{{ name: malignant, value: 0.1 }}] }}
+          - {{ when: 'feature("{radius}", 0.0) > 17.5', respond: {{ outputs: [{{ name: malignant, value: 0.9 }}] }} }}
+          - {{ when: 'feature("{points}", 0.0) > 0.16', respond: {{ outputs: [{{ name: malignant, value: 0.9 }}] }} }}
+          - when: 'feature("{radius}", 99.0) < 15.0 && feature("{points}", 1.0) < 0.11'
+            respond: {{ outputs: [{{ name: malignant, value: 0.1 }}] }}
       - {{ level: 4, respond: {{ outputs: [{{ name: decision, value: review }}] }} }}
 "#,
         dir = dir.display(),

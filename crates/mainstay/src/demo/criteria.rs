@@ -2,7 +2,7 @@
 
 use mainstay_core::route::{Class, Level};
 
-use super::script::{Fault, PHASES};
+use super::script::{Fault, PHASES, recovery_of};
 use super::tally::{Tally, ratio};
 
 /// Of class 1, the share that may go without an answer.
@@ -28,6 +28,7 @@ pub(super) struct Criterion {
 
 const CACHED_FEATURES: Level = Level::new(1).expect("there are five levels");
 const SIMPLER_MODEL: Level = Level::new(2).expect("there are five levels");
+const RULES: Level = Level::new(3).expect("there are five levels");
 const PREMIUM: Class = Class::new(1).expect("there are four classes");
 
 /// Judges the whole run.
@@ -42,6 +43,10 @@ pub(super) fn judge(tally: &Tally) -> Vec<Criterion> {
             Some(Fault::PrimaryKilled) => criteria.push(Criterion {
                 name: "primary model killed: the ladder moved down and came back",
                 ..moved_and_came_back(SIMPLER_MODEL, index, tally)
+            }),
+            Some(Fault::ModelsKilled) => criteria.push(Criterion {
+                name: "both models killed: the ladder moved down and came back",
+                ..moved_and_came_back(RULES, index, tally)
             }),
             Some(Fault::Overload) => {
                 criteria.extend([shed_lower_first(index, tally), came_back_after_overload(index, tally)]);
@@ -97,9 +102,9 @@ fn came_back_after_overload(phase: usize, tally: &Tally) -> Criterion {
     }
 }
 
-/// Of the last answers of the phase after `phase`, the share at full service.
+/// Of the last answers of the recovery from `phase`, the share at full service.
 fn back_at_full_service(phase: usize, tally: &Tally) -> Option<f64> {
-    let below = tally.phase(phase + 1).late_at_or_below(CACHED_FEATURES)?;
+    let below = tally.phase(recovery_of(phase)).late_at_or_below(CACHED_FEATURES)?;
     Some(1.0 - below)
 }
 
@@ -144,6 +149,7 @@ mod tests {
                     let level = match script.fault {
                         Some(Fault::StoreSlow) => 1,
                         Some(Fault::PrimaryKilled) => 2,
+                        Some(Fault::ModelsKilled) => 3,
                         Some(Fault::Overload) => 2 * u8::from(n < 30 * class.number()),
                         None => 0,
                     };
@@ -162,7 +168,7 @@ mod tests {
     fn lose(tally: &mut Tally, class: u8, why: Why) {
         let class = Class::new(class).unwrap();
         let outcome = Outcome::Unanswered(why);
-        tally.count(&Sample { phase: 5, late: false, class, latency: Duration::ZERO, outcome });
+        tally.count(&Sample { phase: 6, late: false, class, latency: Duration::ZERO, outcome });
     }
 
     #[test]
@@ -176,7 +182,7 @@ mod tests {
         for why in [Why::Shed, Why::Error, Why::Timeout, Why::Transport] {
             let mut tally = good_run();
             lose(&mut tally, 1, why);
-            assert_eq!(broken(&tally), [""; 0], "1 of 701 is 0.14 %");
+            assert_eq!(broken(&tally), [""; 0], "1 of 801 is 0.12 %");
             lose(&mut tally, 1, why);
             assert_eq!(broken(&tally), ["class 1 at most 0.2 % unanswered"]);
             lose(&mut tally, 0, why);
@@ -188,8 +194,8 @@ mod tests {
     fn a_ladder_that_stays_down_or_never_moves_is_found() {
         let mut tally = good_run();
         let class = Class::WORST;
-        for phase in [1, 4, 6] {
-            // Phase 1 stays at full service for many; phases 4 and 6 do not come back.
+        for phase in [1, 5, 7] {
+            // Phase 1 stays at full service for many; phases 5 and 7 do not come back.
             let level = Level::new(if phase == 1 { 0 } else { 2 }).unwrap();
             let outcome = Outcome::Answered { level, right: None };
             for _ in 0..50 {
@@ -197,7 +203,7 @@ mod tests {
             }
         }
         let broken = broken(&tally);
-        assert_eq!(broken.len(), 3, "{broken:?}");
-        assert!(broken[2].starts_with("full service came back"));
+        assert_eq!(broken.len(), 4, "{broken:?}");
+        assert!(broken[3].starts_with("full service came back"));
     }
 }

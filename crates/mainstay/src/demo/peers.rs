@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
@@ -74,17 +75,17 @@ impl Peers {
         [self.primary.address, self.small.address, self.store.address]
     }
 
-    /// Makes one thing go wrong, or (`None`) everything well again. Overload is the callers' doing.
+    /// Makes this go wrong and nothing else; `None`: everything is well. Overload is the callers' doing.
     pub(super) fn suffer(&self, fault: Option<Fault>) {
-        match fault {
-            Some(Fault::StoreSlow) => self.features.slow_down(STORE_DELAY),
-            Some(Fault::PrimaryKilled) => self.primary.kill(),
-            Some(Fault::Overload) => {}
-            None => {
-                self.features.slow_down(std::time::Duration::ZERO);
-                self.primary.revive();
-            }
-        }
+        let (delay, primary_lives, small_lives) = match fault {
+            Some(Fault::StoreSlow) => (STORE_DELAY, true, true),
+            Some(Fault::PrimaryKilled) => (Duration::ZERO, false, true),
+            Some(Fault::ModelsKilled) => (Duration::ZERO, false, false),
+            Some(Fault::Overload) | None => (Duration::ZERO, true, true),
+        };
+        self.features.slow_down(delay);
+        self.primary.set_alive(primary_lives);
+        self.small.set_alive(small_lives);
     }
 }
 

@@ -52,14 +52,10 @@ impl Site {
         Ok(Site { address, alive })
     }
 
-    /// Closes the listener and every connection, requests under way included: what a crash looks like from outside.
-    pub(super) fn kill(&self) {
-        self.alive.send_replace(false);
-    }
-
-    /// Listens again, on the same port.
-    pub(super) fn revive(&self) {
-        self.alive.send_replace(true);
+    /// Kills it, which closes the listener and every connection, requests under way included, as a crash does; or
+    /// lets it listen again, on the same port.
+    pub(super) fn set_alive(&self, alive: bool) {
+        self.alive.send_replace(alive);
     }
 }
 

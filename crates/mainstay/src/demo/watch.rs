@@ -32,6 +32,7 @@ impl Change {
             EventKind::LevelChanged { route, from, to, reason } => {
                 change(format!("route {route}"), format!("level {from}"), format!("level {to}"), reason)
             }
+            EventKind::BreakerChanged { from, to, .. } if is_fruitless_probe(from, to) => None,
             EventKind::BreakerChanged { backend, from, to, reason } => {
                 change(format!("breaker {backend}"), from.to_string(), to.to_string(), reason)
             }
@@ -52,4 +53,9 @@ impl Change {
             | EventKind::RequestFinished(_) => None,
         }
     }
+}
+
+/// A breaker that asks now and then, between open and half-open, has not changed its mind.
+fn is_fruitless_probe(from: &str, to: &str) -> bool {
+    matches!((from, to), ("open", "half_open") | ("half_open", "open"))
 }
