@@ -145,6 +145,7 @@ impl Upstream {
     }
 
     /// The same over TLS.
+    #[expect(clippy::unused_async, reason = "all stand-ins are awaited, whether or not opening their port takes time")]
     pub(crate) async fn start_tls<F, R>(tls: Option<Arc<rustls::ServerConfig>>, answer: F) -> Upstream
     where
         F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
