@@ -56,9 +56,8 @@ pub struct Histogram {
 }
 
 /// Bounds for durations in seconds: 0.5 ms to 120 s.
-pub const SECONDS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
-];
+pub const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 /// Bounds for what the gateway itself adds, in seconds: 10 us to 100 ms.
 pub const OVERHEAD_SECONDS: &[f64] =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::resilience::queue::{Key, LoadReason, Popped, Pushed, Queue, STANDING, Shed, Ticket, saturation};
+use mainstay_core::resilience::queue::{Key, LoadReason, Popped, Pushed, Queue, Shed, Ticket, saturation};
 use mainstay_core::route::Class;
 use mainstay_core::time::Time;
 use proptest::prelude::*;
@@ -20,23 +20,14 @@ fn at(ms: u64) -> Time {
 }
 
 #[test]
-fn newest_first_once_a_class_stands() {
+fn oldest_first_within_a_class_however_long_it_has_been_waiting() {
     let mut queue = Queue::new();
-    for (name, ms) in [("a", 0), ("b", 10), ("c", 20)] {
+    for (name, ms) in [("a", 0), ("b", 10), ("c", 5000)] {
         queue.push(name, ticket(2, 3), at(ms));
     }
-    assert_eq!(queue.pop(at(50)), Some(Popped::Call("a")));
-    let standing = Time::ZERO + STANDING;
-    // The oldest is the worst of a standing class: it leaves for a newcomer of its own class.
-    queue.push("d", ticket(2, 3), standing);
-    assert!(matches!(queue.push("e", ticket(2, 3), standing), Pushed::Evicted(_, "b")));
-    assert_eq!(queue.pop(standing), Some(Popped::Call("e")));
-    assert_eq!(queue.pop(standing), Some(Popped::Call("d")));
-    assert_eq!(queue.pop(standing), Some(Popped::Call("c")));
-    // Empty: it no longer stands.
-    queue.push("f", ticket(2, 3), at(200));
-    queue.push("g", ticket(2, 3), at(200));
-    assert_eq!(queue.pop(at(210)), Some(Popped::Call("f")));
+    assert_eq!(queue.push("d", ticket(2, 3), at(5000)), Pushed::Refused("d"));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop(at(5000))).collect();
+    assert_eq!(order, ["a", "b", "c"].map(Popped::Call));
 }
 
 #[test]
@@ -75,30 +66,14 @@ fn thresholds_shed_by_class() {
 struct Model {
     /// In order of arrival.
     entries: Vec<(Ticket, u32, Key)>,
-    standing_since: [Option<Time>; Class::COUNT],
 }
 
 impl Model {
-    fn stands(&self, class: Class, now: Time) -> bool {
-        self.standing_since[class.index()].is_some_and(|since| now.since(since) >= STANDING)
-    }
-
     /// Positions of the entries in the order in which they would be called.
-    fn order(&self, now: Time) -> Vec<usize> {
+    fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        order.sort_by_key(|&i| {
-            let class = self.entries[i].0.class;
-            let age = i as i64;
-            (class, if self.stands(class, now) { -age } else { age })
-        });
+        order.sort_by_key(|&i| (self.entries[i].0.class, i));
         order
-    }
-
-    fn settle(&mut self, now: Time) {
-        for index in 0..Class::COUNT {
-            let waits = self.entries.iter().any(|(ticket, ..)| ticket.class.index() == index);
-            self.standing_since[index] = waits.then(|| self.standing_since[index].unwrap_or(now));
-        }
     }
 }
 
@@ -118,7 +93,7 @@ proptest! {
                     let ticket = Ticket { class: class(number), route, max, wait_until: now + Duration::from_millis(wait) };
                     next += 1;
                     let own: Vec<usize> =
-                        model.order(now).into_iter().filter(|i| model.entries[*i].0.route == route).collect();
+                        model.order().into_iter().filter(|i| model.entries[*i].0.route == route).collect();
                     let full = own.len() == max;
                     match queue.push(next, ticket, now) {
                         Pushed::Waits(key) => {
@@ -133,15 +108,13 @@ proptest! {
                         }
                         Pushed::Refused(_) => {
                             let kept = own.last().map(|i| model.entries[*i].0.class);
-                            let worst = kept.is_some_and(|kept| {
-                                kept < ticket.class || kept == ticket.class && !model.stands(kept, now)
-                            });
+                            let worst = kept.is_some_and(|kept| kept <= ticket.class);
                             prop_assert!(wait == 0 || full && worst);
                         }
                     }
                 }
                 5 | 6 => {
-                    let first = model.order(now).first().map(|&i| model.entries.remove(i));
+                    let first = model.order().first().map(|&i| model.entries.remove(i));
                     let expected = first.map(|(ticket, item, _)| {
                         if ticket.wait_until <= now { Popped::Expired(item) } else { Popped::Call(item) }
                     });
@@ -155,7 +128,6 @@ proptest! {
                     }
                 }
             }
-            model.settle(now);
             prop_assert_eq!(queue.len(), model.entries.len());
         }
     }

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::Body as _;
+use mainstay_core::resilience::breaker::Ticket;
 use mainstay_core::resilience::limiter::Sample;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
-use mainstay_tower::breaker::{Guard, SharedBreaker};
 use mainstay_tower::clock::Clock;
 use mainstay_tower::limit::Permit;
 
@@ -26,75 +26,89 @@ use crate::worker::State;
 /// A call under way: what it holds at its backend. Dropped without an outcome it was cancelled.
 pub(crate) struct Flight {
     backend: Arc<BackendShared>,
-    guard: Option<Guard<Arc<SharedBreaker>>>,
+    ticket: Option<Ticket>,
     permit: Option<Permit>,
     endpoint: usize,
     clock: Clock,
     began: Time,
     first_byte: Option<Duration>,
+    /// The backend said that it has too much to do.
+    overloaded: bool,
 }
 
 impl Flight {
     pub(crate) fn new(
         backend: Arc<BackendShared>,
-        guard: Guard<Arc<SharedBreaker>>,
+        ticket: Ticket,
         permit: Permit,
         endpoint: usize,
         clock: Clock,
         began: Time,
     ) -> Flight {
-        Flight { backend, guard: Some(guard), permit: Some(permit), endpoint, clock, began, first_byte: None }
+        let (ticket, permit) = (Some(ticket), Some(permit));
+        Flight { backend, ticket, permit, endpoint, clock, began, first_byte: None, overloaded: false }
     }
 
     /// The call has ended.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
+    pub(crate) fn finish(self, outcome: Outcome) {
         let now = self.clock.now();
-        if let Some(guard) = self.guard.take() {
-            guard.finish(outcome);
-        }
-        if let Some(permit) = self.permit.take() {
-            let latency = now.since(self.began);
-            let first_byte = self.first_byte;
-            match outcome {
-                Outcome::Success | Outcome::Caller { .. } => {
-                    permit.finish(Sample { latency, first_byte, dropped: false }, now);
-                }
-                Outcome::Failure { kind: FailureKind::Timeout, .. } | Outcome::Throttled { .. } => {
-                    permit.finish(Sample { latency, first_byte, dropped: true }, now);
-                }
-                // An instant error says nothing about how much the backend can carry.
-                Outcome::Failure { .. } | Outcome::Cancelled => drop(permit),
-            }
-        }
+        self.finish_at(outcome, now);
+    }
+
+    fn finish_at(mut self, outcome: Outcome, now: Time) {
+        self.end(outcome, now);
+    }
+
+    fn end(&mut self, outcome: Outcome, now: Time) {
+        let Some(ticket) = self.ticket.take() else { return };
+        self.backend.breaker.report(ticket, outcome, now);
         self.backend.leave(self.endpoint, outcome, now);
-        self.endpoint = usize::MAX;
+        let Some(permit) = self.permit.take() else { return };
+        let dropped = match outcome {
+            Outcome::Success | Outcome::Caller { .. } => false,
+            Outcome::Failure { kind: FailureKind::Timeout, .. } | Outcome::Throttled { .. } => true,
+            Outcome::Failure { .. } if self.overloaded => true,
+            // An instant error says nothing about how much the backend can carry.
+            Outcome::Failure { .. } | Outcome::Cancelled => return drop(permit),
+        };
+        permit.finish(Sample { latency: now.since(self.began), first_byte: self.first_byte, dropped }, now);
     }
 
     /// When the call becomes slow.
-    fn slow_at(&self) -> Option<Time> {
-        self.guard.as_ref().and_then(Guard::slow_at)
+    fn slow_at(&self) -> Time {
+        self.began + self.backend.breaker.slow_after()
     }
 
     /// The call has become slow.
     fn slow(&mut self) {
-        if let Some(guard) = &mut self.guard {
-            guard.slow();
+        if let Some(ticket) = &mut self.ticket {
+            self.backend.breaker.slow(ticket, self.clock.now());
         }
     }
 
     /// The answer's head came.
-    fn head_came(&mut self) {
-        self.first_byte = Some(self.clock.now().since(self.began));
-        if let Some(guard) = &mut self.guard {
-            guard.answer_began();
+    fn head_came(&mut self, status: StatusCode) {
+        let now = self.clock.now();
+        self.first_byte = Some(now.since(self.began));
+        self.overloaded = matches!(status.as_u16(), 503 | 529);
+        if let Some(ticket) = &mut self.ticket {
+            self.backend.breaker.answer_began(ticket, now);
+        }
+    }
+
+    /// The first part of a relayed answer came: a limit on the time to first token learns of it before the end.
+    pub(crate) fn first_part_came(&mut self) {
+        let now = self.clock.now();
+        if let Some(permit) = &mut self.permit {
+            permit.first_byte(now.since(self.began), now);
         }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if self.endpoint != usize::MAX {
-            self.backend.leave(self.endpoint, Outcome::Cancelled, self.clock.now());
+        if self.ticket.is_some() {
+            self.end(Outcome::Cancelled, self.clock.now());
         }
     }
 }
@@ -153,8 +167,8 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
         Ok(reply) => reply,
         Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()))),
     };
-    flight.head_came();
     let Reply { response, lease } = reply;
+    flight.head_came(response.status());
     let (parts, mut body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
     if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() {
@@ -189,7 +203,8 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
         }
     };
     let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
-    let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, clock.now()) {
+    let ended = clock.now();
+    let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, ended) {
         Outcome::Caller { status: 401 | 403 } if keyed => Outcome::failure(FailureKind::Server),
         outcome => outcome,
     };
@@ -198,7 +213,7 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
     if confidence.is_none() && reader.is_some_and(ConfidenceReader::needs_body) && is_garbage(&bytes) {
         return Err(fail(flight, Failed::new(FailureKind::Server, "bad_answer")));
     }
-    flight.finish(outcome);
+    flight.finish_at(outcome, ended);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {
             Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence })
@@ -215,7 +230,8 @@ async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<Re
     *request.method_mut() = call.method.clone();
     *request.headers_mut() = call.headers;
     let mut work = std::pin::pin!(pool.send(call.path, request));
-    if let Some(slow_at) = flight.slow_at().filter(|at| *at < call.until) {
+    let slow_at = flight.slow_at();
+    if slow_at < call.until {
         match tokio::time::timeout_at(clock.instant(slow_at), &mut work).await {
             Ok(reply) => return reply.map_err(|e| Failed::unsent(&e)),
             Err(_) => flight.slow(),

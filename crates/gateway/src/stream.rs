@@ -30,6 +30,8 @@ pub(crate) struct Relay {
     deadline: Time,
     timer: Option<Pin<Box<Sleep>>>,
     record: Option<Record>,
+    /// Whether the first part has come.
+    begun: bool,
     /// What the backend's breaker learns where the answer ends well.
     verdict: Outcome,
     /// The request's body, where it may still be on its way.
@@ -80,6 +82,7 @@ impl Relay {
             deadline,
             timer: None,
             record: None,
+            begun: false,
             verdict: Outcome::Success,
             upload: None,
         }
@@ -131,6 +134,14 @@ impl Relay {
         }
     }
 
+    fn note_first_part(&mut self) {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Some(flight) = &mut self.flight
+        {
+            flight.first_part_came();
+        }
+    }
+
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(record), deadline) = (&self.record, self.deadline) else { return Poll::Pending };
         let at = record.state.shared.clock.instant(deadline);
@@ -152,6 +163,7 @@ impl Body for Relay {
         }
         match Pin::new(&mut me.rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                me.note_first_part();
                 if me.rest.is_end_stream() {
                     me.end();
                 }

@@ -1,14 +1,12 @@
 //! Who waits when a backend is full, who is called next, and who is turned away.
 //!
-//! A small, work-conserving priority queue: better classes first; within a class oldest first, or newest first once
-//! the class has been waiting without a break for [`STANDING`] (the oldest of a standing queue have waited in vain
-//! longest and are nearest to their deadline). When a route's share is full, its worst entry leaves, which may be the
+//! A small, work-conserving priority queue: better classes first, within a class oldest first. (Newest first would
+//! serve a standing class sooner, and starve whoever a moment's pause left at the far end; the bound on waiting does
+//! the same for less.) When a route's share is full, its worst entry leaves, which may be the
 //! newcomer. Every operation takes constant time; nothing is allocated once the queue has reached its size.
 //!
 //! Invariants: an entry leaves exactly once (called, expired, evicted or removed); a route never has more entries than
 //! the most it asked for; an entry whose time is over is never called.
-
-use std::time::Duration;
 
 use crate::route::Class;
 use crate::time::Time;
@@ -18,9 +16,6 @@ mod shed;
 
 use list::{Ends, Lists};
 pub use shed::{LoadReason, Shed, saturation};
-
-/// A class that has been waiting without a break for this long is served newest first.
-pub const STANDING: Duration = Duration::from_millis(100);
 
 /// What a newcomer brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +78,6 @@ pub struct Queue<T> {
     free: Vec<u32>,
     lists: Lists,
     classes: [Ends; Class::COUNT],
-    standing_since: [Time; Class::COUNT],
     routes: Vec<Share>,
     len: usize,
 }
@@ -113,7 +107,6 @@ impl<T> Queue<T> {
             free: Vec::new(),
             lists: Lists::default(),
             classes: [Ends::default(); Class::COUNT],
-            standing_since: [Time::MAX; Class::COUNT],
             routes: Vec::new(),
             len: 0,
         }
@@ -141,23 +134,17 @@ impl<T> Queue<T> {
             return Pushed::Refused(item);
         }
         if self.len_of(ticket.route) < ticket.max {
-            return Pushed::Waits(self.insert(item, ticket, now));
+            return Pushed::Waits(self.insert(item, ticket));
         }
-        match self.worst_of(ticket.route, ticket.class, now) {
-            Some(slot) => {
-                // In before out: a class whose only entry is replaced has not stopped waiting.
-                let key = self.insert(item, ticket, now);
-                Pushed::Evicted(key, self.take(slot).expect("a linked slot is occupied"))
-            }
-            None => Pushed::Refused(item),
-        }
+        let Some(evicted) = self.worst_of(ticket.route, ticket.class).and_then(|slot| self.take(slot)) else {
+            return Pushed::Refused(item);
+        };
+        Pushed::Evicted(self.insert(item, ticket), evicted)
     }
 
     /// Takes out the next entry: one whose turn it is, or one on the way to it whose time is over.
     pub fn pop(&mut self, now: Time) -> Option<Popped<T>> {
-        let class = self.classes.iter().position(|ends| !ends.is_empty())?;
-        let ends = self.classes[class];
-        let slot = if self.stands(class, now) { ends.tail() } else { ends.head() }?;
+        let slot = self.classes.iter().find_map(|ends| ends.head())?;
         let over = self.entries[slot as usize].entry.as_ref().is_some_and(|(ticket, _)| ticket.wait_until <= now);
         let item = self.take(slot)?;
         Some(if over { Popped::Expired(item) } else { Popped::Call(item) })
@@ -176,34 +163,19 @@ impl<T> Queue<T> {
         if slot.generation == key.generation { self.take(key.slot) } else { None }
     }
 
-    fn stands(&self, class: usize, now: Time) -> bool {
-        now.since(self.standing_since[class]) >= STANDING
-    }
-
     /// The entry of `route` that would be called last, unless a newcomer of `class` would be called after it.
-    fn worst_of(&self, route: u32, class: Class, now: Time) -> Option<u32> {
+    fn worst_of(&self, route: u32, class: Class) -> Option<u32> {
         let share = self.routes.get(route as usize)?;
-        let worst = share.classes.iter().rposition(|ends| !ends.is_empty())?;
-        let ends = share.classes[worst];
-        let standing = self.stands(worst, now);
-        if worst > class.index() {
-            if standing { ends.head() } else { ends.tail() }
-        } else if worst == class.index() && standing {
-            ends.head()
-        } else {
-            None
-        }
+        let worse = &share.classes[class.index() + 1..];
+        worse.iter().rev().find_map(|ends| ends.tail())
     }
 
-    fn insert(&mut self, item: T, ticket: Ticket, now: Time) -> Key {
+    fn insert(&mut self, item: T, ticket: Ticket) -> Key {
         let slot = self.vacant();
         let class = ticket.class.index();
         let route = ticket.route as usize;
         if self.routes.len() <= route {
             self.routes.resize_with(route + 1, Share::default);
-        }
-        if self.classes[class].is_empty() {
-            self.standing_since[class] = now;
         }
         self.lists.push_back(BY_CLASS, &mut self.classes[class], slot);
         self.lists.push_back(BY_ROUTE, &mut self.routes[route].classes[class], slot);

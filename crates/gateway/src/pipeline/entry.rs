@@ -13,7 +13,6 @@ use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::resilience::retry::{Policy, Retry};
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
-use mainstay_tower::breaker::Guard;
 use mainstay_tower::limit::{Ask, Permit};
 
 use super::features;
@@ -181,15 +180,15 @@ async fn try_once(
         Ok(permit) => permit,
         Err(tried) => return Ok(tried),
     };
-    let Ok(guard) = Guard::admit(Arc::clone(&backend.breaker), visit.key, clock) else {
-        return Ok(Tried::Passed("breaker_open"));
-    };
     let Some(body) = prepared.body(visit) else {
         return Ok(Tried::Passed("body_too_long_to_resend"));
     };
     let began = clock.now();
+    let Ok(ticket) = backend.breaker.admit(visit.key, began) else {
+        return Ok(Tried::Passed("breaker_open"));
+    };
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
-    let flight = Flight::new(backend, guard, permit, endpoint, clock, began);
+    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began);
     visit.attempts += 1;
     let config = &visit.shared().plan.backends[prepared.backend];
     let headers = prepared.headers.take().unwrap_or_else(|| headers_for(visit, config));

@@ -3,14 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use mainstay_core::route::Class;
-
-const PRIORITY: HeaderName = HeaderName::from_static("x-mainstay-priority");
-const OBJECTIVE: HeaderName = HeaderName::from_static("x-gateway-inference-objective");
-const DEADLINE: HeaderName = HeaderName::from_static("x-mainstay-deadline-ms");
-const READ_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-read-timeout");
-const TTFT: HeaderName = HeaderName::from_static("x-slo-ttft-ms");
 
 /// A caller's wishes. They only ever lower a class or shorten a deadline; who applies them sees to that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,24 +18,39 @@ pub struct Hints {
 }
 
 /// Reads the hints; one that makes no sense counts as absent. `objectives` are the config's names of classes.
+///
+/// One pass over the headers: most requests have none of these, and five look-ups cost more than one look.
 pub fn hints(headers: &HeaderMap, objectives: &BTreeMap<String, Class>) -> Hints {
-    let priority = text(headers, &PRIORITY).and_then(|text| text.parse().ok()).and_then(Class::new);
-    let objective = text(headers, &OBJECTIVE).and_then(|name| objectives.get(name)).copied();
-    let deadline = duration(headers, &DEADLINE, 1e-3);
-    let read_timeout = duration(headers, &READ_TIMEOUT, 1.0);
-    Hints {
-        class: priority.max(objective),
-        deadline: deadline.into_iter().chain(read_timeout).min(),
-        ttft: duration(headers, &TTFT, 1e-3),
+    let mut hints = Hints::default();
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix("x-") else { continue };
+        let text = || value.to_str().ok().map(str::trim);
+        match name {
+            "mainstay-priority" => {
+                let class = text().and_then(|text| text.parse().ok()).and_then(Class::new);
+                hints.class = hints.class.max(class);
+            }
+            "gateway-inference-objective" => {
+                let class = text().and_then(|name| objectives.get(name)).copied();
+                hints.class = hints.class.max(class);
+            }
+            "mainstay-deadline-ms" => hints.shorten(text().and_then(|text| duration(text, 1e-3))),
+            "stainless-read-timeout" => hints.shorten(text().and_then(|text| duration(text, 1.0))),
+            "slo-ttft-ms" => hints.ttft = text().and_then(|text| duration(text, 1e-3)),
+            _ => {}
+        }
+    }
+    hints
+}
+
+impl Hints {
+    fn shorten(&mut self, deadline: Option<Duration>) {
+        self.deadline = self.deadline.into_iter().chain(deadline).min();
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
-}
-
 /// A positive number in a unit of `unit_seconds`.
-fn duration(headers: &HeaderMap, name: &HeaderName, unit_seconds: f64) -> Option<Duration> {
-    let number: f64 = text(headers, name)?.parse().ok()?;
+fn duration(text: &str, unit_seconds: f64) -> Option<Duration> {
+    let number: f64 = text.parse().ok()?;
     Duration::try_from_secs_f64(number * unit_seconds).ok().filter(|duration| !duration.is_zero())
 }

@@ -32,6 +32,9 @@ const WINDOW: Duration = Duration::from_millis(100);
 const GAIN: f64 = 1.2;
 /// The same for small knees, per square root: room for the variation of few calls.
 const GAIN_SQRT: f64 = 0.5;
+/// A queue of so many seconds inside the backend costs less than a line in front of it: a backend that answers within
+/// microseconds is not held to the few calls that would do.
+const CHEAP: f64 = 0.005;
 /// In flight at this share of the limit, the limit is what holds callers back.
 const REACHED: f64 = 0.9;
 /// How far a probe goes below the knee ...
@@ -221,16 +224,16 @@ impl Knee {
             self.fallen = 0;
             return self.idle(seen, base);
         }
-        if self.ramping && seen.mean > 1.3 * base.seconds {
+        if self.ramping && seen.mean > 1.3 * base.seconds + CHEAP {
             // What was learnt while the limit doubled may have been a queue from the start.
             self.ramping = false;
             return Some(self.probe(self.below_knee(base), seen.rate, seen.mean, now));
         }
-        let fell = seen.mean > 1.4 * base.seconds && seen.rate < 0.7 * rate_before;
+        let fell = seen.mean > 1.4 * base.seconds + CHEAP && seen.rate < 0.7 * rate_before;
         self.fallen = if fell { self.fallen + 1 } else { 0 };
         let shifted = self.fallen >= 2 && self.windows >= SHIFT_WINDOWS;
         // Draining far more than the knee would leave nobody served meanwhile: first down to about the knee.
-        let near = self.limit <= NEAR * target(self.rate() * base.seconds);
+        let near = self.limit <= NEAR * target(self.rate(), base.seconds);
         let due = near && now.since(base.at) >= base.refresh && self.windows >= REFRESH_WINDOWS;
         if shifted || due {
             let rate = if shifted { seen.rate } else { self.rate_mean() };
@@ -241,8 +244,8 @@ impl Knee {
 
     /// The limit is reached: towards the knee.
     fn pursue(&self, seen: Seen, base: Base) -> (f64, LimitReason) {
-        let target = target(self.rate() * base.seconds);
-        let unqueued = seen.mean < 1.1 * base.seconds;
+        let target = target(self.rate(), base.seconds);
+        let unqueued = seen.mean < 1.1 * base.seconds + CHEAP;
         if self.ramping {
             (self.limit * 2.0, LimitReason::Room)
         } else if unqueued {
@@ -259,7 +262,7 @@ impl Knee {
         let enough = (SLACK * seen.in_flight_max).max(self.bounds.initial);
         if self.limit > enough {
             Some((0.9 * self.limit + 0.1 * enough, LimitReason::Idle))
-        } else if seen.mean < 1.3 * base.seconds {
+        } else if seen.mean < 1.3 * base.seconds + CHEAP {
             Some(((self.limit * 1.1).min(enough), LimitReason::Room))
         } else {
             None
@@ -308,7 +311,7 @@ impl Knee {
         self.base = Some(self.fresh_base(seen.mean, now));
         self.recent = [Window::default(); RECENT];
         self.remember(Seen { rate: rate.max(seen.rate), ..seen });
-        (target(self.rate() * seen.mean), LimitReason::Measured)
+        (target(self.rate(), seen.mean), LimitReason::Measured)
     }
 
     /// Where a probe begins.
@@ -326,6 +329,7 @@ impl Knee {
     }
 }
 
-fn target(knee: f64) -> f64 {
-    knee * GAIN + knee.sqrt() * GAIN_SQRT
+fn target(rate: f64, base_s: f64) -> f64 {
+    let knee = rate * base_s;
+    knee * GAIN + knee.sqrt() * GAIN_SQRT + rate * CHEAP
 }

@@ -16,10 +16,6 @@ impl Default for Ends {
 }
 
 impl Ends {
-    pub(super) const fn is_empty(self) -> bool {
-        self.head == NONE
-    }
-
     /// The slot that was added first.
     pub(super) fn head(self) -> Option<u32> {
         (self.head != NONE).then_some(self.head)
