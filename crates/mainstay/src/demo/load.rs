@@ -23,8 +23,15 @@ use super::tally::{Outcome, Sample, Tally, Why};
 /// The route that is asked.
 pub(super) const PATH: &str = "/v2/models/tumour/infer";
 
-/// How long a caller waits, counted from the moment at which the request was due.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a caller waits, counted from the moment at which the request was due: longer than the route's deadline, by
+/// which the gateway has answered.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Part of a phase after which things have settled.
+const SETTLED_AFTER: f64 = 0.6;
+
+/// A request that is due this shortly before a phase ends may see the next one.
+const UNDER_WAY: Duration = Duration::from_millis(200);
 
 /// Most requests under way; one that would go beyond is counted as not answered.
 const IN_FLIGHT_MAX: usize = 1024;
@@ -66,6 +73,13 @@ struct Due {
     class: Class,
 }
 
+impl Stretch {
+    /// Whether a request that is due then sees what the phase has settled to: see [`Sample::late`].
+    fn is_late(&self, elapsed: Duration) -> bool {
+        (self.length.mul_f64(SETTLED_AFTER)..self.length.saturating_sub(UNDER_WAY)).contains(&elapsed)
+    }
+}
+
 impl Load {
     /// Will ask `target` about the given patients; `seed` decides whom, when, and in which class.
     pub(super) fn new(target: SocketAddr, patients: &[Patient], seed: u64) -> Load {
@@ -90,7 +104,7 @@ impl Load {
         while next < start + stretch.length {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
-                    let late = next >= start + stretch.length.mul_f64(0.6);
+                    let late = stretch.is_late(next - start);
                     let class = self.pick_class();
                     self.send(Due { at: next, phase: stretch.phase, late, class }, tally);
                     next += Duration::from_secs_f64(self.rng.exponential(1.0 / stretch.rate));

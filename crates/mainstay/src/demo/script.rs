@@ -20,7 +20,7 @@ pub(super) const SMALL: Capacity =
     Capacity { slots: 4, service_time: Duration::from_millis(4), waiting_max: WAITING_MAX };
 
 /// What the slow feature store takes longer: more than the time limits of retrievals and of health checks.
-pub(super) const STORE_DELAY: Duration = Duration::from_millis(500);
+pub(super) const STORE_DELAY: Duration = Duration::from_secs(1);
 
 /// Of all requests, the share of classes 0 to 3.
 pub(super) const MIX: [f64; 4] = [0.10, 0.20, 0.40, 0.30];

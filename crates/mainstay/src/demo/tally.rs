@@ -11,7 +11,8 @@ use super::script::PHASES;
 pub(super) struct Sample {
     /// Index of the phase in which it was due.
     pub(super) phase: usize,
-    /// Whether it was due in the last two fifths of the phase, when things have settled.
+    /// Whether it was due in the last two fifths of the phase, when things have settled, but not at its very end, when
+    /// the next phase may meet it under way.
     pub(super) late: bool,
     pub(super) class: Class,
     /// From the moment it was due.
@@ -63,7 +64,7 @@ pub(super) struct Judged {
 pub(super) struct Cell {
     /// Answers by level.
     pub(super) by_level: [u64; Level::COUNT],
-    /// Answers by level, of requests due in the last two fifths of the phase.
+    /// Answers by level, of the late requests.
     pub(super) late_by_level: [u64; Level::COUNT],
     pub(super) shed: u64,
     pub(super) errors: u64,
