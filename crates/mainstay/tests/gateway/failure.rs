@@ -390,3 +390,23 @@ async fn an_answer_that_began_before_the_body_ended_is_not_the_backends_fault_wh
     accepting.abort();
     plane.close().await;
 }
+
+#[tokio::test]
+async fn a_backend_that_refuses_our_own_key_is_at_fault_and_one_that_refuses_the_callers_is_not() {
+    let primary = Upstream::start(|_| async { json(401, r#"{"error":"who are you"}"#) }).await;
+    let config = fill(ONE, &[("primary", &primary.addr), ("attempts", &1), ("deadline", &"10s")]);
+    let plane = Plane::start(&config);
+    for _ in 0..6 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (401, "0", "false", "1", ""));
+    }
+    assert_eq!(plane.backend("primary").breaker, "closed");
+    plane.close().await;
+
+    let plane = Plane::start(&config.replace("limit:", "keys: [env:OURS]\n    limit:"));
+    for _ in 0..5 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "4", "true", "1", "backend_error"));
+    }
+    plane.backend_is("primary", "an open breaker", |b| b.breaker == "open").await;
+    assert!(primary.seen()[6..].iter().all(|s| s.header("authorization") == "Bearer OURS"));
+    plane.close().await;
+}

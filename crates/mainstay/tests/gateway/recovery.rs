@@ -80,6 +80,7 @@ routes:
     let (well, deeper, asking) = crowd(&plane, 200);
     until("199 answers", || (deeper.load(Ordering::SeqCst) == 199).then_some(())).await;
     assert_eq!((primary.count() - before, primary.under_way()), (1, 1));
+    assert_eq!((plane.backend("primary").in_flight, plane.backend("primary").limit), (1, None));
     gate.add_permits(1);
     asking.join_all().await;
     assert_eq!(well.load(Ordering::SeqCst), 1);
