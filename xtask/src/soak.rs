@@ -19,15 +19,18 @@ pub(crate) struct Args {
     /// Times that the demonstration runs from start to end.
     #[arg(long, default_value_t = 10)]
     demos: u32,
+    /// Seeds of the breaker's virtual days.
+    #[arg(long, default_value_t = 3)]
+    breaker_seeds: u32,
     /// Stops before the next part once this many minutes have passed.
     #[arg(long, default_value_t = 240)]
     minutes: u64,
 }
 
-/// The long tests of all crates, the fuzzers, the demonstration; true when everything passed.
+/// The breaker's days, the fuzzers, the demonstration, the unbounded models; true when everything passed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
-    let mut tally = long_tests()?;
+    let mut tally = breaker_days(args.breaker_seeds)?;
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     for round in (0..args.fuzz_rounds).take_while(|_| Instant::now() < end) {
         println!("\n== fuzz, round {round}, seed {}", first + round);
@@ -47,12 +50,12 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// `MAINSTAY_SOAK` makes those tests long that read it, such as a whole day of 10,000 calls/s through a breaker.
-fn long_tests() -> Result<Tally> {
-    println!("\n== long tests");
-    let mut command = shell::cargo(&["test", "--release", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
-    let ended = shell::watch(command.env("MAINSTAY_SOAK", "1"))?;
-    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+/// Whole days of up to 10,000 calls/s through a breaker.
+fn breaker_days(seeds: u32) -> Result<Tally> {
+    println!("\n== breaker, whole days");
+    let seeds = seeds.to_string();
+    let days = ["run", "--release", "--quiet", "--package", "mainstay-core", "--example", "breaker_soak", "--", &seeds];
+    Ok(Tally::one(shell::watch(&mut shell::cargo(&days))?.success))
 }
 
 fn sum(a: Tally, b: Tally) -> Tally {

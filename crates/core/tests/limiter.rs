@@ -11,6 +11,9 @@ use backend::{Scenario, play};
 use mainstay_core::resilience::limiter::{Config, LimitReason, Limiter, Sample, Slice};
 use mainstay_core::time::Time;
 
+/// Offered load over time, as a multiple of what the backend can carry.
+type Load = fn(f64) -> f64;
+
 const SEEDS: [u64; 3] = [11, 12, 13];
 
 /// The limit that a person who knows the backend would set by hand.
@@ -18,7 +21,7 @@ const ORACLE: Config = Config::Fixed { max: 40 };
 
 #[test]
 fn knee_keeps_the_goodput_under_overload() {
-    let loads: [(&str, fn(f64) -> f64); 2] =
+    let loads: [(&str, Load); 2] =
         [("2x", |t| if t < 10.0 { 0.7 } else { 2.0 }), ("10x", |t| if t < 10.0 { 0.7 } else { 10.0 })];
     for (name, load) in loads {
         for seed in SEEDS {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use mainstay_core::plan::Plan;
@@ -24,7 +25,7 @@ const REQUEST_ID_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Clients {
     by_key: HashMap<String, usize>,
-    clients: Vec<Known>,
+    known: Vec<Known>,
     trusted: Vec<ipnet::IpNet>,
     /// Headers that only trusted peers may send.
     guarded: Vec<HeaderName>,
@@ -48,22 +49,22 @@ pub(crate) struct Caller<'a> {
 impl Clients {
     pub(crate) fn new(plan: &Plan) -> Result<Clients, StartError> {
         let mut by_key = HashMap::new();
-        let mut clients = Vec::new();
+        let mut known = Vec::new();
         for (name, client) in &plan.clients {
             let key = client.key.expose().ok_or_else(|| StartError::Secret(client.key.source.to_string()))?;
-            if by_key.insert(key.to_owned(), clients.len()).is_some() {
+            if by_key.insert(key.to_owned(), known.len()).is_some() {
                 return Err(StartError::SharedKey(name.clone()));
             }
             let rate = client.rate.map(|per_second| RateLimiter::direct(quota(per_second)));
-            clients.push(Known { name: name.clone(), max_class: client.max_class, rate });
+            known.push(Known { name: name.clone(), max_class: client.max_class, rate });
         }
         let guarded = plan.trust.headers.iter().filter_map(|h| HeaderName::try_from(h.as_str()).ok()).collect();
-        Ok(Clients { by_key, clients, trusted: plan.trust.from.clone(), guarded })
+        Ok(Clients { by_key, known, trusted: plan.trust.from.clone(), guarded })
     }
 
     /// Whether any client is configured.
     pub(crate) fn any(&self) -> bool {
-        !self.clients.is_empty()
+        !self.known.is_empty()
     }
 
     /// Tells who calls. From anyone but a trusted peer the guarded headers are taken away; a key of ours goes no further.
@@ -83,7 +84,7 @@ impl Clients {
     }
 
     fn client(&self, headers: &HeaderMap) -> Option<&Known> {
-        if self.clients.is_empty() {
+        if self.known.is_empty() {
             return None;
         }
         let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| {
@@ -91,7 +92,7 @@ impl Clients {
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
         let key = bearer.or_else(|| headers.get(API_KEY).and_then(|v| v.to_str().ok()))?;
-        self.by_key.get(key).and_then(|at| self.clients.get(*at))
+        self.by_key.get(key).and_then(|at| self.known.get(*at))
     }
 }
 
@@ -118,7 +119,6 @@ impl<'a> Caller<'a> {
     /// Whether its own rate allows another request; if not, when the next may come.
     pub(crate) fn within_rate(&self) -> Result<(), Duration> {
         let Some(rate) = self.client.and_then(|c| c.rate.as_ref()) else { return Ok(()) };
-        use governor::clock::Clock as _;
         rate.check().map_err(|wait| wait.wait_time_from(governor::clock::DefaultClock::default().now()))
     }
 }

@@ -1,5 +1,7 @@
 //! Rules, and when two requests are the same.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,7 +101,7 @@ fn only_good_answers_are_kept_and_get_old() {
     assert_eq!(store(Level::FULL, &answer(200, None, "[]")), Err(NotStored::Json));
     let long = Response::new(Bytes::from(vec![b' '; 1 << 13]));
     assert_eq!(store(Level::FULL, &long), Err(NotStored::TooLong));
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert!(cache.find(key, minute, NOW).is_none());
     assert_eq!(store(Level::FULL, &good), Ok(()));
     assert!(cache.find(key, minute, NOW + minute).is_some());

@@ -1,5 +1,7 @@
 //! Feast's wire shapes, holes and their fillings, and values in requests.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

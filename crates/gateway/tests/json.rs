@@ -30,7 +30,7 @@ fn document() -> impl Strategy<Value = String> {
 
 fn pointer() -> impl Strategy<Value = String> {
     let token = prop::sample::select(&KEYS[..]).prop_map(|key| key.replace('~', "~0").replace('/', "~1"));
-    prop::collection::vec(token, 0..5).prop_map(|tokens| tokens.iter().map(|token| format!("/{token}")).collect())
+    prop::collection::vec(token, 0..5).prop_map(|tokens| tokens.iter().flat_map(|token| ["/", token]).collect())
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! Golden cases of what goes over the wire.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

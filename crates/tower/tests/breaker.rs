@@ -134,10 +134,10 @@ fn a_lost_probe_and_an_expired_order_need_no_timer() {
         breaker.report(ticket, Outcome::Success, lease_over);
     }
     assert!(breaker.is_closed());
-    breaker.force(Mode::Open, Some(lease_over + Duration::from_secs(60)), "maintenance", lease_over);
+    breaker.force(Mode::Open, Some(lease_over + Duration::from_mins(1)), "maintenance", lease_over);
     let refused = breaker.admit(9, lease_over).unwrap_err();
-    assert_eq!((refused.why, refused.retry_at), (Refusal::Forced, lease_over + Duration::from_secs(60)));
-    assert!(breaker.admit(9, lease_over + Duration::from_secs(60)).is_ok());
+    assert_eq!((refused.why, refused.retry_at), (Refusal::Forced, lease_over + Duration::from_mins(1)));
+    assert!(breaker.admit(9, lease_over + Duration::from_mins(1)).is_ok());
     assert_eq!(std::iter::from_fn(|| breaker.poll_effect()).count(), 5);
 }
 

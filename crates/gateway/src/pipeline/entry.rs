@@ -26,7 +26,7 @@ use crate::protocol::{self, AnswerContext, Rendered};
 pub(super) enum Tried {
     /// It has an answer for the caller.
     Answered(Served),
-    /// Its backend admits no more for now.
+    /// Its backend admits no more at this moment.
     Shed(LoadReason),
     /// It has none, for this reason.
     Passed(&'static str),

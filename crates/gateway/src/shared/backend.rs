@@ -72,7 +72,7 @@ impl BackendShared {
         Ok(BackendShared {
             name: config.name.clone(),
             breaker: SharedBreaker::new(config.breaker.clone(), lasting.seed, now),
-            limit: SharedLimit::new(config.limit.clone(), now),
+            limit: SharedLimit::new(config.limit, now),
             health: Health::default(),
             demand: Demand::default(),
             choice: Mutex::new(Endpoints::new(ejection::Config::default(), endpoints.len())),

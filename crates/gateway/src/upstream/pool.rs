@@ -18,7 +18,7 @@ use crate::body::Outgoing;
 /// Most idle connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
 /// An idle connection that nobody used for so long is closed.
-const IDLE_FOR: Duration = Duration::from_secs(60);
+const IDLE_FOR: Duration = Duration::from_mins(1);
 
 /// Connections of one worker to one endpoint.
 pub(crate) struct Pool {
