@@ -15,12 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Most connections at once; further ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 512;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 1024;
 
 /// How often a killed site tries to get its port back.
 const REBIND_EVERY: Duration = Duration::from_millis(50);
@@ -59,20 +62,27 @@ impl Site {
     }
 }
 
-async fn live(listener: TcpListener, address: SocketAddr, handler: Arc<dyn Handler>, mut alive: watch::Receiver<bool>) {
-    let mut open = Some(listener);
+async fn live(
+    mut listener: TcpListener,
+    address: SocketAddr,
+    handler: Arc<dyn Handler>,
+    mut alive: watch::Receiver<bool>,
+) {
     loop {
-        let listener = match open.take() {
-            Some(listener) => listener,
-            None => rebind(address).await,
-        };
         tokio::select! {
             () = serve(listener, &handler) => {}
             gone = alive.wait_for(|alive| !alive) => if gone.is_err() { return },
         }
+        let mut reserved = reserve(address).await;
         if alive.wait_for(|alive| *alive).await.is_err() {
             return;
         }
+        listener = loop {
+            match reserved.listen(BACKLOG) {
+                Ok(listener) => break listener,
+                Err(_) => reserved = reserve(address).await,
+            }
+        };
     }
 }
 
@@ -102,11 +112,18 @@ async fn converse(stream: TcpStream, handler: Arc<dyn Handler>) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// A port that was just closed can be taken by another process for a moment, so this tries until it has it.
-async fn rebind(address: SocketAddr) -> TcpListener {
+/// Holds the port of a killed site without listening: callers are refused, as by a port that is free, but the
+/// system gives it to nobody else meanwhile. Somebody may have it for a moment, so this tries until it has it.
+async fn reserve(address: SocketAddr) -> TcpSocket {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        io::Result::Ok(socket)
+    };
     loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return listener,
+        match bind() {
+            Ok(socket) => return socket,
             Err(_) => tokio::time::sleep(REBIND_EVERY).await,
         }
     }
@@ -120,4 +137,47 @@ pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Hello;
+
+    impl Handler for Hello {
+        fn handle(self: Arc<Self>, _: Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+            Box::pin(async { json(StatusCode::OK, &serde_json::json!({})) })
+        }
+    }
+
+    /// The status of a fresh request; `None`: the connection is refused or breaks.
+    async fn ask(address: SocketAddr) -> Option<StatusCode> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let request = Request::get("/").body(Full::<Bytes>::default()).ok()?;
+        tokio::select! {
+            answer = sender.send_request(request) => Some(answer.ok()?.status()),
+            _ = driver => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_killed_site_refuses_and_comes_back_on_its_port() {
+        let mut tasks = JoinSet::new();
+        let site = Site::open(Arc::new(Hello), &mut tasks).await.unwrap();
+        assert_eq!(ask(site.address).await, Some(StatusCode::OK));
+
+        site.set_alive(false);
+        while ask(site.address).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+        let refused = TcpStream::connect(site.address).await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+
+        site.set_alive(true);
+        while ask(site.address).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
