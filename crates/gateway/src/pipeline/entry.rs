@@ -49,6 +49,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     let AnswerBy::Backend { backend, features, .. } = &visit.entry(entry).answer else {
         return Tried::Passed("not_remote");
     };
+    visit.stale = 0;
     if let Some((set, mode)) = features
         && let Err(reason) = features::provide(visit, set.0, *mode, until).await
     {

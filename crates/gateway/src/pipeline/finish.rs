@@ -114,6 +114,10 @@ pub(super) fn refused(
     let mut fields = HeaderMap::with_capacity(8);
     failure.write_headers(&mut fields);
     fields.insert(REQUEST_ID, id.clone());
+    // Nothing was tried, and nothing is degraded: the request stands where it would have started.
+    fields.insert(headers::LEVEL, LEVELS[state.shared.routes[route].level().index()].clone());
+    fields.insert(headers::DEGRADED, HeaderValue::from_static("false"));
+    fields.insert(headers::ATTEMPTS, HeaderValue::from_static("0"));
     fields.insert(headers::REASON, HeaderValue::from_static(failure.cause.code()));
     respond_with(rendered, fields)
 }
@@ -131,18 +135,19 @@ pub(super) fn no_route(state: &State, head: &Parts, id: &HeaderValue) -> Respons
     respond_with(super::error(super::protocol_of(head.uri.path()), &failure, id), fields)
 }
 
+const LEVELS: [HeaderValue; Level::COUNT] = [
+    HeaderValue::from_static("0"),
+    HeaderValue::from_static("1"),
+    HeaderValue::from_static("2"),
+    HeaderValue::from_static("3"),
+    HeaderValue::from_static("4"),
+];
+
 fn write_headers(visit: &Visit<'_>, level: Option<Level>, fields: &mut HeaderMap) {
-    const LEVELS: [HeaderValue; Level::COUNT] = [
-        HeaderValue::from_static("0"),
-        HeaderValue::from_static("1"),
-        HeaderValue::from_static("2"),
-        HeaderValue::from_static("3"),
-        HeaderValue::from_static("4"),
-    ];
+    fields.reserve(8);
     fields.insert(REQUEST_ID, visit.id.clone());
-    if let Some(level) = level {
-        fields.insert(headers::LEVEL, LEVELS[level.index()].clone());
-    }
+    // A request that nobody answered stands where it started.
+    fields.insert(headers::LEVEL, LEVELS[level.unwrap_or(visit.start).index()].clone());
     let degraded = level != Some(Level::FULL);
     fields.insert(headers::DEGRADED, HeaderValue::from_static(if degraded { "true" } else { "false" }));
     let attempts = match visit.attempts {

@@ -162,7 +162,7 @@ async fn a_429_is_given_only_where_the_route_says_so_and_tells_when_to_come_back
     let place = self::place(0, "20s", "shed_before: 2", "- { level: 2, backend: small }").await;
     let running = place.keep_busy(4).await;
     let shed = place.ask("3", "shed").await.unwrap();
-    assert_eq!(shed.facts(), (429, "", "true", "0", "extreme_load"));
+    assert_eq!(shed.facts(), (429, "0", "true", "0", "extreme_load"));
     assert_eq!(shed.header("x-request-id"), "shed");
     assert_eq!(shed.header("x-should-retry"), "true", "the retry budget is untouched");
     let millis: u64 = shed.header("retry-after-ms").parse().unwrap();
@@ -182,12 +182,12 @@ async fn thresholds_turn_the_worse_classes_away_before_it_is_full() {
     let place = place(0, "20s", thresholds, "").await;
     let mut running = place.keep_busy(3).await;
     let shed = place.ask("3", "at 3 of 4").await.unwrap();
-    assert_eq!(shed.facts(), (429, "", "true", "0", "moderate_load"));
+    assert_eq!(shed.facts(), (429, "0", "true", "0", "moderate_load"));
     running.push(place.ask("2", "still fits"));
     until("a call", || (place.primary.under_way() == 4).then_some(())).await;
     for class in ["0", "1", "2", "3"] {
         let shed = place.ask(class, "full").await.unwrap();
-        assert_eq!(shed.facts(), (429, "", "true", "0", "extreme_load"), "{class}");
+        assert_eq!(shed.facts(), (429, "0", "true", "0", "extreme_load"), "{class}");
     }
     place.plane.counted("mainstay_shed", &[("reason", "moderate_load")], 1).await;
     place.plane.counted("mainstay_shed", &[("reason", "extreme_load")], 4).await;
