@@ -1,12 +1,12 @@
 //! Keeping requests answered: who is called, who waits, who is turned away, what is served instead.
 
-pub mod breaker;
-pub mod deadline;
-pub mod ejection;
-pub mod hedge;
-pub mod ladder;
-pub mod limiter;
 pub mod outcome;
-pub mod permit;
-pub mod queue;
+pub mod deadline;
 pub mod retry;
+pub mod hedge;
+pub mod permit;
+pub mod breaker;
+pub mod ejection;
+pub mod limiter;
+pub mod queue;
+pub mod ladder;

@@ -6,11 +6,11 @@
 //! [`clock`] is the only source of time. [`breaker`], [`limit`], [`retry`], [`hedge`], [`deadline`] and [`ladder`]
 //! each hold a shared machine and a layer that uses it.
 
-pub mod breaker;
 pub mod clock;
-pub mod deadline;
-pub mod hedge;
-pub mod ladder;
+pub mod breaker;
 pub mod limit;
 pub mod retry;
+pub mod hedge;
+pub mod deadline;
+pub mod ladder;
 mod shard;
