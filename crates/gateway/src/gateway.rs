@@ -44,7 +44,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("listen on {address}: {source}")]
+    #[error("listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -52,7 +52,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// A thread or its runtime could not be made.
-    #[error("start a worker: {0}")]
+    #[error("start a worker thread")]
     Worker(#[from] std::io::Error),
     /// A certificate or key cannot be used.
     #[error(transparent)]

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("read {path}", path = .path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -29,8 +29,8 @@ pub enum TlsError {
         why: String,
     },
     /// Certificate and key do not fit together, or are not supported.
-    #[error("certificate and key: {0}")]
-    Pair(rustls::Error),
+    #[error("use certificate and key")]
+    Pair(#[source] rustls::Error),
 }
 
 /// The listener's TLS: HTTP/2 where the caller speaks it.

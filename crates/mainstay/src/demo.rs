@@ -101,8 +101,7 @@ async fn play(
 
     let start = service.clock.now();
     wait_until_ready(&service).await?;
-    let seed = std::env::var("DEMO_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(SEED);
-    let mut load = Load::new(service.address(), &data.held_out, seed);
+    let mut load = Load::new(service.address(), &data.held_out, SEED);
     let tally = drive(&mut load, peers, options.duration).await;
     let report = Report {
         criteria: criteria::judge(&tally),
