@@ -50,7 +50,7 @@ codes! {
     Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`.";
     Path = "E0209": "A path starts with a slash. A route's path is exact, or a prefix that ends in `/*`.";
     Name = "E0210": "A name that cannot be used: names of services, backends, routes and clients appear in paths, headers and metrics, so they are 1 to 64 letters, digits, `_`, `-` or `.`; feature references are `view:feature`.";
-    LiteralSecret = "E0211": "A secret in the file. Files are copied, shared and kept in version control, so a secret is given by reference: `env:NAME` reads an environment variable, `file:PATH` a file. The value never appears in a log, an error or the dashboard; where findings show the file's lines, it is masked.";
+    LiteralSecret = "E0211": "A secret in the file. Files are copied, shared and kept in version control, so a secret is given by reference: `env:NAME` reads an environment variable, `file:PATH` a file. The value never appears in a log, an error or a page; where findings show the file's lines, it is masked.";
     CelCompile = "E0212": "A CEL expression that does not compile, or that iterates over a map. The caret is at the place within the expression.\n\nThere are the variables `request`, `headers`, `features`, `route` and `client`, and the functions `header(\"x\")` and `feature(\"ref\", DEFAULT)`, which never fail.";
     CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
     Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";

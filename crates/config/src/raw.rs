@@ -19,7 +19,7 @@ section! {
         environment: EnvironmentName,
         /// Where the data plane listens. Default: 127.0.0.1:8080.
         listen: Listen,
-        /// The admin API, the dashboard and the metrics.
+        /// The admin API and the metrics.
         admin: Admin,
         /// Where state rests: `sqlite:PATH`. Default: sqlite:mainstay.db.
         store: Text,

@@ -66,7 +66,7 @@ features:
 routes:
   - name: {ROUTE}
     path: {PATH}
-    deadline: 800ms
+    deadline: 1s
     prediction: {{ pointer: /outputs/0/data/0, task: binary, threshold: 0.5 }}
     confidence: {{ pointer: /outputs/0/data/0, as: probability }}
     priority:
@@ -76,9 +76,9 @@ routes:
     queue: {{ max: 64, wait: 50ms }}
     hysteresis: {{ window: 250ms, down: 4, up: 500ms }}
     ladder:
-      - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 500ms }}
-      - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 400ms }}
-      - {{ level: 2, backend: small, timeout: 300ms, quality_impact: "about 4 of 100 more predictions are wrong" }}
+      - {{ level: 0, backend: primary, features: {{ set: history, mode: online }}, timeout: 450ms }}
+      - {{ level: 1, backend: primary, features: {{ set: history, mode: cached }}, timeout: 300ms }}
+      - {{ level: 2, backend: small, timeout: 200ms, quality_impact: "about 4 of 100 more predictions are wrong" }}
       - level: 3                      # clear cases, by what the feature store said of them last; the others go to a human
         rules:
           - {{ when: 'feature("{radius}", 0.0) > 17.5', respond: {{ outputs: [{{ name: malignant, value: 0.9 }}] }} }}

@@ -1,0 +1,245 @@
+//! Routes and their ladders.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::expr::Program;
+use crate::resilience::ladder::Hysteresis;
+use crate::resilience::queue::Shed;
+use crate::route::{Class, Level, Protocol};
+
+use super::{BackendId, FeatureSetId};
+
+/// A route: one path, one promise.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// Which requests it takes.
+    pub path: PathMatch,
+    /// ONE deadline for all levels.
+    pub deadline: Duration,
+    /// What is spoken with the caller: that of its backends.
+    pub protocol: Protocol,
+    /// Where the answer's prediction is found.
+    pub prediction: Option<Prediction>,
+    /// Where the answer's confidence is found.
+    pub confidence: Option<Confidence>,
+    /// Rules that place a request in a class; the first that holds.
+    pub priority: Vec<PriorityRule>,
+    /// Bounds of the waiting line.
+    pub queue: Queue,
+    /// Who is turned away when a backend is full.
+    pub shed: Shed,
+    /// The level from which on a request is shed and not served; `None`: degrade rather than shed.
+    pub shed_before: Option<Level>,
+    /// How slowly the current level follows health.
+    pub hysteresis: Hysteresis,
+    /// Bounds of a streamed answer.
+    pub stream: Stream,
+    /// Entries in order of level; the last is local.
+    pub ladder: Vec<Entry>,
+}
+
+/// Which paths a route takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    /// This path.
+    Exact(String),
+    /// This prefix (written with `/*` at its end, held without the `*`) and everything below it.
+    Prefix(String),
+}
+
+/// Where the answer's prediction is found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Prediction {
+    /// JSON pointer into the answer.
+    pub pointer: String,
+    /// What kind of prediction it is, such as `binary`.
+    pub task: Option<String>,
+    /// From which value on a binary prediction is positive.
+    pub threshold: Option<f64>,
+}
+
+/// Where the answer's confidence is found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Confidence {
+    /// The place.
+    pub from: ConfidenceFrom,
+    /// How the number is read.
+    pub scale: ConfidenceScale,
+}
+
+/// The place of a confidence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConfidenceFrom {
+    /// JSON pointer into the answer's body.
+    Pointer(String),
+    /// A response header, lower case.
+    Header(String),
+}
+
+/// How a confidence is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConfidenceScale {
+    /// As it is.
+    Score,
+    /// max(p, 1-p).
+    Probability,
+    /// Distance from the decision boundary, as it is.
+    Margin,
+}
+
+/// A rule that places a request in a class.
+#[derive(Clone, Debug)]
+pub struct PriorityRule {
+    /// The class it gives.
+    pub class: Class,
+    /// When it holds.
+    pub when: Program,
+}
+
+/// Bounds of a route's waiting line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Queue {
+    /// Most requests that wait.
+    pub max: usize,
+    /// Longest wait.
+    pub wait: Duration,
+}
+
+/// Bounds of a streamed answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stream {
+    /// Longest wait for the answer's head.
+    pub headers: Duration,
+    /// Longest wait for the first token.
+    pub first_token: Duration,
+    /// Longest pause between tokens.
+    pub gap: Duration,
+    /// Fewest tokens per second; `None`: no bound.
+    pub min_tokens: Option<f64>,
+    /// Most tokens that are held before the caller sees any.
+    pub buffer_tokens: u64,
+    /// Longest time that tokens are held before the caller sees them.
+    pub buffer_time: Duration,
+    /// What happens to a stream that breaks after the caller saw some of it.
+    pub after_commit: AfterCommit,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Stream {
+            headers: Duration::from_secs(10),
+            first_token: Duration::from_secs(10),
+            gap: Duration::from_secs(5),
+            min_tokens: None,
+            buffer_tokens: 16,
+            buffer_time: Duration::from_millis(500),
+            after_commit: AfterCommit::Fail,
+        }
+    }
+}
+
+/// What happens to a stream that breaks after the caller saw some of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterCommit {
+    /// Nothing is shown before all is there, so it never comes to this.
+    Atomic,
+    /// Another backend continues the text.
+    Continue,
+    /// Another backend starts again.
+    Restart,
+    /// The caller is told by an error in the stream.
+    Fail,
+}
+
+/// One entry of a ladder.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its level.
+    pub level: Level,
+    /// Its name: the level's standard name unless configured.
+    pub name: String,
+    /// What an answer from here costs in quality, in words.
+    pub quality_impact: Option<String>,
+    /// What answers.
+    pub answer: AnswerBy,
+}
+
+/// What answers at a ladder entry.
+#[derive(Clone, Debug)]
+pub enum AnswerBy {
+    /// A backend.
+    Backend {
+        /// Which.
+        backend: BackendId,
+        /// Features fetched first.
+        features: Option<(FeatureSetId, FeatureMode)>,
+        /// How long it may take; `None`: what the deadline leaves.
+        timeout: Option<Duration>,
+    },
+    /// CEL rules, first that holds.
+    Rules {
+        /// The rules.
+        rules: Vec<AnswerRule>,
+        /// The answer when none holds; `None`: the next entry.
+        otherwise: Option<Answer>,
+    },
+    /// The last good answer to the same request.
+    Cache {
+        /// Older answers are not used.
+        max_age: Duration,
+    },
+    /// A static answer.
+    Respond(Answer),
+}
+
+impl AnswerBy {
+    /// Whether this answers without leaving the process.
+    pub const fn is_local(&self) -> bool {
+        match self {
+            AnswerBy::Backend { .. } => false,
+            AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => true,
+        }
+    }
+
+    /// Whether this always has an answer.
+    pub const fn always_answers(&self) -> bool {
+        match self {
+            AnswerBy::Backend { .. } | AnswerBy::Cache { .. } => false,
+            AnswerBy::Rules { otherwise, .. } => otherwise.is_some(),
+            AnswerBy::Respond(_) => true,
+        }
+    }
+}
+
+/// Where an entry's features come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FeatureMode {
+    /// The feature store; values it lacks come from the cache, then from the defaults.
+    Online,
+    /// The last-known-good cache, then the defaults.
+    Cached,
+}
+
+/// A rule that answers.
+#[derive(Clone, Debug)]
+pub struct AnswerRule {
+    /// When it holds.
+    pub when: Program,
+    /// What it answers.
+    pub respond: Answer,
+}
+
+/// A local answer, rendered by the route's protocol.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// Open Inference Protocol outputs: `{name, value}` or full tensors.
+    Outputs(Vec<Value>),
+    /// The assistant's text.
+    Text(String),
+    /// A JSON body as it is.
+    Body(Value),
+}
