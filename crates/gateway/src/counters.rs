@@ -4,6 +4,7 @@ pub(crate) mod families;
 mod totals;
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::time::Duration;
 
 use mainstay_core::metric::{Histogram, OVERHEAD_SECONDS, RATIO, SECONDS};
@@ -22,7 +23,7 @@ pub(crate) struct Counters {
     pub(crate) refused: BTreeMap<&'static str, u64>,
 }
 
-/// The counts of one route.
+/// The counts of one route, of one worker or of all.
 #[derive(Debug)]
 pub(crate) struct RouteCounters {
     requests: Vec<Answered>,
@@ -45,14 +46,14 @@ struct Answered {
     count: u64,
 }
 
-/// The counts of one backend.
+/// The counts of one backend, of one worker or of all.
 #[derive(Debug)]
 pub(crate) struct BackendCounters {
     pub(crate) predictions: u64,
     pub(crate) latency: Histogram,
 }
 
-/// The counts of one feature set.
+/// The counts of one feature set, of one worker or of all.
 #[derive(Debug)]
 pub(crate) struct FeatureCounters {
     pub(crate) latency: Histogram,
@@ -110,11 +111,32 @@ impl RouteCounters {
         if let Some(level) = ended.level {
             self.served[level.index()] += 1;
         }
-        let alike = |a: &&mut Answered| a.class == ended.class && a.level == ended.level && a.code == ended.code;
+        self.answered(ended.class, ended.level, ended.code, 1);
+    }
+
+    fn answered(&mut self, class: Class, level: Option<Level>, code: u16, count: u64) {
+        let alike = |a: &&mut Answered| a.class == class && a.level == level && a.code == code;
         match self.requests.iter_mut().find(alike) {
-            Some(answered) => answered.count += 1,
-            None => self.requests.push(Answered { class: ended.class, level: ended.level, code: ended.code, count: 1 }),
+            Some(answered) => answered.count += count,
+            None => self.requests.push(Answered { class, level, code, count }),
         }
+    }
+
+    /// Takes over what another has counted, and leaves it empty.
+    fn absorb(&mut self, counted: &mut RouteCounters) {
+        for answered in &mut counted.requests {
+            self.answered(answered.class, answered.level, answered.code, take(&mut answered.count));
+        }
+        self.duration.absorb(&mut counted.duration);
+        self.overhead.absorb(&mut counted.overhead);
+        self.confidence.absorb(&mut counted.confidence);
+        add_all(&mut self.shed, &mut counted.shed);
+        add_all(&mut self.degradations, &mut counted.degradations);
+        for (mine, theirs) in self.served.iter_mut().zip(&mut counted.served) {
+            *mine += take(theirs);
+        }
+        self.all_failed += take(&mut counted.all_failed);
+        self.rule_errors += take(&mut counted.rule_errors);
     }
 
     pub(crate) fn shed(&mut self, class: Class, reason: &'static str) {
@@ -130,10 +152,28 @@ impl BackendCounters {
     fn new() -> BackendCounters {
         BackendCounters { predictions: 0, latency: Histogram::new(SECONDS) }
     }
+
+    fn absorb(&mut self, counted: &mut BackendCounters) {
+        self.predictions += take(&mut counted.predictions);
+        self.latency.absorb(&mut counted.latency);
+    }
 }
 
 impl FeatureCounters {
     fn new() -> FeatureCounters {
         FeatureCounters { latency: Histogram::new(SECONDS), hits: 0, misses: 0, stale: 0 }
+    }
+
+    fn absorb(&mut self, counted: &mut FeatureCounters) {
+        self.latency.absorb(&mut counted.latency);
+        self.hits += take(&mut counted.hits);
+        self.misses += take(&mut counted.misses);
+        self.stale += take(&mut counted.stale);
+    }
+}
+
+fn add_all<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: &mut BTreeMap<K, u64>) {
+    for (key, count) in take(theirs) {
+        *mine.entry(key).or_default() += count;
     }
 }

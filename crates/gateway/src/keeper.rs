@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Health as Check;
-use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::ejection;
 use mainstay_core::resilience::ladder::Component;
 use tokio::sync::watch;
@@ -51,20 +50,16 @@ fn settle(shared: &Shared) {
     }
 }
 
-/// Whether a component carries requests: its check says so, its breaker lets calls through, and its limit has room for
-/// the best class.
+/// Whether a component carries requests: its check says so, its breaker is closed (half-open it is still being tried, see
+/// `Visit::probe`), and its limit has room for the best class.
 fn is_well(shared: &Shared, component: Component) -> bool {
     let now = shared.clock.now();
-    let (health, breaker) = match component {
-        Component::Backend(i) => (&shared.backends[i as usize].health, &shared.backends[i as usize].breaker),
-        Component::Features(i) => (&shared.features[i as usize].health, &shared.features[i as usize].breaker),
-    };
+    let (health, breaker) = shared.component(component);
     let collapsed = match component {
         Component::Backend(i) => shared.backends[i as usize].demand.is_collapsed(now),
         Component::Features(_) => false,
     };
-    let open = !breaker.is_closed() && matches!(breaker.state(now).phase, Phase::Open | Phase::ForcedOpen);
-    health.last() != Some(false) && !open && !collapsed
+    health.last() != Some(false) && breaker.is_closed() && !collapsed
 }
 
 fn report_backend(shared: &Shared, backend: &BackendShared) {

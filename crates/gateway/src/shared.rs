@@ -7,6 +7,8 @@ mod route;
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Plan;
+use mainstay_core::resilience::ladder::Component;
+use mainstay_tower::breaker::SharedBreaker;
 use mainstay_tower::clock::Clock;
 
 pub(crate) use backend::{BackendShared, Health};
@@ -73,6 +75,14 @@ impl Shared {
             answers: lasting.answers,
             events: lasting.events,
         })
+    }
+
+    /// What the last check of a component said, and its breaker.
+    pub(crate) fn component(&self, component: Component) -> (&Health, &SharedBreaker) {
+        match component {
+            Component::Backend(i) => (&self.backends[i as usize].health, &self.backends[i as usize].breaker),
+            Component::Features(i) => (&self.features[i as usize].health, &self.features[i as usize].breaker),
+        }
     }
 
     /// What the next config is made with.

@@ -3,7 +3,8 @@
 use mainstay_core::metric::{Family, Histogram, Kind, Sample, Value};
 use mainstay_core::route::Level;
 
-use super::Totals;
+use super::totals::Model;
+use super::{FeatureCounters, RouteCounters, Totals};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -21,15 +22,10 @@ impl Totals {
 
     fn request_families(&self) -> Vec<Family> {
         let requests = self.routes.iter().flat_map(|(route, r)| {
-            r.requests.iter().map(move |((class, level, code), n)| {
-                let level = level.map_or_else(|| "none".to_owned(), |l| l.to_string());
-                let labels = vec![
-                    route_label(route),
-                    ("class", class.to_string()),
-                    ("level", level),
-                    ("code", code.to_string()),
-                ];
-                (labels, *n)
+            r.requests.iter().map(move |answered| {
+                let level = answered.level.map_or_else(|| "none".to_owned(), |l| l.to_string());
+                let (class, code) = (answered.class.to_string(), answered.code.to_string());
+                (vec![route_label(route), ("class", class), ("level", level), ("code", code)], answered.count)
             })
         });
         let shed = self.routes.iter().flat_map(|(route, r)| {
@@ -37,7 +33,7 @@ impl Totals {
                 (vec![route_label(route), ("class", class.to_string()), ("reason", (*why).to_owned())], *n)
             })
         });
-        let of_route = |pick: fn(&super::totals::RouteTotals) -> &Histogram| {
+        let of_route = |pick: fn(&RouteCounters) -> &Histogram| {
             self.routes.iter().map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
         };
         vec![
@@ -79,27 +75,14 @@ impl Totals {
     }
 
     fn prediction_families(&self) -> Vec<Family> {
-        let labels =
-            |b: &super::totals::BackendTotals| vec![("model", b.model.clone()), ("model_version", b.version.clone())];
+        let labels = |m: &Model| vec![("model", m.name.clone()), ("model_version", m.version.clone())];
         let confidence = self
             .routes
             .iter()
             .filter(|(_, r)| r.confidence.count() > 0)
             .map(|(route, r)| (vec![route_label(route)], r.confidence.clone()));
-        let mut by_model = std::collections::BTreeMap::<Labels, (u64, Histogram)>::new();
-        for backend in self.backends.values() {
-            match by_model.get_mut(&labels(backend)) {
-                Some((n, latency)) => {
-                    *n += backend.predictions;
-                    latency.absorb(&mut backend.latency.clone());
-                }
-                None => {
-                    by_model.insert(labels(backend), (backend.predictions, backend.latency.clone()));
-                }
-            }
-        }
-        let predictions = by_model.iter().map(|(labels, (n, _))| (labels.clone(), *n));
-        let latency = by_model.iter().map(|(labels, (_, latency))| (labels.clone(), latency.clone()));
+        let predictions = self.models.iter().map(|(m, counted)| (labels(m), counted.predictions));
+        let latency = self.models.iter().map(|(m, counted)| (labels(m), counted.latency.clone()));
         vec![
             counters("mainstay_predictions", "Answers by models.", predictions),
             histograms("mainstay_prediction_latency_seconds", "How long models took to answer.", latency),
@@ -110,9 +93,7 @@ impl Totals {
     fn feature_families(&self) -> Vec<Family> {
         let label = |set: &String| vec![("features", set.clone())];
         let latency = self.features.iter().map(|(set, f)| (label(set), f.latency.clone()));
-        let count = |pick: fn(&super::totals::FeatureTotals) -> u64| {
-            self.features.iter().map(move |(set, f)| (label(set), pick(f)))
-        };
+        let count = |pick: fn(&FeatureCounters) -> u64| self.features.iter().map(move |(set, f)| (label(set), pick(f)));
         vec![
             histograms("mainstay_feature_retrieval_latency_seconds", "How long feature stores took.", latency),
             counters("mainstay_feature_cache_hits", "Feature values found in the cache.", count(|f| f.hits)),

@@ -217,27 +217,27 @@ async fn try_once(
 }
 
 /// A place at the backend: at once, after a wait in the route's line, or not at all.
-async fn permit(visit: &mut Visit<'_>, backend: usize, until: Time) -> Result<Permit, Tried> {
+async fn permit(visit: &mut Visit<'_>, at: usize, until: Time) -> Result<Permit, Tried> {
     let shared = visit.shared();
-    let backend = &shared.backends[backend];
+    let backend = &shared.backends[at];
     let now = shared.clock.now();
     if !backend.breaker.is_closed() && matches!(backend.breaker.state(now).phase, Phase::Open | Phase::ForcedOpen) {
         return Err(Tried::Passed("breaker_open"));
     }
     let plan = visit.plan();
+    let wait = if visit.turned_away_by == Some(at) { Duration::ZERO } else { plan.queue.wait };
     let ask = Ask {
         class: visit.class,
         route: visit.route as u32,
         queue_max: plan.queue.max as u32,
         shed: plan.shed,
-        wait_until: until.min(now + plan.queue.wait),
+        wait_until: until.min(now + wait),
     };
     let place = backend.limit.acquire(ask, now).await;
     backend.demand.note(visit.class, place.is_ok());
-    if visit.shared().plan.routes[visit.route].queue.wait > Duration::ZERO {
-        visit.waited += shared.clock.now().since(now);
-    }
+    visit.waited += shared.clock.now().since(now);
     place.map_err(|refused| {
+        visit.turned_away_by = Some(at);
         visit.state.counters.borrow_mut().routes[visit.route].shed(visit.class, refused.reason.as_str());
         Tried::Shed(refused.reason)
     })

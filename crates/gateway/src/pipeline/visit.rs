@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use mainstay_core::plan::{AnswerBy, Route};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
+use mainstay_core::resilience::ladder::Entry;
 use mainstay_core::resilience::retry::{Decision, Retry, RetryBudget};
 use mainstay_core::route::{Class, Level, Protocol};
 use mainstay_core::time::Time;
@@ -51,6 +52,8 @@ pub(crate) struct Visit<'a> {
     pub(super) waited: Duration,
     /// Why it left its first level.
     pub(super) reason: Option<&'static str>,
+    /// The backend whose limit turned it away: it does not wait there a second time.
+    pub(super) turned_away_by: Option<usize>,
     /// By feature set, as far as they were asked for.
     pub(super) features: Vec<Option<Retrieved>>,
     pub(super) stale: u32,
@@ -100,6 +103,7 @@ impl<'a> Visit<'a> {
             attempts: 0,
             waited: Duration::ZERO,
             reason: (start > runtime.best_level()).then(|| runtime.level_word()),
+            turned_away_by: None,
             features: Vec::new(),
             stale: 0,
         };
@@ -189,20 +193,27 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// A better entry than the route's level whose breaker wants to be tried, so that its recovery does not wait for
-    /// the ladder. A pin is obeyed.
+    /// A better entry than the route's level, one of whose breakers wants to be tried and none of which forbids it, so
+    /// that its recovery does not wait for the ladder. A pin is obeyed.
     pub(super) fn probe(&self) -> Option<usize> {
         let shared = self.shared();
         let runtime = &shared.routes[self.route];
         if self.start <= runtime.best_level() || runtime.is_pinned() {
             return None;
         }
-        let above = runtime.entries.iter().take_while(|e| e.level < self.start);
-        above.enumerate().find_map(|(at, entry)| {
-            let breaker = &shared.backends[entry.backend? as usize].breaker;
-            let probing = !breaker.is_closed() && matches!(breaker.state(shared.clock.now()).phase, Phase::HalfOpen);
-            probing.then_some(at)
-        })
+        let now = shared.clock.now();
+        let wants_probe = |entry: &Entry| {
+            let mut half_open = false;
+            for (health, breaker) in entry.components().map(|component| shared.component(component)) {
+                let phase = if breaker.is_closed() { Phase::Closed } else { breaker.state(now).phase };
+                if health.last() == Some(false) || matches!(phase, Phase::Open | Phase::ForcedOpen) {
+                    return false;
+                }
+                half_open |= phase == Phase::HalfOpen;
+            }
+            half_open
+        };
+        runtime.entries.iter().take_while(|e| e.level < self.start).position(wants_probe)
     }
 
     /// Whether a failed attempt is made again, and after which pause.
