@@ -83,7 +83,8 @@ pub(super) fn render(outputs: &[Value], context: &AnswerContext<'_>) -> Result<R
     let response = Response {
         model_name: context.model,
         model_version: context.version,
-        id: id.filter(|id| id.get().starts_with('"')),
+        // An id with half a surrogate pair in it is a string to the letter, and none that could be given back.
+        id: id.filter(|id| json::string(id).is_some()),
         outputs: outputs.collect::<Result<_, _>>()?,
     };
     let body = serde_json::to_vec(&response).expect("strings and JSON values are always JSON");
