@@ -13,6 +13,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Removes what a backend says in our name: it may be another mainstay.
 pub(crate) fn strip_ours(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().starts_with("x-mainstay-")) {
+        return;
+    }
     for name in [LEVEL, DEGRADED, ATTEMPTS, REASON, BACKEND, STALE] {
         headers.remove(name);
     }

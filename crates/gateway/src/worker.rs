@@ -166,8 +166,7 @@ impl State {
                 route.retries.lock().expect("counting does not panic").handle_admitted(f64::from(admitted), at);
             }
         }
-        let now = Instant::now();
-        self.pools.iter().flatten().chain(&self.feature_pools).for_each(|pool| pool.sweep(now));
+        self.pools.iter().flatten().chain(&self.feature_pools).for_each(|pool| pool.sweep());
     }
 
     fn hand_over(&self) {

@@ -24,6 +24,10 @@ use crate::cli::{Cli, Command};
 use crate::commands::{check, init, level, reference, serve, status};
 use crate::exit::{Exit, Stop};
 
+/// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::guarded(run).into()
 }

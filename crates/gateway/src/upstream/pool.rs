@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use tokio::time::Instant;
 
 use super::dial::{Sender, dial};
 use super::{Endpoint, SendError};
@@ -17,8 +16,8 @@ use crate::body::Outgoing;
 
 /// Most idle connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
-/// An idle connection that nobody used for so long is closed.
-const IDLE_FOR: Duration = Duration::from_mins(1);
+/// A connection that nobody used for so many sweeps is closed: a minute, at five sweeps a second.
+const IDLE_SWEEPS: u32 = 300;
 
 /// Connections of one worker to one endpoint.
 pub(crate) struct Pool {
@@ -31,7 +30,8 @@ pub(crate) struct Pool {
 
 struct Idle {
     sender: http1::SendRequest<Outgoing>,
-    since: Instant,
+    /// How often it was looked at by [`Pool::sweep`] and nobody had used it.
+    swept: u32,
 }
 
 /// An answer's head and body, and the connection that goes back to the pool once the body was read.
@@ -66,9 +66,9 @@ impl Pool {
     ) -> Result<Reply, SendError> {
         request.headers_mut().insert(http::header::HOST, self.endpoint.host_header.clone());
         *request.uri_mut() = self.endpoint.target(path, false);
-        while let Some(sender) = self.take_idle() {
-            match self.on_h1(sender, request).await {
-                Ok(reply) => return Ok(reply),
+        while let Some(mut sender) = self.take_idle() {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.reply(response, Some(sender))),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(SendError::Http(error.into_error())),
@@ -80,7 +80,10 @@ impl Pool {
             return self.on_h2(sender, path, request).await;
         }
         match dial(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await? {
-            Sender::H1(sender) => self.on_h1(sender, request).await.map_err(|e| SendError::Http(e.into_error())),
+            Sender::H1(mut sender) => match sender.try_send_request(request).await {
+                Ok(response) => Ok(self.reply(response, Some(sender))),
+                Err(error) => Err(SendError::Http(error.into_error())),
+            },
             Sender::H2(sender) => {
                 *self.shared.borrow_mut() = Some(sender.clone());
                 self.on_h2(sender, path, request).await
@@ -88,12 +91,12 @@ impl Pool {
         }
     }
 
-    /// Closes connections that have idled for too long.
-    pub(crate) fn sweep(&self, now: Instant) {
-        let mut idle = self.idle.borrow_mut();
-        while idle.front().is_some_and(|i| i.sender.is_closed() || now.duration_since(i.since) > IDLE_FOR) {
-            idle.pop_front();
-        }
+    /// Closes connections that nobody has used for the last [`IDLE_SWEEPS`] calls of this.
+    pub(crate) fn sweep(&self) {
+        self.idle.borrow_mut().retain_mut(|idle| {
+            idle.swept += 1;
+            idle.swept <= IDLE_SWEEPS && !idle.sender.is_closed()
+        });
     }
 
     /// The ready connection that was used last, which is the one most likely to be alive.
@@ -114,13 +117,8 @@ impl Pool {
         None
     }
 
-    async fn on_h1(
-        self: &Rc<Self>,
-        mut sender: http1::SendRequest<Outgoing>,
-        request: Request<Outgoing>,
-    ) -> Result<Reply, hyper::client::conn::TrySendError<Request<Outgoing>>> {
-        let response = sender.try_send_request(request).await?;
-        Ok(Reply { response, lease: Lease { sender: Some(sender), pool: Rc::clone(self) } })
+    fn reply(self: &Rc<Self>, response: Response<Incoming>, sender: Option<http1::SendRequest<Outgoing>>) -> Reply {
+        Reply { response, lease: Lease { sender, pool: Rc::clone(self) } }
     }
 
     async fn on_h2(
@@ -133,7 +131,7 @@ impl Pool {
         *request.version_mut() = http::Version::HTTP_2;
         request.headers_mut().remove(http::header::HOST);
         let response = sender.send_request(request).await.map_err(SendError::Http)?;
-        Ok(Reply { response, lease: Lease { sender: None, pool: Rc::clone(self) } })
+        Ok(self.reply(response, None))
     }
 }
 
@@ -144,7 +142,7 @@ impl Lease {
         let Some(sender) = self.sender.take().filter(|s| !s.is_closed()) else { return };
         let mut idle = self.pool.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
-            idle.push_back(Idle { sender, since: Instant::now() });
+            idle.push_back(Idle { sender, swept: 0 });
         }
     }
 }
