@@ -45,7 +45,12 @@ struct Call {
 /// A closed breaker that forgets nothing.
 #[derive(Default)]
 struct Model {
+    /// For the window: every call at its time.
     calls: Vec<Call>,
+    /// For the last calls: every call in order. The two differ in a slow call that fails after it has left one of them
+    /// only: there it is a call of that moment.
+    recent: Vec<Call>,
+    history: u64,
     /// Failures since the last success: their requests, and how many it takes.
     streak: Vec<u64>,
     streak_last: Time,
@@ -58,18 +63,17 @@ impl Model {
         if failed {
             if self.streak.is_empty() || now.since(self.streak_last) >= config.window * 30 {
                 self.streak.clear();
-                self.needed = streak_needed(config, self.counts(config, now, false), self.calls.len() as u64);
+                self.needed = streak_needed(config, self.counts(config, now, false), self.history);
             }
             self.streak.push(request);
             self.streak_last = now;
         } else {
             self.streak.clear();
         }
-        let counted = self.calls.iter_mut().find(|c| c.slow && !c.failed && Some(c.at) == slow_at);
-        match (counted, slow_at) {
-            (Some(call), Some(_)) if failed => call.failed = true,
-            (_, Some(_)) => {}
-            (_, None) => self.calls.push(Call { at: now, failed, slow: false }),
+        match slow_at {
+            Some(slow_at) if failed => self.fail_slow(config, slow_at, now),
+            Some(_) => {}
+            None => self.count(Call { at: now, failed, slow: false }),
         }
         let streak = self.streak.len() as u32 >= self.needed && self.streak.iter().any(|&r| r != self.streak[0]);
         let counts = self.counts(config, now, true);
@@ -77,16 +81,37 @@ impl Model {
     }
 
     fn add_slow(&mut self, config: &Config, now: Time) -> bool {
-        self.calls.push(Call { at: now, failed: false, slow: true });
+        self.count(Call { at: now, failed: false, slow: true });
         let counts = self.counts(config, now, true);
         counts.calls >= 20 && counts.slow * 5 >= counts.calls * 4
     }
 
+    fn count(&mut self, call: Call) {
+        self.history += 1;
+        self.calls.push(call);
+        self.recent.push(call);
+    }
+
+    fn fail_slow(&mut self, config: &Config, slow_at: Time, now: Time) {
+        let failed = Call { at: now, failed: true, slow: false };
+        let still_open = |c: &&mut Call| c.slow && !c.failed && c.at == slow_at;
+        let in_window = |c: &&mut Call| bucket(config, c.at) + 10 > bucket(config, now);
+        match self.calls.iter_mut().find(|c| still_open(c) && in_window(c)) {
+            Some(call) => call.failed = true,
+            None => self.calls.push(failed),
+        }
+        let last = self.recent.len().saturating_sub(30);
+        match self.recent[last..].iter_mut().find(still_open) {
+            Some(call) => call.failed = true,
+            None => self.recent.push(failed),
+        }
+    }
+
     fn counts(&self, config: &Config, now: Time, only_recent: bool) -> Counts {
-        let bucket = |time: Time| time.as_nanos() / (config.window.as_nanos() as u64 / 10);
-        let window: Vec<Call> = self.calls.iter().copied().filter(|c| bucket(c.at) + 10 > bucket(now)).collect();
+        let in_window = |c: &Call| bucket(config, c.at) + 10 > bucket(config, now);
+        let window: Vec<Call> = self.calls.iter().copied().filter(in_window).collect();
         let oldest = if only_recent { now - config.window * 30 } else { Time::ZERO };
-        let last = self.calls.iter().rev().take(30).copied().filter(|c| c.at >= oldest).collect();
+        let last = self.recent.iter().rev().take(30).copied().filter(|c| c.at >= oldest).collect();
         let judged: Vec<Call> = if window.len() >= 30 { window } else { last };
         Counts {
             calls: judged.len() as u64,
@@ -94,6 +119,10 @@ impl Model {
             slow: judged.iter().filter(|c| c.slow).count() as u64,
         }
     }
+}
+
+fn bucket(config: &Config, time: Time) -> u64 {
+    time.as_nanos() / (config.window.as_nanos() as u64 / 10)
 }
 
 /// What the test knows of a call under way.
@@ -171,7 +200,6 @@ proptest! {
                 }
                 Input::Lose { which } if !held.is_empty() => drop(held.remove(which % held.len())),
                 Input::End { .. } | Input::Slow { .. } | Input::Lose { .. } => {}
-                // Less than a bucket's length keeps a slow call that fails later within the window.
                 Input::Wait { ms } => now = now + Duration::from_millis(ms % 900),
             }
             prop_assert_eq!(breaker.phase() == Phase::Open, trips, "{:?}", model.counts(&config, now, true));

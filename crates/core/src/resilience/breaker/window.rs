@@ -101,7 +101,9 @@ impl Window {
         } else {
             self.add(Counts { calls: 1, failures: 1, slow: 0 }, now);
         }
-        let marked = self.recent[..self.recent_len].iter_mut().find(|c| c.slow && !c.failed && c.at == slow_at);
+        // Of several that became slow in the same moment the oldest is marked.
+        let (newer, older) = self.recent[..self.recent_len].split_at_mut(self.recent_next.min(self.recent_len));
+        let marked = older.iter_mut().chain(newer).find(|c| c.slow && !c.failed && c.at == slow_at);
         match marked {
             Some(call) => call.failed = true,
             None => self.push(Call { at: now, failed: true, slow: false }),
