@@ -263,10 +263,10 @@ fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration)
 
 /// Answers here and now.
 pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
-    features::recall(visit);
     let found = match &visit.entry(entry).answer {
         AnswerBy::Backend { .. } => return Tried::Passed("not_local"),
         AnswerBy::Rules { rules, otherwise } => {
+            features::recall(visit);
             let found = answer_by_rules(rules, otherwise.as_ref(), &visit.facts());
             visit.count_rule_errors(found.errors);
             match found.decided {
