@@ -61,7 +61,7 @@ codes! {
     Unused = "W0305": "Something that is defined and that no route uses: often a misspelt name elsewhere.";
     UnknownFeature = "W0306": "An expression asks for a feature that is not fetched on this route, or not yet: it always sees the default.";
     LevelOrder = "E0401": "The entries of a ladder stand in the order of their levels, 0 to 4. Several may share a level; they are tried in order.";
-    LastEntry = "E0402": "The last entry of a ladder must be local and always answer, so that a request is answered when everything else fails: `respond`, or `rules` with `otherwise`.";
+    LastEntry = "E0402": "The last entry of a ladder must be local and always answer, so that a request is answered when everything else fails: `respond`, `queue`, or `rules` with `otherwise`. Tables, rankings, keywords and counts read the request and files, and have no answer where those are not as expected.";
     AnswerShape = "E0403": "A local answer is written in the way of the route's protocol: `outputs` for open-inference, `text` for chat, `body` for http. An output has a `name` and a `value`, or is a full tensor.";
     MixedProtocols = "E0404": "The backends of one ladder speak different protocols. A request is passed on as it came, so all of them must understand it.";
     IntoShape = "E0405": "Features go into a tensor for open-inference (`into: { input: features, datatype: FP64 }`), and to a JSON pointer otherwise (`into: /features`).";
@@ -69,6 +69,9 @@ codes! {
     NoDefault = "W0407": "A feature without a default: a request for which the store and the cache have no value skips the levels that need it. That may be right; a default says that the model can do without.";
     Unreachable = "W0408": "A rule or an entry after one that always holds: it is never asked.";
     NoEffect = "W0409": "A key that does nothing at this place. The config means the same without it; often something else was meant.";
+    NoPointer = "E0410": "A level asks for something in the request, and nothing says where it is. Name the place at the level, or once for all levels of the route: `request: { items: .., text: .., user: .., key: .. }`.";
+    TableFormat = "E0411": "A table is a file whose name ends in `.csv`, `.jsonl` or `.parquet`: the ending says how it is read.";
+    NoPlace = "E0412": "A place in an answer, `{ column: NAME }` or `{NAME}` in a text, that nothing fills. Keywords fill `keyword` and `label`, velocities `key` and `count`, queues `id`, rankings `items`, `ranking`, `scores` and `ranked_scores`; tables fill their columns.";
     OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
     OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
     Order = "E0601": "Numbers that must stand in an order do not, such as a minimum above its maximum, or thresholds that fall.";

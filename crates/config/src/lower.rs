@@ -7,13 +7,15 @@ mod answer;
 mod backend;
 mod features;
 mod ladder;
+mod local;
 mod route;
 mod server;
 mod slo;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use mainstay_core::plan::{BackendId, Environment, FeatureSetId, Plan};
+use mainstay_core::plan::{BackendId, Environment, FeatureSetId, Plan, ReviewQueue, Store};
 use mainstay_core::route::Protocol;
 
 use crate::code::Code;
@@ -33,7 +35,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let clients = server::clients(root.clients.as_ref(), reader);
     let backends = backend::backends(root.backends.as_ref(), reader);
     let features = features::sets(root.features.as_ref(), reader);
-    let mut names = Names::new(&root);
+    let mut names = Names::new(&root, store.as_ref());
     let routes = route::routes(root.routes.as_ref(), environment, &mut names, reader);
     slo::check(root.slos.as_ref(), root.routes.as_ref(), reader);
     names.report_unused(reader);
@@ -121,6 +123,10 @@ pub(crate) fn line_of(text: &str, span: Span) -> usize {
 pub(crate) struct Names {
     backends: BTreeMap<String, Known<(BackendId, Option<Protocol>)>>,
     features: BTreeMap<String, Known<FeatureFacts>>,
+    /// Queues as they were first written, and where.
+    queues: BTreeMap<String, (ReviewQueue, Span)>,
+    /// The folder in which state rests.
+    folder: PathBuf,
 }
 
 /// A named thing, and whether anything refers to it.
@@ -140,7 +146,7 @@ pub(crate) struct FeatureFacts {
 }
 
 impl Names {
-    fn new(root: &Root) -> Names {
+    fn new(root: &Root, store: Option<&Store>) -> Names {
         let backends = entries(root.backends.as_ref()).iter().enumerate().map(|(index, entry)| {
             let protocol = entry.value.as_ref().and_then(|raw| raw.value.protocol.as_ref()).map(|at| at.value);
             known(&entry.name, (BackendId(index), protocol))
@@ -149,7 +155,11 @@ impl Names {
             .iter()
             .enumerate()
             .map(|(index, entry)| known(&entry.name, features::facts(FeatureSetId(index), entry)));
-        Names { backends: backends.collect(), features: features.collect() }
+        let folder = match store {
+            Some(Store::Sqlite(path)) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            None => PathBuf::new(),
+        };
+        Names { backends: backends.collect(), features: features.collect(), queues: BTreeMap::new(), folder }
     }
 
     pub(crate) fn backend(
@@ -162,6 +172,23 @@ impl Names {
 
     pub(crate) fn features(&mut self, name: &At<String>, reader: &mut Reader<'_>) -> Option<FeatureFacts> {
         find(&mut self.features, name, "feature set", reader)
+    }
+
+    /// The queue of this name: the file and the bound that its first mention gives, or those that are written here.
+    pub(crate) fn queue(&mut self, written: ReviewQueue, at: Span, reader: &mut Reader<'_>) -> ReviewQueue {
+        let (first, span) = self.queues.entry(written.name.clone()).or_insert_with(|| (written.clone(), at));
+        if *first != written && !reader.is_full() {
+            let line = line_of(reader.text, *span);
+            let message = format!("queue `{}` is written with another `max` or `file` on line {line}", written.name);
+            reader
+                .report(Finding::new(Code::Duplicate, at, message).help("write both alike, or give each its own name"));
+        }
+        first.clone()
+    }
+
+    /// Where a queue's file is unless it says so.
+    pub(crate) fn queue_file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("reviews-{name}.log"))
     }
 
     fn report_unused(&self, reader: &mut Reader<'_>) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod features;
+pub(crate) mod local;
 pub(crate) mod route;
 pub(crate) mod slo;
 

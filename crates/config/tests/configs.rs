@@ -32,11 +32,12 @@ fn the_full_config_is_accepted_without_a_finding() {
     assert_eq!(plan.features[0].entity, [("account_id".to_owned(), "/parameters/account_id".to_owned())]);
     assert_eq!(
         plan.routes.iter().map(|route| route.protocol).collect::<Vec<_>>(),
-        [Protocol::OpenInference, Protocol::Openai, Protocol::Http]
+        [Protocol::OpenInference, Protocol::OpenInference, Protocol::Openai, Protocol::Http]
     );
-    let chat = &plan.routes[1];
+    let chat = &plan.routes[2];
     assert_eq!(chat.stream.min_tokens, Some(2.0));
-    assert!(matches!(chat.ladder[1].answer, AnswerBy::Backend { backend: BackendId(3), .. }));
+    assert!(matches!(chat.ladder[1].answer, AnswerBy::Backend { context: Some(4000), .. }));
+    assert!(matches!(chat.ladder[2].answer, AnswerBy::Backend { backend: BackendId(3), .. }));
     let score = &plan.routes[0];
     assert!(matches!(score.ladder[2].answer, AnswerBy::Backend { features: Some((FeatureSetId(0), _)), .. }));
     assert_eq!(score.ladder[2].name, "lite");
@@ -204,12 +205,14 @@ fn what_is_not_written_has_its_documented_default() {
                             ),
                             name: "full_service",
                             quality_impact: None,
+                            budget: None,
                             answer: Backend {
                                 backend: BackendId(
                                     0,
                                 ),
                                 features: None,
                                 timeout: None,
+                                context: None,
                             },
                         },
                         Entry {
@@ -218,6 +221,7 @@ fn what_is_not_written_has_its_documented_default() {
                             ),
                             name: "static_fallback",
                             quality_impact: None,
+                            budget: None,
                             answer: Respond(
                                 Body(
                                     Object {},

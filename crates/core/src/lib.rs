@@ -10,6 +10,7 @@ pub mod route;
 pub mod event;
 pub mod expr;
 pub mod resilience;
+pub mod answer;
 pub mod plan;
 pub mod metric;
 pub mod status;

@@ -6,6 +6,7 @@
 mod secret;
 mod backend;
 mod features;
+mod local;
 mod route;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,14 @@ use ipnet::IpNet;
 
 use crate::route::Class;
 
+pub use crate::answer::template::{Answer, Template};
+
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
+pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
 pub use self::route::{
-    AfterCommit, Answer, AnswerBy, AnswerRule, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode,
-    PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
+    AfterCommit, AnswerBy, AnswerRule, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode, PathMatch,
+    Prediction, PriorityRule, Queue, Route, Stream,
 };
 pub use self::secret::{Secret, SecretSource};
 

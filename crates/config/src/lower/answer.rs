@@ -1,6 +1,7 @@
 //! Local answers: written as the route's protocol calls for.
 
-use mainstay_core::plan::Answer;
+use mainstay_core::answer::template::place;
+use mainstay_core::plan::{Answer, Template};
 use mainstay_core::route::Protocol;
 use serde_json::Value;
 
@@ -31,7 +32,34 @@ const fn shape_of(protocol: Protocol) -> &'static str {
     }
 }
 
+/// An answer without places.
 pub(super) fn answer(at: &At<raw::Answer>, protocol: Option<Protocol>, reader: &mut Reader<'_>) -> Option<Answer> {
+    shaped(at, protocol, is_value, reader)
+}
+
+/// An answer with places; `known` are those that have a value, where that is known before the file is read.
+pub(super) fn template(
+    at: &At<raw::Answer>,
+    protocol: Option<Protocol>,
+    known: Option<&[&str]>,
+    reader: &mut Reader<'_>,
+) -> Option<Template> {
+    let template = Template::new(shaped(at, protocol, |value| place(value).is_some() || is_value(value), reader)?);
+    let unknown = template.columns().iter().find(|name| known.is_some_and(|known| !known.contains(&name.as_str())));
+    if let (Some(name), Some(known)) = (unknown, known) {
+        let message = format!("there is nothing called `{name}` to put here");
+        let help = crate::suggest::did_you_mean(name, known);
+        reader.report(Finding::new(Code::NoPlace, at.span, message).help_maybe(help));
+    }
+    Some(template)
+}
+
+fn shaped(
+    at: &At<raw::Answer>,
+    protocol: Option<Protocol>,
+    fits: fn(&Value) -> bool,
+    reader: &mut Reader<'_>,
+) -> Option<Answer> {
     let raw = &at.value;
     let written: Vec<&str> = SHAPES.into_iter().filter(|shape| raw.given.contains(shape)).collect();
     if written.len() != 1 {
@@ -48,14 +76,14 @@ pub(super) fn answer(at: &At<raw::Answer>, protocol: Option<Protocol>, reader: &
     }
     let text = raw.text.as_ref().map(|text| Answer::Text(text.value.clone()));
     let body = raw.body.as_ref().map(|body| Answer::Body(body.value.clone()));
-    text.or(body).or_else(|| Some(outputs(raw.outputs.as_ref()?, reader)))
+    text.or(body).or_else(|| Some(outputs(raw.outputs.as_ref()?, fits, reader)))
 }
 
-fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Answer {
+fn outputs(raw: &At<Vec<At<Value>>>, fits: fn(&Value) -> bool, reader: &mut Reader<'_>) -> Answer {
     if raw.value.is_empty() {
         super::empty(raw.span, "`outputs`", reader);
     }
-    for output in raw.value.iter().filter(|output| !is_output(&output.value)) {
+    for output in raw.value.iter().filter(|output| !is_output(&output.value, fits)) {
         let finding = Finding::new(Code::AnswerShape, output.span, "this is not an output")
             .help("write `{ name: NAME, value: VALUE }`, or a tensor: `{ name, shape, datatype, data }`");
         reader.report(finding);
@@ -63,10 +91,10 @@ fn outputs(raw: &At<Vec<At<Value>>>, reader: &mut Reader<'_>) -> Answer {
     Answer::Outputs(raw.value.iter().map(|output| output.value.clone()).collect())
 }
 
-fn is_output(output: &Value) -> bool {
+fn is_output(output: &Value, fits: fn(&Value) -> bool) -> bool {
     let Some(output) = output.as_object() else { return false };
     let named = output.get("name").is_some_and(|name| name.as_str().is_some_and(|name| !name.is_empty()));
-    let simple = output.get("value").is_some_and(is_value);
+    let simple = output.get("value").is_some_and(fits);
     let tensor = output.get("shape").is_some_and(Value::is_array)
         && output.get("datatype").is_some_and(Value::is_string)
         && output.get("data").is_some_and(Value::is_array);

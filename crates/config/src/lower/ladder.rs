@@ -8,17 +8,26 @@ use mainstay_core::plan::{AnswerBy, AnswerRule, Entry, FeatureMode, FeatureSetId
 use mainstay_core::route::{Level, Protocol};
 
 use super::answer::{self, answer};
-use super::{Names, empty, no_effect, value};
+use super::{Names, empty, local, no_effect, value};
 use crate::code::Code;
 use crate::finding::Finding;
+use crate::raw::local::RequestPlaces;
 use crate::raw::route as raw;
 use crate::read::Reader;
-use crate::span::{At, Span};
+use crate::span::At;
 
 /// A ladder and what is spoken on it.
 pub(super) struct Ladder {
     pub(super) protocol: Protocol,
     pub(super) entries: Vec<Entry>,
+}
+
+/// What an entry's answer is read with.
+pub(super) struct Around<'a> {
+    pub(super) protocol: Option<Protocol>,
+    pub(super) refs: &'a BTreeSet<String>,
+    /// Where requests of the route hold what levels ask for.
+    pub(super) places: Option<&'a RequestPlaces>,
 }
 
 /// What the entries of one ladder have in common.
@@ -38,11 +47,12 @@ pub(super) fn ladder(route: &raw::Route, names: &mut Names, reader: &mut Reader<
     let called: Vec<Option<AnswerBy>> =
         raw.value.iter().map(|entry| backend(&entry.value, &mut common, names, reader)).collect();
     let protocol = common.protocol.or_else(|| spoken(&raw.value));
+    let around = Around { protocol, refs: &common.refs, places: route.request.as_ref().map(|places| &places.value) };
     let entries: Vec<Option<Entry>> = raw
         .value
         .iter()
         .zip(called)
-        .map(|(entry, called)| self::entry(entry, called, protocol, &common.refs, reader))
+        .map(|(entry, called)| self::entry(entry, called, &around, names, reader))
         .collect();
     check_end(&raw.value, &entries, reader);
     check_timeouts(route, &raw.value, reader);
@@ -54,7 +64,7 @@ fn spoken(entries: &[At<raw::Entry>]) -> Option<Protocol> {
     entries.iter().find_map(|entry| {
         let entry = &entry.value;
         let rule = entry.rules.iter().flat_map(|rules| &rules.value).find_map(|rule| rule.value.respond.as_ref());
-        let answer = entry.respond.as_ref().or(entry.otherwise.as_ref()).or(rule)?;
+        let answer = entry.respond.as_ref().or(entry.otherwise.as_ref()).or(rule).or_else(|| local::written(entry))?;
         answer::protocol_of(&answer.value)
     })
 }
@@ -68,22 +78,23 @@ fn check_levels(entries: &[At<raw::Entry>], reader: &mut Reader<'_>) {
     }
 }
 
-const KINDS: [&str; 4] = ["backend", "rules", "cache", "respond"];
-const LATER: [&str; 5] = ["table", "rank", "keywords", "velocity", "queue"];
+const KINDS: [&str; 9] = ["backend", "rules", "table", "rank", "keywords", "velocity", "queue", "cache", "respond"];
 
 fn entry(
     raw: &At<raw::Entry>,
     called: Option<AnswerBy>,
-    protocol: Option<Protocol>,
-    refs: &BTreeSet<String>,
+    around: &Around<'_>,
+    names: &mut Names,
     reader: &mut Reader<'_>,
 ) -> Option<Entry> {
-    let answer = answer_by(raw, called, protocol, refs, reader);
+    let answer = answer_by(raw, called, around, names, reader);
     let level = raw.value.level.as_ref()?.value;
+    let is_local = !raw.value.given.contains("backend");
     Some(Entry {
         level,
         name: value(raw.value.name.clone()).unwrap_or_else(|| level.name().to_owned()),
         quality_impact: value(raw.value.quality_impact.clone()),
+        budget: value(raw.value.timeout.clone()).filter(|_| is_local),
         answer: answer?,
     })
 }
@@ -91,61 +102,64 @@ fn entry(
 fn answer_by(
     at: &At<raw::Entry>,
     called: Option<AnswerBy>,
-    protocol: Option<Protocol>,
-    refs: &BTreeSet<String>,
+    around: &Around<'_>,
+    names: &mut Names,
     reader: &mut Reader<'_>,
 ) -> Option<AnswerBy> {
     let raw = &at.value;
     check_kind(at, reader)?;
-    idle_keys(raw, reader);
+    idle_keys(raw, around.protocol, reader);
     if raw.given.contains("backend") {
         return called;
     }
     if let Some(rules) = &raw.rules {
-        return self::rules(rules, raw.otherwise.as_ref(), protocol, refs, reader);
+        return self::rules(rules, raw.otherwise.as_ref(), around.protocol, around.refs, reader);
+    }
+    if let Some(table) = &raw.table {
+        return local::table(table, around, reader).map(|table| AnswerBy::Table(Box::new(table)));
+    }
+    if let Some(rank) = &raw.rank {
+        return local::rank(rank, around, reader).map(|rank| AnswerBy::Rank(Box::new(rank)));
+    }
+    if let Some(keywords) = &raw.keywords {
+        return local::keywords(keywords, around, reader).map(|keywords| AnswerBy::Keywords(Box::new(keywords)));
+    }
+    if let Some(velocity) = &raw.velocity {
+        return local::velocity(velocity, around, reader).map(|velocity| AnswerBy::Velocity(Box::new(velocity)));
+    }
+    if let Some(queue) = &raw.queue {
+        return local::hold(queue, around, names, reader).map(|hold| AnswerBy::Hold(Box::new(hold)));
     }
     if let Some(cache) = &raw.cache {
         return Some(AnswerBy::Cache { max_age: cache.value.max_age.as_ref()?.value });
     }
-    Some(AnswerBy::Respond(answer(raw.respond.as_ref()?, protocol, reader)?))
+    Some(AnswerBy::Respond(answer(raw.respond.as_ref()?, around.protocol, reader)?))
 }
 
-/// Exactly one kind of answer, and one that exists.
+/// Exactly one kind of answer.
 fn check_kind(at: &At<raw::Entry>, reader: &mut Reader<'_>) -> Option<()> {
     let given = &at.value.given;
-    let later: Vec<&str> = LATER.into_iter().filter(|kind| given.contains(kind)).collect();
     let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| given.contains(kind)).collect();
-    if let Some(kind) = later.first() {
-        let finding = Finding::new(Code::NotBuilt, later_span(at), format!("answers by `{kind}` are not built yet"))
-            .help("`backend`, `rules`, `cache` and `respond` are");
-        reader.report(finding);
+    if kinds.len() == 1 {
+        return Some(());
     }
-    if kinds.len() + later.len() != 1 {
-        let found = [kinds, later].concat();
-        let message = if found.is_empty() {
-            "this entry has no kind of answer".to_owned()
-        } else {
-            format!("this entry has several kinds of answer: {}", crate::suggest::listed(&found))
-        };
-        let finding = Finding::new(Code::ExactlyOne, at.span, message);
-        reader.report(finding.help("one of `backend`, `rules` (with `otherwise`), `cache`, `respond`"));
-        return None;
-    }
-    later.is_empty().then_some(())
-}
-
-fn later_span(at: &At<raw::Entry>) -> Span {
-    let raw = &at.value;
-    let written = [&raw.table, &raw.rank, &raw.keywords, &raw.velocity, &raw.queue];
-    written.into_iter().flatten().next().map_or(at.span, |json| json.span)
+    let message = if kinds.is_empty() {
+        "this entry has no kind of answer".to_owned()
+    } else {
+        format!("this entry has several kinds of answer: {}", crate::suggest::listed(&kinds))
+    };
+    let finding = Finding::new(Code::ExactlyOne, at.span, message);
+    reader.report(finding.help(format!("one of {}", crate::suggest::listed(&KINDS))));
+    None
 }
 
 /// Keys that belong to another kind of answer.
-fn idle_keys(raw: &raw::Entry, reader: &mut Reader<'_>) {
+fn idle_keys(raw: &raw::Entry, protocol: Option<Protocol>, reader: &mut Reader<'_>) {
+    let trims = raw.given.contains("backend") && protocol.is_none_or(|protocol| protocol == Protocol::Openai);
+    if let Some(context) = raw.context.as_ref().filter(|_| !trims) {
+        no_effect(context.span, "`context` is for chats that a backend answers", reader);
+    }
     if !raw.given.contains("backend") {
-        if let Some(timeout) = &raw.timeout {
-            no_effect(timeout.span, "`timeout` is for backends: a local answer takes no time", reader);
-        }
         if let Some(features) = &raw.features {
             no_effect(features.span, "`features` are fetched for backends; rules see what was fetched before", reader);
         }
@@ -171,7 +185,12 @@ fn backend(raw: &raw::Entry, common: &mut Common, names: &mut Names, reader: &mu
         Some(features) => Some(feature_use(&features.value, protocol, common, names, reader)?),
         None => None,
     };
-    Some(AnswerBy::Backend { backend: found?.0, features, timeout: value(raw.timeout.clone()) })
+    Some(AnswerBy::Backend {
+        backend: found?.0,
+        features,
+        timeout: value(raw.timeout.clone()),
+        context: raw.context.as_ref().and_then(|context| Some(context.value.max_tokens.as_ref()?.value)),
+    })
 }
 
 fn feature_use(
@@ -262,8 +281,12 @@ fn check_end(raw: &[At<raw::Entry>], entries: &[Option<Entry>], reader: &mut Rea
         let why = match last.answer {
             AnswerBy::Backend { .. } => "the last entry is a backend, which may fail",
             AnswerBy::Rules { .. } => "the last entry has rules and no `otherwise`",
+            AnswerBy::Table(_) => "the last entry is a table, which may lack the key or the file",
+            AnswerBy::Rank(_) => "the last entry ranks items, and a request may have none",
+            AnswerBy::Keywords(_) => "the last entry looks for keywords, and a request may have no text",
+            AnswerBy::Velocity(_) => "the last entry counts keys, and a request may have none",
             AnswerBy::Cache { .. } => "the last entry is a cache, which may be empty",
-            AnswerBy::Respond(_) => return,
+            AnswerBy::Hold(_) | AnswerBy::Respond(_) => return,
         };
         let finding = Finding::new(Code::LastEntry, at.span, why).label("may have no answer");
         reader.report(finding.help("end with a static answer: `- { level: 4, respond: .. }`"));

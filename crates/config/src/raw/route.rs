@@ -3,6 +3,7 @@
 use mainstay_core::plan::{AfterCommit, ConfidenceScale, FeatureMode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::raw::local;
 use crate::read::{Json, Kind, List, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
 use crate::values::{
@@ -34,6 +35,8 @@ section! {
         hysteresis: Hysteresis,
         /// Bounds of a streamed answer.
         stream: Stream,
+        /// Where requests hold what levels ask for: items, text, user, key.
+        request: local::RequestPlaces,
         /// What answers, level by level; the last must be local and always answer.
         ladder (required): List<Entry>,
     }
@@ -202,8 +205,11 @@ section! {
         backend: Text,
         /// Features that are fetched before the backend is called; rules of deeper levels see them too.
         features: FeatureUse,
-        /// How long the backend may take. Default: what the deadline leaves.
+        /// How long the backend may take. Default: what the deadline leaves. A local answer is not cut off: one that takes
+        /// longer is counted, and the last one has this time kept back for it.
         timeout: Dur,
+        /// What the backend is given of a chat. Default: all of it.
+        context: local::Context,
         /// CEL rules answer: the first that holds.
         rules: List<AnswerRule>,
         /// The answer where no rule holds. Default: the next entry.
@@ -212,16 +218,16 @@ section! {
         cache: CachedAnswer,
         /// A static answer.
         respond: Answer,
-        /// Reserved: batch-computed answers.
-        table: Json,
-        /// Reserved: ranks the request's own items.
-        rank: Json,
-        /// Reserved: looks for words.
-        keywords: Json,
-        /// Reserved: counts per key.
-        velocity: Json,
-        /// Reserved: holds the request for a person.
-        queue: Json,
+        /// Batch-computed answers by key.
+        table: local::Table,
+        /// An order of the request's own items, or of a file's.
+        rank: local::Rank,
+        /// A filter of words.
+        keywords: local::Keywords,
+        /// A count of requests by key.
+        velocity: local::Velocity,
+        /// The request is held for a person.
+        queue: local::ReviewQueue,
     }
 }
 

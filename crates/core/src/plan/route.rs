@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::answer::template::Answer;
 use crate::expr::Program;
 use crate::resilience::ladder::Hysteresis;
 use crate::resilience::queue::Shed;
 use crate::route::{Class, Level, Protocol};
 
-use super::{BackendId, FeatureSetId};
+use super::{BackendId, FeatureSetId, Hold, Keywords, Rank, Table, Velocity};
 
 /// A route: one path, one promise.
 #[derive(Clone, Debug)]
@@ -164,6 +163,9 @@ pub struct Entry {
     pub name: String,
     /// What an answer from here costs in quality, in words.
     pub quality_impact: Option<String>,
+    /// How long a local answer may take before it counts as late, and the time that is kept back for it where it is the
+    /// last; `None`: what its kind takes.
+    pub budget: Option<Duration>,
     /// What answers.
     pub answer: AnswerBy,
 }
@@ -179,6 +181,8 @@ pub enum AnswerBy {
         features: Option<(FeatureSetId, FeatureMode)>,
         /// How long it may take; `None`: what the deadline leaves.
         timeout: Option<Duration>,
+        /// Most tokens of a chat that it is given: the oldest turns are left out; `None`: all of it.
+        context: Option<u64>,
     },
     /// CEL rules, first that holds.
     Rules {
@@ -187,6 +191,16 @@ pub enum AnswerBy {
         /// The answer when none holds; `None`: the next entry.
         otherwise: Option<Answer>,
     },
+    /// A batch-computed answer by key.
+    Table(Box<Table>),
+    /// An order of items.
+    Rank(Box<Rank>),
+    /// A filter of words.
+    Keywords(Box<Keywords>),
+    /// A count of requests by key.
+    Velocity(Box<Velocity>),
+    /// The request is held for a person.
+    Hold(Box<Hold>),
     /// The last good answer to the same request.
     Cache {
         /// Older answers are not used.
@@ -197,20 +211,48 @@ pub enum AnswerBy {
 }
 
 impl AnswerBy {
+    /// The name that the config uses.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            AnswerBy::Backend { .. } => "backend",
+            AnswerBy::Rules { .. } => "rules",
+            AnswerBy::Table(_) => "table",
+            AnswerBy::Rank(_) => "rank",
+            AnswerBy::Keywords(_) => "keywords",
+            AnswerBy::Velocity(_) => "velocity",
+            AnswerBy::Hold(_) => "queue",
+            AnswerBy::Cache { .. } => "cache",
+            AnswerBy::Respond(_) => "respond",
+        }
+    }
+
     /// Whether this answers without leaving the process.
     pub const fn is_local(&self) -> bool {
         match self {
             AnswerBy::Backend { .. } => false,
-            AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => true,
+            AnswerBy::Rules { .. }
+            | AnswerBy::Table(_)
+            | AnswerBy::Rank(_)
+            | AnswerBy::Keywords(_)
+            | AnswerBy::Velocity(_)
+            | AnswerBy::Hold(_)
+            | AnswerBy::Cache { .. }
+            | AnswerBy::Respond(_) => true,
         }
     }
 
-    /// Whether this always has an answer.
+    /// Whether this always has an answer, whatever the request and the files are.
     pub const fn always_answers(&self) -> bool {
         match self {
-            AnswerBy::Backend { .. } | AnswerBy::Cache { .. } => false,
+            // What these read may be missing.
+            AnswerBy::Backend { .. }
+            | AnswerBy::Table(_)
+            | AnswerBy::Rank(_)
+            | AnswerBy::Keywords(_)
+            | AnswerBy::Velocity(_)
+            | AnswerBy::Cache { .. } => false,
             AnswerBy::Rules { otherwise, .. } => otherwise.is_some(),
-            AnswerBy::Respond(_) => true,
+            AnswerBy::Hold(_) | AnswerBy::Respond(_) => true,
         }
     }
 }
@@ -231,15 +273,4 @@ pub struct AnswerRule {
     pub when: Program,
     /// What it answers.
     pub respond: Answer,
-}
-
-/// A local answer, rendered by the route's protocol.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Answer {
-    /// Open Inference Protocol outputs: `{name, value}` or full tensors.
-    Outputs(Vec<Value>),
-    /// The assistant's text.
-    Text(String),
-    /// A JSON body as it is.
-    Body(Value),
 }

@@ -277,6 +277,9 @@ pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
         AnswerBy::Cache { max_age } => {
             return recall(visit, *max_age).map_or(Tried::Passed("not_cached"), Tried::Answered);
         }
+        AnswerBy::Table(_) | AnswerBy::Rank(_) | AnswerBy::Keywords(_) | AnswerBy::Velocity(_) | AnswerBy::Hold(_) => {
+            return Tried::Passed("not_built");
+        }
         AnswerBy::Respond(answer) => render(visit, entry, answer),
     };
     match found {

@@ -268,7 +268,14 @@ impl<'a> Visit<'a> {
     pub(super) fn plan_uses(&self, set: usize) -> bool {
         let uses = |entry: &mainstay_core::plan::Entry| match &entry.answer {
             AnswerBy::Backend { features, .. } => features.is_some_and(|(id, _)| id.0 == set),
-            AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => false,
+            AnswerBy::Rules { .. }
+            | AnswerBy::Table(_)
+            | AnswerBy::Rank(_)
+            | AnswerBy::Keywords(_)
+            | AnswerBy::Velocity(_)
+            | AnswerBy::Hold(_)
+            | AnswerBy::Cache { .. }
+            | AnswerBy::Respond(_) => false,
         };
         self.plan().ladder.iter().any(uses)
     }
@@ -288,9 +295,7 @@ impl<'a> Visit<'a> {
     pub(super) fn answered_by(&self, entry: usize) -> &'a str {
         match &self.entry(entry).answer {
             AnswerBy::Backend { backend, .. } => &self.shared().plan.backends[backend.0].name,
-            AnswerBy::Rules { .. } => "rules",
-            AnswerBy::Cache { .. } => "cache",
-            AnswerBy::Respond(_) => "respond",
+            local => local.kind(),
         }
     }
 }

@@ -158,7 +158,7 @@ pub(crate) fn written(path: &PathMatch) -> String {
 
 fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
     match &entry.answer {
-        AnswerBy::Backend { backend, features, timeout } => Entry {
+        AnswerBy::Backend { backend, features, timeout, .. } => Entry {
             level: entry.level,
             backend: Some(backend.0 as u32),
             features: features.and_then(|(set, mode)| match mode {
@@ -167,7 +167,14 @@ fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
             }),
             timeout: *timeout,
         },
-        AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => Entry::local(entry.level),
+        AnswerBy::Rules { .. }
+        | AnswerBy::Table(_)
+        | AnswerBy::Rank(_)
+        | AnswerBy::Keywords(_)
+        | AnswerBy::Velocity(_)
+        | AnswerBy::Hold(_)
+        | AnswerBy::Cache { .. }
+        | AnswerBy::Respond(_) => Entry { timeout: entry.budget, ..Entry::local(entry.level) },
     }
 }
 
@@ -182,7 +189,14 @@ fn fixed_path(route: &Route, entry: &mainstay_core::plan::Entry, plan: &Plan) ->
 fn uses_keys(route: &Route, plan: &Plan) -> bool {
     route.ladder.iter().any(|entry| match &entry.answer {
         AnswerBy::Backend { backend, .. } => plan.backends.get(backend.0).is_some_and(|b| !b.keys.is_empty()),
-        AnswerBy::Rules { .. } | AnswerBy::Cache { .. } | AnswerBy::Respond(_) => false,
+        AnswerBy::Rules { .. }
+        | AnswerBy::Table(_)
+        | AnswerBy::Rank(_)
+        | AnswerBy::Keywords(_)
+        | AnswerBy::Velocity(_)
+        | AnswerBy::Hold(_)
+        | AnswerBy::Cache { .. }
+        | AnswerBy::Respond(_) => false,
     })
 }
 

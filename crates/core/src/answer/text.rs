@@ -1,0 +1,1 @@
+//! Words and characters as they are compared.

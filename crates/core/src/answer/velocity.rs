@@ -1,0 +1,1 @@
+//! How often a key was seen of late, in bounded memory.
