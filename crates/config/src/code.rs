@@ -74,6 +74,7 @@ codes! {
     NoPlace = "E0412": "A place in an answer, `{ column: NAME }` or `{NAME}` in a text, that nothing fills. Keywords fill `keyword` and `label`, velocities `key` and `count`, queues `id`, rankings `items`, `ranking`, `scores` and `ranked_scores`; tables fill their columns.";
     OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
     OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
+    PlainAdmin = "W0503": "The admin API listens beyond this machine and speaks plain HTTP: whoever can read the network between sees tokens and may use them. Put a proxy with TLS in front and listen on 127.0.0.1, or keep the address to a network that you trust.";
     Order = "E0601": "Numbers that must stand in an order do not, such as a minimum above its maximum, or thresholds that fall.";
     Impossible = "E0701": "An objective that every service misses, or that none can miss. It would page always or never.";
 }

@@ -44,7 +44,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         environment,
         listen: server::data_listen(&root),
         tls: server::tls(root.tls)?,
-        admin: server::admin(root.admin),
+        admin: server::admin(root.admin, reader),
         store: store?,
         limits: server::limits(root.limits),
         clients: clients?,

@@ -1,5 +1,6 @@
 //! The shape of `mainstay.yaml`: each key, what it takes, what it is without.
 
+pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod features;
 pub(crate) mod local;
@@ -21,7 +22,7 @@ section! {
         /// Where the data plane listens. Default: 127.0.0.1:8080.
         listen: Listen,
         /// The admin API and the metrics.
-        admin: Admin,
+        admin: admin::Admin,
         /// Where state rests: `sqlite:PATH`. Default: sqlite:mainstay.db.
         store: Text,
         /// TLS of the data plane. Default: none.
@@ -76,16 +77,6 @@ choice! {
         "staging" => Environment::Staging,
         "demo" => Environment::Demo,
     } -> Environment
-}
-
-section! {
-    /// The admin API.
-    Admin = "`admin`" {
-        /// Where it listens. Default: 127.0.0.1:8090.
-        listen: Listen,
-        /// Bearer tokens that are accepted. Default: none, which a loopback address alone may have.
-        tokens: List<SecretRef>,
-    }
 }
 
 section! {

@@ -14,14 +14,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mainstay_core::plan::Token;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-use crate::data_plane::DataPlane;
+use crate::access::{Peer, Tokens};
 use crate::endpoints;
 use crate::guard::{self, Guard};
+use crate::site::Site;
 
 /// Most connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 256;
@@ -39,7 +41,7 @@ pub struct Admin {
     listener: TcpListener,
     local_addr: SocketAddr,
     guard: Guard,
-    plane: Arc<dyn DataPlane>,
+    site: Site,
 }
 
 /// Why the admin API cannot be bound.
@@ -48,7 +50,7 @@ pub enum BindError {
     /// The address is reachable from elsewhere and nothing would protect it.
     #[error("tokens are required where the address {0} is not a loopback address")]
     TokensRequired(SocketAddr),
-    /// A token of no length would let everybody in.
+    /// A token without a value would let everybody in.
     #[error("a token is empty")]
     EmptyToken,
     /// The address cannot be listened on.
@@ -65,18 +67,17 @@ pub enum BindError {
 impl Admin {
     /// Listens on `addr`. With `tokens`, every request but probes must carry one of them; without, `addr` must be a
     /// loopback address. Nothing is answered before [`Admin::serve`].
-    pub async fn bind(addr: SocketAddr, tokens: Vec<String>, plane: Arc<dyn DataPlane>) -> Result<Admin, BindError> {
+    pub async fn bind(addr: SocketAddr, tokens: &[Token], site: Site) -> Result<Admin, BindError> {
         let loopback_only = addr.ip().to_canonical().is_loopback();
         if tokens.is_empty() && !loopback_only {
             return Err(BindError::TokensRequired(addr));
         }
-        if tokens.iter().any(|token| token.trim().is_empty()) {
-            return Err(BindError::EmptyToken);
-        }
+        let tokens = Tokens::new(tokens).ok_or(BindError::EmptyToken)?;
         let listen = |source| BindError::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        Ok(Admin { listener, local_addr, guard: Guard { tokens, loopback_only, hosts: Vec::new() }, plane })
+        let guard = Guard { tokens, open: endpoints::open_paths(), loopback_only, hosts: Vec::new() };
+        Ok(Admin { listener, local_addr, guard, site })
     }
 
     /// Serves these host names, without ports, besides the loopback names: those of a proxy in front, for instance.
@@ -93,7 +94,7 @@ impl Admin {
     /// Answers until `shutdown` completes; then finishes what runs, for at most 5 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let guard = middleware::from_fn_with_state(Arc::new(self.guard), guard::check);
-        let router = endpoints::router(self.plane).layer(guard);
+        let router = endpoints::router(self.site).layer(guard);
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -101,10 +102,10 @@ impl Admin {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                (stream, permit) = next_connection(&self.listener, &permits) => {
+                (stream, peer, permit) = next_connection(&self.listener, &permits) => {
                     let (router, stopped) = (router.clone(), stopped.clone());
                     connections.spawn(async move {
-                        serve_connection(stream, router, stopped).await;
+                        serve_connection(stream, peer, router, stopped).await;
                         drop(permit);
                     });
                 }
@@ -124,11 +125,11 @@ impl Admin {
 async fn next_connection(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+) -> (TcpStream, Peer, tokio::sync::OwnedSemaphorePermit) {
     let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, peer)) => return (stream, Peer(peer.ip()), permit),
             Err(error) => {
                 tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -138,8 +139,11 @@ async fn next_connection(
 }
 
 /// Serves one connection to its end, or to the end of the request that runs when `stopped` closes.
-async fn serve_connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
-    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request));
+async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, mut stopped: watch::Receiver<()>) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mainstay_core::metric::Family;
 use mainstay_core::route::Level;
@@ -9,6 +10,9 @@ use mainstay_core::status::Status;
 use mainstay_core::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// A data plane that is shared.
+pub(crate) type Plane = Arc<dyn DataPlane>;
 
 /// The running service, as the admin API sees it. Nothing here may block but [`DataPlane::reload`].
 pub trait DataPlane: Send + Sync + 'static {

@@ -5,46 +5,51 @@
 //! come from no site or from this one. Tokens are the only check that counts where the listener is not a loopback
 //! address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use subtle::ConstantTimeEq;
 
+use crate::access::{Peer, Tokens};
 use crate::problem::{Kind, Problem};
 
 /// What is checked.
 pub(crate) struct Guard {
-    /// Bearer tokens; empty: none is asked for.
-    pub(crate) tokens: Vec<String>,
+    /// Bearer tokens.
+    pub(crate) tokens: Tokens,
+    /// Paths that need no token: orchestrators' probes have none, and the answers say next to nothing.
+    pub(crate) open: Vec<&'static str>,
     /// Whether only loopback names, and `hosts`, are served.
     pub(crate) loopback_only: bool,
     /// Further names, in lower case and without ports.
     pub(crate) hosts: Vec<String>,
 }
 
-/// Probes that may ask without a token: orchestrators have none, and the answers say next to nothing.
-const OPEN: &[&str] = &["/healthz", "/readyz"];
-
 /// The middleware.
-pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.check(&request) {
+pub(crate) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    match guard.check(&mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
 impl Guard {
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    /// Lets a request pass, and tells it who asks.
+    fn check(&self, request: &mut Request) -> Result<(), Problem> {
         let authority = authority(request.uri(), request.headers())?;
         self.check_host(host_of(authority))?;
         if changes(request.method()) {
             check_origin(request.headers(), authority)?;
         }
-        if OPEN.contains(&request.uri().path()) { Ok(()) } else { self.check_token(request.headers()) }
+        if !self.open.contains(&request.uri().path()) {
+            let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+            let caller = self.tokens.identify(request.headers(), peer)?;
+            request.extensions_mut().insert(caller);
+        }
+        Ok(())
     }
 
     fn check_host(&self, host: &str) -> Result<(), Problem> {
@@ -53,19 +58,6 @@ impl Guard {
             return Ok(());
         }
         Err(Problem::new(Kind::ForeignHost, "the Host is neither a loopback name nor a configured one"))
-    }
-
-    /// Compares with every token, each in constant time, so that the time taken tells nothing of their contents.
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.tokens.is_empty() {
-            return Ok(());
-        }
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let Some(shown) = shown else {
-            return Err(Problem::new(Kind::Unauthorized, "there is no Authorization: Bearer header"));
-        };
-        let equal = self.tokens.iter().fold(0, |equal, token| equal | token.as_bytes().ct_eq(shown).unwrap_u8());
-        if equal == 1 { Ok(()) } else { Err(Problem::new(Kind::Unauthorized, "the token is not known")) }
     }
 }
 
@@ -108,10 +100,4 @@ fn check_origin(headers: &HeaderMap, authority: &str) -> Result<(), Problem> {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => foreign(),
     }
-}
-
-/// The token of `Bearer TOKEN`; the scheme's name is case-insensitive.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }

@@ -4,10 +4,11 @@
 //! this crate and the gateway do not know each other.
 //!
 //! ```text
-//! connection --bounds--> guard (Host, Origin, token) --> endpoints --> DataPlane
+//! connection --bounds--> guard (Host, Origin, token) --> role --> endpoints --> Site (DataPlane, ...)
 //!                          `--------- every failure ---------> problem document (RFC 9457)
 //! ```
 
+mod access;
 mod admin;
 mod data_plane;
 mod endpoints;
@@ -15,9 +16,11 @@ mod exposition;
 mod guard;
 mod openapi;
 mod problem;
+mod site;
 mod wire;
 
 pub use admin::{Admin, BindError};
 pub use data_plane::{ControlError, DataPlane, Finding, Reload, ReloadReport};
 pub use exposition::{openmetrics, prometheus};
 pub use openapi::document as openapi;
+pub use site::Site;

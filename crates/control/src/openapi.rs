@@ -1,5 +1,6 @@
 //! The admin API's description (OpenAPI 3.1), made from the table that makes the router.
 
+use mainstay_core::plan::Role;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -22,7 +23,6 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT" },
         },
-        "security": [{ "bearer": [] }, {}],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions(),
@@ -65,6 +65,7 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
         "operationId": endpoint.operation,
         "summary": endpoint.summary,
         "responses": responses(endpoint, &mut schemas.sent),
+        "security": security(endpoint.role),
     });
     let parameters: Vec<Value> = parameters(endpoint.path)
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -72,11 +73,18 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
-    if let Some(schema) = endpoint.request {
-        let content = json!({ "application/json": { "schema": schema(&mut schemas.received) } });
+    if let Some(body) = &endpoint.request {
+        let schema = json!({ "schema": (body.schema)(&mut schemas.received) });
+        let content: Map<String, Value> =
+            body.media.iter().map(|media| ((*media).to_owned(), schema.clone())).collect();
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     operation
+}
+
+/// The role stands where OpenAPI 3.1 has it. Nothing is asked for where no tokens are configured.
+fn security(role: Option<Role>) -> Value {
+    role.map_or_else(|| json!([{}]), |role| json!([{ "bearer": [role.name()] }, {}]))
 }
 
 fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {

@@ -1,5 +1,7 @@
 //! Failures as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -22,6 +24,9 @@ pub(crate) struct Problem {
     /// What is wrong with a config that was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    /// When to come back.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 /// The kinds of failure.
@@ -29,6 +34,8 @@ pub(crate) struct Problem {
 pub(crate) enum Kind {
     BadRequest,
     Unauthorized,
+    Forbidden,
+    TooManyFailures,
     ForeignHost,
     ForeignOrigin,
     NotFound,
@@ -36,7 +43,7 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     Timeout,
     TooLarge,
-    NotJson,
+    MediaType,
     Invalid,
     ConfigRefused,
     Unavailable,
@@ -47,6 +54,10 @@ impl Kind {
         match self {
             Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read"),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A bearer token is required"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token's role does not allow this"),
+            Kind::TooManyFailures => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many wrong tokens came from this address")
+            }
             Kind::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "This host is not served here"),
             Kind::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin", "Another site may not change anything"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing at this path"),
@@ -56,7 +67,7 @@ impl Kind {
             }
             Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long to arrive"),
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Kind::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body must be application/json"),
+            Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another media type"),
             Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body says something impossible"),
             Kind::ConfigRefused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "config-refused", "The config was refused; nothing changed")
@@ -70,7 +81,12 @@ impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
         let (status, name, title) = kind.parts();
         let kind = format!("urn:mainstay:problem:{name}");
-        Problem { kind, title, status: status.as_u16(), detail: detail.into(), findings: Vec::new() }
+        Problem { kind, title, status: status.as_u16(), detail: detail.into(), findings: Vec::new(), retry_after: None }
+    }
+
+    /// Says when to come back.
+    pub(crate) fn with_retry_after(self, wait: Duration) -> Problem {
+        Problem { retry_after: Some(wait), ..self }
     }
 
     pub(crate) fn refused(findings: Vec<Finding>) -> Problem {
@@ -101,6 +117,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
         }
         response
     }

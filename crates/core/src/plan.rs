@@ -3,6 +3,7 @@
 //! `mainstay-config` makes a [`Plan`]; the shells run it. Whatever is here is right by construction: references point
 //! at something, programs compile, the last entry of each ladder is local.
 
+mod admin;
 mod secret;
 mod backend;
 mod features;
@@ -20,6 +21,7 @@ use crate::route::Class;
 
 pub use crate::answer::template::{Answer, Template};
 
+pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
@@ -97,15 +99,6 @@ pub struct ServerTls {
     pub cert: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
-}
-
-/// The admin API.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Bearer tokens that are accepted; empty on a loopback address means open.
-    pub tokens: Vec<Secret>,
 }
 
 /// Where state rests.

@@ -7,7 +7,7 @@ const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// Resolves every secret; answers with one line for each that is missing.
 pub(crate) fn resolve(plan: &mut Plan) -> Vec<String> {
-    let tokens = plan.admin.tokens.iter_mut();
+    let tokens = plan.admin.tokens.iter_mut().map(|token| &mut token.secret);
     let clients = plan.clients.values_mut().map(|client| &mut client.key);
     let keys = plan.backends.iter_mut().flat_map(|backend| &mut backend.keys);
     let mut missing: Vec<String> =

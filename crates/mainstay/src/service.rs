@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use mainstay_control::Admin;
+use mainstay_control::{Admin, Site};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Plan;
 use mainstay_core::time::Time;
@@ -41,13 +41,13 @@ impl Service {
     ) -> Result<(Service, Admin), Stop> {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
-        let tokens = plan.admin.tokens.iter().filter_map(|token| token.expose().map(str::to_owned)).collect();
+        let tokens = plan.admin.tokens.clone();
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
         let gateway =
             Gateway::start(Arc::new(plan), clock, entropy(), sink.clone()).context("cannot start the gateway");
         let plane = Arc::new(Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink));
-        let admin = Admin::bind(admin_address, tokens, Arc::clone(&plane) as _)
+        let admin = Admin::bind(admin_address, &tokens, Site::new(Arc::clone(&plane) as _))
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
             .map_err(Stop::unreachable)?;

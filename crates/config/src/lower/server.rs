@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use mainstay_core::plan::{Admin, Client, Limits, ServerTls, Store, Trust};
 use mainstay_core::route::Class;
 
-use super::{check_name, entries, value, value_or};
+use super::{check_distinct, check_name, entries, value, value_or};
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::raw::{self, Root};
@@ -17,6 +17,9 @@ use crate::span::{At, Span};
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
+
+/// Most tokens of the admin API.
+const TOKENS_MAX: usize = 64;
 
 pub(super) fn service(service: Option<&At<String>>, reader: &mut Reader<'_>) -> Option<String> {
     let service = service?;
@@ -63,17 +66,27 @@ fn open_data_plane(root: &Root, listen: SocketAddr, reader: &mut Reader<'_>) {
 
 fn open_admin(root: &Root, listen: SocketAddr, reader: &mut Reader<'_>) {
     let Some(admin) = root.admin.as_ref().filter(|_| !listen.ip().is_loopback()) else { return };
-    let tokens = admin.value.tokens.as_ref().is_some_and(|tokens| !tokens.value.is_empty());
-    if let (false, Some(at)) = (tokens, &admin.value.listen) {
+    let Some(at) = &admin.value.listen else { return };
+    if admin.value.tokens.as_ref().is_some_and(|tokens| !tokens.value.is_empty()) {
+        let message = format!("tokens and answers cross the network to {listen} in the clear");
+        let help = "listen on 127.0.0.1 behind a proxy that speaks TLS, or keep to a network that you trust";
+        reader.report(Finding::new(Code::PlainAdmin, at.span, message).label("without TLS").help(help));
+    } else {
         let message = format!("anyone who reaches {listen} could steer this service: there are no `tokens`");
         let help = "add `tokens: [env:MAINSTAY_TOKEN]`, or listen on 127.0.0.1";
         reader.report(Finding::new(Code::OpenAdmin, at.span, message).label("open to the network").help(help));
     }
 }
 
-pub(super) fn admin(raw: Option<At<raw::Admin>>) -> Admin {
+pub(super) fn admin(raw: Option<At<raw::admin::Admin>>, reader: &mut Reader<'_>) -> Admin {
     let raw = value(raw).unwrap_or_default();
-    let tokens = raw.tokens.map_or_else(Vec::new, |tokens| tokens.value.into_iter().map(|at| at.value).collect());
+    let tokens = raw.tokens.map_or_else(Vec::new, |tokens| tokens.value);
+    check_distinct(tokens.iter().filter_map(|token| token.value.name.as_ref()), "a token named", reader);
+    if let Some(beyond) = tokens.get(TOKENS_MAX) {
+        let message = format!("there are more than {TOKENS_MAX} tokens");
+        reader.report(Finding::new(Code::OutOfRange, beyond.span, message).help("each request is compared with all"));
+    }
+    let tokens = tokens.into_iter().map(|token| token.value.into_plan()).collect();
     Admin { listen: value_or(raw.listen.as_ref(), ADMIN), tokens }
 }
 

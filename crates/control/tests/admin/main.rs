@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where the server breaks its word")]
 
+mod roles;
 mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_control::{Admin, BindError};
+use mainstay_control::{Admin, BindError, Site};
+use mainstay_core::plan::Role;
 use mainstay_core::route::Level;
 use serde_json::{Value, json};
-use support::{Answer, Plane, Server};
+use support::{Answer, Plane, Server, token};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -116,7 +118,7 @@ async fn every_failure_is_a_problem_document() {
     let long = format!(r#"{{"level":1,"reason":"{}"}}"#, "x".repeat(501));
     assert_problem(&server.put(pin, &long).await, 422, "invalid");
     let form = server.send("PUT", pin, &[("content-type", "text/plain")], r#"{"level":1}"#).await;
-    assert_problem(&form, 415, "not-json");
+    assert_problem(&form, 415, "media-type");
     let huge = format!(r#"{{"level":1,"reason":"{}"}}"#, "x".repeat(1 << 20));
     assert_problem(&server.put(pin, &huge).await, 413, "too-large");
     assert_eq!(server.plane.pinned(), None);
@@ -163,7 +165,9 @@ async fn a_page_from_elsewhere_gets_nowhere() {
 
 #[tokio::test]
 async fn tokens_are_asked_for_where_there_are_any() {
-    let server = Server::start_with(vec!["alpha-token".to_owned(), "beta-token".to_owned()]).await;
+    let server =
+        Server::start_with(&[token("alpha", Role::Operator, "alpha-token"), token("beta", Role::Viewer, "beta-token")])
+            .await;
     for probe in ["/healthz", "/readyz"] {
         assert_eq!(server.get(probe).await.status, 200);
     }
@@ -191,13 +195,13 @@ async fn tokens_are_asked_for_where_there_are_any() {
 #[tokio::test]
 async fn an_open_address_needs_tokens() {
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
-    let plane = || Arc::new(Plane::new());
-    let refused = Admin::bind(everywhere, Vec::new(), plane()).await.err().unwrap();
+    let site = || Site::new(Arc::new(Plane::new()));
+    let refused = Admin::bind(everywhere, &[], site()).await.err().unwrap();
     assert!(matches!(refused, BindError::TokensRequired(_)), "{refused}");
-    let refused = Admin::bind(everywhere, vec![" ".to_owned()], plane()).await.err().unwrap();
+    let refused = Admin::bind(everywhere, &[token("blank", Role::Operator, " ")], site()).await.err().unwrap();
     assert!(matches!(refused, BindError::EmptyToken), "{refused}");
     let taken = Server::start().await;
-    let refused = Admin::bind(taken.addr, Vec::new(), plane()).await.err().unwrap();
+    let refused = Admin::bind(taken.addr, &[], site()).await.err().unwrap();
     assert!(matches!(refused, BindError::Listen { .. }), "{refused}");
     taken.stop().await;
 }

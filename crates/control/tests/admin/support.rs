@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use mainstay_control::{Admin, ControlError, DataPlane, Finding, Reload, ReloadReport};
+use mainstay_control::{Admin, ControlError, DataPlane, Finding, Reload, ReloadReport, Site};
 use mainstay_core::metric::{Family, Kind, Sample, Value};
+use mainstay_core::plan::{Role, Secret, SecretSource, Token};
 use mainstay_core::route::{Level, Protocol};
 use mainstay_core::status::{BackendStatus, EndpointStatus, FeatureStatus, Pin, RouteStatus, Status};
 use mainstay_core::time::Time;
@@ -176,6 +177,13 @@ impl DataPlane for Plane {
     }
 }
 
+/// A token with this value.
+pub(crate) fn token(name: &str, role: Role, value: &str) -> Token {
+    let mut secret = Secret::unresolved(SecretSource::Env("TOKEN".to_owned()));
+    secret.resolve(value.to_owned());
+    Token { name: name.to_owned(), role, secret }
+}
+
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) plane: Arc<Plane>,
@@ -185,12 +193,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Server {
-        Server::start_with(Vec::new()).await
+        Server::start_with(&[]).await
     }
 
-    pub(crate) async fn start_with(tokens: Vec<String>) -> Server {
+    pub(crate) async fn start_with(tokens: &[Token]) -> Server {
         let plane = Arc::new(Plane::new());
-        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, plane.clone()).await.unwrap();
+        let site = Site::new(plane.clone());
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, site).await.unwrap();
         let admin = admin.with_hosts(["ops.example".to_owned()]);
         let addr = admin.local_addr();
         let (stop, stopped) = oneshot::channel();

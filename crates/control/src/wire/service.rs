@@ -1,0 +1,176 @@
+//! The service at one moment.
+
+use mainstay_core::event::format_time;
+use mainstay_core::status;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::levels::Pin;
+
+/// `GET /api/v1/status`. Times are RFC 3339 in UTC.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Status {
+    /// When this was true.
+    at: String,
+    /// The service's name.
+    service: String,
+    /// Whether it finishes what runs and takes nothing new.
+    draining: bool,
+    /// The routes, in the config's order.
+    routes: Vec<RouteStatus>,
+    /// The backends, in the config's order.
+    backends: Vec<BackendStatus>,
+    /// The feature sets, in the config's order.
+    features: Vec<FeatureStatus>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct RouteStatus {
+    /// The route's name.
+    name: String,
+    /// Its path as written.
+    path: String,
+    /// The level at which requests start, 0 to 4.
+    level: u8,
+    /// That level's name on this route.
+    level_name: String,
+    /// Why it is there.
+    reason: String,
+    /// A manual pin, if one holds.
+    pin: Option<Pin>,
+    /// Answers since start; the index is the level.
+    served: Vec<u64>,
+    /// Requests since start that no level answered.
+    all_failed: u64,
+    /// Requests since start that were shed.
+    shed: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct BackendStatus {
+    /// The backend's name.
+    name: String,
+    /// `open-inference`, `openai`, `anthropic` or `http`.
+    protocol: &'static str,
+    /// Its last health check; null: not asked.
+    healthy: Option<bool>,
+    /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or `disabled`.
+    breaker: &'static str,
+    /// When an open breaker will be tried again.
+    retry_at: Option<String>,
+    /// Calls allowed at once; null: no limit.
+    limit: Option<u32>,
+    /// Calls under way.
+    in_flight: u32,
+    /// Requests that wait for it.
+    waiting: u32,
+    /// Its endpoints.
+    endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct EndpointStatus {
+    /// Its URL, without credentials.
+    url: String,
+    /// Whether it is left out.
+    ejected: bool,
+    /// Calls under way.
+    in_flight: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct FeatureStatus {
+    /// The set's name.
+    name: String,
+    /// Its store's last health check; null: not asked.
+    healthy: Option<bool>,
+    /// The store's breaker, as of a backend.
+    breaker: &'static str,
+    /// Entities in the last-known-good cache.
+    cached: u64,
+    /// Values taken from the cache, since start.
+    hits: u64,
+    /// Values that the cache lacked, since start.
+    misses: u64,
+    /// Stale values that were served, since start.
+    stale: u64,
+}
+
+/// The answer of `GET /healthz` and `GET /readyz`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Probe {
+    /// `ok`.
+    pub(crate) status: &'static str,
+}
+
+impl From<status::Status> for Status {
+    fn from(from: status::Status) -> Status {
+        Status {
+            at: format_time(from.at),
+            service: from.service,
+            draining: from.draining,
+            routes: from.routes.into_iter().map(RouteStatus::from).collect(),
+            backends: from.backends.into_iter().map(BackendStatus::from).collect(),
+            features: from.features.into_iter().map(FeatureStatus::from).collect(),
+        }
+    }
+}
+
+impl From<status::RouteStatus> for RouteStatus {
+    fn from(from: status::RouteStatus) -> RouteStatus {
+        RouteStatus {
+            name: from.name,
+            path: from.path,
+            level: from.level.number(),
+            level_name: from.level_name,
+            reason: from.reason,
+            pin: from.pin.map(Pin::from),
+            served: from.served.to_vec(),
+            all_failed: from.all_failed,
+            shed: from.shed,
+        }
+    }
+}
+
+impl From<status::BackendStatus> for BackendStatus {
+    fn from(from: status::BackendStatus) -> BackendStatus {
+        let endpoint = |from: status::EndpointStatus| EndpointStatus {
+            url: without_credentials(&from.url),
+            ejected: from.ejected,
+            in_flight: from.in_flight,
+        };
+        BackendStatus {
+            name: from.name,
+            protocol: from.protocol.name(),
+            healthy: from.healthy,
+            breaker: from.breaker,
+            retry_at: from.retry_at.map(format_time),
+            limit: from.limit,
+            in_flight: from.in_flight,
+            waiting: from.waiting,
+            endpoints: from.endpoints.into_iter().map(endpoint).collect(),
+        }
+    }
+}
+
+impl From<status::FeatureStatus> for FeatureStatus {
+    fn from(from: status::FeatureStatus) -> FeatureStatus {
+        FeatureStatus {
+            name: from.name,
+            healthy: from.healthy,
+            breaker: from.breaker,
+            cached: from.cached,
+            hits: from.hits,
+            misses: from.misses,
+            stale: from.stale,
+        }
+    }
+}
+
+/// A URL without `user:password@`: a secret does not reach a page.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let start = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[start..])
+}
