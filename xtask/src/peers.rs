@@ -10,12 +10,12 @@ use crate::shell;
 use crate::tally::Tally;
 
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
-const ENVIRONMENTS: [&str; 3] = ["mlserver", "feast", "openai"];
+const ENVIRONMENTS: [&str; 4] = ["mlserver", "feast", "openai", "training"];
 
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One peer alone: mlserver, feast or openai.
+    /// One peer alone: mlserver, feast, openai or training.
     peer: Option<String>,
 }
 
