@@ -14,3 +14,4 @@ pub mod answer;
 pub mod plan;
 pub mod metric;
 pub mod status;
+pub mod registry;
