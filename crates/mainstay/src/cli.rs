@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::commands::init::System;
 use crate::output::Format;
 
 /// Keeps AI services answering, and proves it.
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Write a commented starting config
     Init {
+        /// Start from this kind of system, with its five levels and the data files that they need
+        #[arg(long, value_enum, value_name = "NAME")]
+        system: Option<System>,
         /// Replace an existing file
         #[arg(long)]
         force: bool,

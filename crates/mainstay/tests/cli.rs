@@ -278,3 +278,22 @@ fn post(address: &str, path: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+#[test]
+fn each_kind_of_system_starts_with_a_config_that_is_right_and_its_data() {
+    for system in ["recommendation", "search-ranking", "content-moderation", "llm-chat", "fraud-detection"] {
+        let bench = Bench::new(system);
+        let written = json(&bench.run(&["init", "--system", system, "--format", "json"]));
+        let data = written["data"].as_array().unwrap();
+        assert!(!data.is_empty(), "{written}");
+        assert!(data.iter().all(|path| !bench.read(path.as_str().unwrap()).is_empty()));
+        let checked = bench.run(&["check"]);
+        assert!(checked.status.success() && text(&checked.stdout).contains("nothing found"), "{system}: {checked:?}");
+        let again = bench.run(&["init", "--system", system]);
+        assert_eq!(again.status.code(), Some(2), "existing files are kept");
+        assert!(bench.run(&["init", "--system", system, "--force"]).status.success());
+    }
+    let unknown = Bench::new("init-unknown").run(&["init", "--system", "weather"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("fraud-detection"), "{unknown:?}");
+}

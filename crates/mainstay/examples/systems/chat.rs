@@ -84,8 +84,9 @@ const REPLIES: [&str; 4] =
 
 /// Words that say nothing about what is asked.
 const IDLE: [&str; 36] = [
-    "the", "a", "is", "to", "i", "my", "me", "of", "in", "at", "it", "do", "does", "did", "how", "what", "where", "when", "was",
-    "should", "you", "can", "get", "are", "there", "on", "and", "for", "be", "with", "that", "and", "so", "am", "from", "your",
+    "the", "a", "is", "to", "i", "my", "me", "of", "in", "at", "it", "do", "does", "did", "how", "what", "where",
+    "when", "was", "should", "you", "can", "get", "are", "there", "on", "and", "for", "be", "with", "that", "and",
+    "so", "am", "from", "your",
 ];
 
 /// The files of the example, and the conversations that it is judged by.
@@ -152,7 +153,13 @@ struct Stand {
 
 /// The large or the small stand-in.
 pub(crate) fn backend(name: &str) -> Option<Router> {
-    let stand = |name, context, turns, known: usize| Stand { name, context, turns, knowledge: &SHOP[..known], outage: AtomicU64::new(u64::MAX) };
+    let stand = |name, context, turns, known: usize| Stand {
+        name,
+        context,
+        turns,
+        knowledge: &SHOP[..known],
+        outage: AtomicU64::new(u64::MAX),
+    };
     let stand = match name {
         "large" => stand("large", LARGE_CONTEXT, usize::MAX, SHOP.len()),
         "small" => stand("small", SMALL_CONTEXT, SMALL_TURNS, SMALL_KNOWLEDGE),
@@ -160,7 +167,12 @@ pub(crate) fn backend(name: &str) -> Option<Router> {
     };
     let router = Router::new()
         .route("/v1/chat/completions", post(complete))
-        .route("/v1/models", get(async |State(stand): State<Arc<Stand>>| Json(json!({ "object": "list", "data": [{ "id": stand.name, "object": "model" }] }))))
+        .route(
+            "/v1/models",
+            get(async |State(stand): State<Arc<Stand>>| {
+                Json(json!({ "object": "list", "data": [{ "id": stand.name, "object": "model" }] }))
+            }),
+        )
         // For outages that are staged: `{"prompt_tokens_max": 60}`, and `{}` to end it.
         .route("/outage", put(stage));
     Some(router.with_state(Arc::new(stand)))
@@ -178,7 +190,12 @@ async fn complete(State(stand): State<Arc<Stand>>, Json(request): Json<Value>) -
         .filter_map(|message| Some((message["role"].as_str()?, message["content"].as_str()?)))
         .collect();
     let Some((last, _)) = messages.split_last().filter(|(last, _)| last.0 == "user") else {
-        return refusal(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_messages", "the last message must be the user's");
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_request_error",
+            "invalid_messages",
+            "the last message must be the user's",
+        );
     };
     let prompt = messages.iter().map(|(_, content)| tokens(content)).sum::<u64>();
     if prompt > stand.context {
@@ -186,7 +203,12 @@ async fn complete(State(stand): State<Arc<Stand>>, Json(request): Json<Value>) -
         return refusal(StatusCode::BAD_REQUEST, "invalid_request_error", "context_length_exceeded", &message);
     }
     if prompt > stand.outage.load(Ordering::Relaxed) {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "server_error", "out_of_memory", "no memory for a prompt of that length");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "out_of_memory",
+            "no memory for a prompt of that length",
+        );
     }
     let text = answer(&stand, &messages[..messages.len() - 1], last.1);
     render(stand.name, &text, prompt, request["stream"] == true)
@@ -198,13 +220,15 @@ fn answer(stand: &Stand, before: &[(&str, &str)], question: &str) -> String {
     let turns: Vec<&str> = turns.collect();
     let seen = turns.iter().skip(turns.len().saturating_sub(stand.turns)).copied();
     let known = stand.knowledge.iter().map(|(_, _, answer)| *answer);
-    let sentences: Vec<(&str, BTreeSet<String>)> = seen.chain(known).map(|sentence| (sentence, terms(sentence))).collect();
+    let sentences: Vec<(&str, BTreeSet<String>)> =
+        seen.chain(known).map(|sentence| (sentence, terms(sentence))).collect();
     let mut frequency: BTreeMap<&str, f64> = BTreeMap::new();
     for term in sentences.iter().flat_map(|(_, terms)| terms) {
         *frequency.entry(term).or_default() += 1.0;
     }
     let asked = terms(question);
-    let score = |terms: &BTreeSet<String>| asked.intersection(terms).map(|term| 1.0 / frequency[term.as_str()]).sum::<f64>();
+    let score =
+        |terms: &BTreeSet<String>| asked.intersection(terms).map(|term| 1.0 / frequency[term.as_str()]).sum::<f64>();
     let best = sentences.iter().map(|(sentence, terms)| (score(terms), *sentence)).max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((score, sentence)) if score > 0.0 => sentence.to_owned(),
@@ -224,7 +248,8 @@ fn tokens(text: &str) -> u64 {
 }
 
 fn render(model: &str, text: &str, prompt: u64, stream: bool) -> Response {
-    let usage = json!({ "prompt_tokens": prompt, "completion_tokens": tokens(text), "total_tokens": prompt + tokens(text) });
+    let usage =
+        json!({ "prompt_tokens": prompt, "completion_tokens": tokens(text), "total_tokens": prompt + tokens(text) });
     let envelope = |object: &str, choice: Value| json!({ "id": "chatcmpl-1", "object": object, "created": 1, "model": model, "choices": [choice] });
     if !stream {
         let message = json!({ "role": "assistant", "content": text });

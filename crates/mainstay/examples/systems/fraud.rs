@@ -60,7 +60,9 @@ fn hour(rng: &mut Rng) -> (Vec<Card>, Vec<Payment>) {
                 _ => 1,
             };
             let quiet = rng.unit() < 0.25;
-            payments.extend((0..count).map(|_| if quiet { Payment { fraud: true, ..honest(number, card, rng) } } else { stolen(number, card, rng) }));
+            payments.extend((0..count).map(|_| {
+                if quiet { Payment { fraud: true, ..honest(number, card, rng) } } else { stolen(number, card, rng) }
+            }));
         }
     }
     shuffle(rng, &mut payments);
@@ -121,7 +123,8 @@ fn features(sent: &[f64], stored: &[f64]) -> Features {
     let [amount, hour, foreign, online, new_shop] = [0, 1, 2, 3, 4].map(|n| sent[n]);
     let ratio = (amount / stored[0].max(1.0)).max(0.01).ln();
     let night = f64::from(u8::from(hour < 7.0));
-    let values = [ratio, night, foreign, online, new_shop, stored[1], stored[2], ratio.max(0.0) * new_shop, foreign * new_shop];
+    let values =
+        [ratio, night, foreign, online, new_shop, stored[1], stored[2], ratio.max(0.0) * new_shop, foreign * new_shop];
     values.into_iter().enumerate().collect()
 }
 
@@ -131,7 +134,9 @@ fn learn() -> (Logistic, Logistic) {
     let (mut payments, mut cards) = (Vec::new(), Vec::new());
     for _ in 0..TRAINING_HOURS {
         let (known, made) = hour(&mut rng);
-        payments.extend(made.iter().map(|payment| (features(&payment.sent(), &known[payment.card].stored()), payment.fraud)));
+        payments.extend(
+            made.iter().map(|payment| (features(&payment.sent(), &known[payment.card].stored()), payment.fraud)),
+        );
         cards.extend(known.iter().map(|card| (card_features(card), card.stolen)));
     }
     (Logistic::train(&payments, 9, &mut rng), Logistic::train(&cards, 2, &mut rng))
@@ -170,8 +175,14 @@ pub(crate) fn backend(name: &str) -> Option<Router> {
         "scorer" => Some(open_inference("scorer", scored(learn().0))),
         "features" => {
             let (cards, _) = hour(&mut Rng::new(SEED));
-            let values: BTreeMap<_, _> = cards.iter().enumerate().map(|(n, card)| (id(n), card.stored().to_vec())).collect();
-            Some(feast(serve::Features { view: "card", entity: "card_id", names: &["amount_avg", "chargebacks", "in_breach"], values }))
+            let values: BTreeMap<_, _> =
+                cards.iter().enumerate().map(|(n, card)| (id(n), card.stored().to_vec())).collect();
+            Some(feast(serve::Features {
+                view: "card",
+                entity: "card_id",
+                names: &["amount_avg", "chargebacks", "in_breach"],
+                values,
+            }))
         }
         _ => None,
     }

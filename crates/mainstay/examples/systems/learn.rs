@@ -110,9 +110,9 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
 
 /// A number below `width` for a text: FNV-1a.
 pub(crate) fn bucket(text: &str, width: usize) -> usize {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     (hash % width as u64) as usize
 }
 

@@ -112,7 +112,11 @@ async fn serve(system: &'static System, only: Option<&str>, port: Option<u16>) -
         servers.spawn(async move { axum::serve(listener, router).await });
     }
     if servers.is_empty() {
-        bail!("{} has the services {:?}", system.name, system.backends.iter().map(|(name, _)| name).collect::<Vec<_>>());
+        bail!(
+            "{} has the services {:?}",
+            system.name,
+            system.backends.iter().map(|(name, _)| name).collect::<Vec<_>>()
+        );
     }
     while let Some(ended) = servers.join_next().await {
         ended??;
@@ -141,7 +145,8 @@ mod tests {
         for system in &SYSTEMS {
             for (name, content) in (system.files)() {
                 let path = root.join(system.name).join("data").join(name);
-                let committed = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let committed =
+                    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 assert!(committed == content, "{} differs: run the example with `data`", path.display());
             }
         }

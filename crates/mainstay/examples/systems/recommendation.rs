@@ -42,7 +42,8 @@ struct Shop {
 impl Shop {
     fn open(rng: &mut Rng) -> Shop {
         let centres: Vec<Vec<f64>> = CATEGORIES.iter().map(|_| vector(rng, 1.0)).collect();
-        let near = |rng: &mut Rng, centre: &[f64]| -> Vec<f64> { centre.iter().map(|x| x + 0.6 * normal(rng)).collect() };
+        let near =
+            |rng: &mut Rng, centre: &[f64]| -> Vec<f64> { centre.iter().map(|x| x + 0.6 * normal(rng)).collect() };
         let category: Vec<usize> = (0..ITEMS).map(|n| n % CATEGORIES.len()).collect();
         let items = category.iter().map(|&c| near(rng, &centres[c])).collect();
         let quality = (0..ITEMS).map(|_| 1.6 * normal(rng)).collect();
@@ -159,7 +160,12 @@ pub(crate) fn backend(name: &str) -> Option<Router> {
                 liked.entry(user).or_default().push(item);
             }
             let score = move |user: usize, item: usize| {
-                let mut near: Vec<f64> = liked.get(&user).into_iter().flatten().map(|&other| cosine(&factors.items[other], &factors.items[item])).collect();
+                let mut near: Vec<f64> = liked
+                    .get(&user)
+                    .into_iter()
+                    .flatten()
+                    .map(|&other| cosine(&factors.items[other], &factors.items[item]))
+                    .collect();
                 near.sort_by(|a, b| b.total_cmp(a));
                 near.truncate(5);
                 near.iter().sum::<f64>() / 5.0

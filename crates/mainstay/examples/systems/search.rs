@@ -25,19 +25,62 @@ const JUDGED: usize = 120;
 const DAYS: f64 = 720.0;
 
 const SUBJECTS: [(&str, [&str; 10]); 8] = [
-    ("billing", ["invoice", "refund", "receipt", "charge", "tax", "discount", "currency", "statement", "renewal", "coupon"]),
-    ("account", ["password", "login", "profile", "email", "recovery", "username", "verification", "session", "device", "avatar"]),
-    ("shipping", ["parcel", "courier", "tracking", "address", "delay", "pickup", "customs", "label", "warehouse", "signature"]),
-    ("returns", ["exchange", "warranty", "damage", "repair", "replacement", "packaging", "defect", "inspection", "credit", "deadline"]),
-    ("privacy", ["consent", "deletion", "export", "cookie", "retention", "sharing", "audit", "anonymous", "policy", "request"]),
-    ("network", ["router", "firewall", "latency", "proxy", "certificate", "port", "gateway", "packet", "bandwidth", "timeout"]),
-    ("storage", ["backup", "restore", "snapshot", "quota", "bucket", "archive", "volume", "replica", "encryption", "checksum"]),
+    (
+        "billing",
+        ["invoice", "refund", "receipt", "charge", "tax", "discount", "currency", "statement", "renewal", "coupon"],
+    ),
+    (
+        "account",
+        [
+            "password",
+            "login",
+            "profile",
+            "email",
+            "recovery",
+            "username",
+            "verification",
+            "session",
+            "device",
+            "avatar",
+        ],
+    ),
+    (
+        "shipping",
+        ["parcel", "courier", "tracking", "address", "delay", "pickup", "customs", "label", "warehouse", "signature"],
+    ),
+    (
+        "returns",
+        [
+            "exchange",
+            "warranty",
+            "damage",
+            "repair",
+            "replacement",
+            "packaging",
+            "defect",
+            "inspection",
+            "credit",
+            "deadline",
+        ],
+    ),
+    (
+        "privacy",
+        ["consent", "deletion", "export", "cookie", "retention", "sharing", "audit", "anonymous", "policy", "request"],
+    ),
+    (
+        "network",
+        ["router", "firewall", "latency", "proxy", "certificate", "port", "gateway", "packet", "bandwidth", "timeout"],
+    ),
+    (
+        "storage",
+        ["backup", "restore", "snapshot", "quota", "bucket", "archive", "volume", "replica", "encryption", "checksum"],
+    ),
     ("team", ["invitation", "role", "permission", "owner", "member", "seat", "group", "guest", "approval", "transfer"]),
 ];
 
 const FILLER: [&str; 24] = [
-    "how", "when", "your", "open", "settings", "page", "choose", "then", "after", "before", "please", "note", "button", "list",
-    "change", "see", "help", "next", "first", "some", "cases", "need", "also", "here",
+    "how", "when", "your", "open", "settings", "page", "choose", "then", "after", "before", "please", "note", "button",
+    "list", "change", "see", "help", "next", "first", "some", "cases", "need", "also", "here",
 ];
 
 struct Article {
@@ -103,7 +146,8 @@ impl Centre {
         let mut all: Vec<usize> = (0..ARTICLES).collect();
         shuffle(rng, &mut all);
         // What a search index finds: most of it is on the subject, some of it is not.
-        let (on, off): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|&n| self.articles[n].subject == query.subject);
+        let (on, off): (Vec<usize>, Vec<usize>) =
+            all.into_iter().partition(|&n| self.articles[n].subject == query.subject);
         let mut found: Vec<usize> = on.into_iter().take(CANDIDATES * 2 / 3).collect();
         found.extend(off.into_iter().take(CANDIDATES - found.len()));
         shuffle(rng, &mut found);
@@ -183,11 +227,14 @@ fn ask(rng: &mut Rng) -> Query {
 pub(crate) fn files() -> Files {
     let mut rng = Rng::new(SEED);
     let centre = Centre::open(&mut rng);
-    let mut articles = "article,published,title,body\n".to_owned();
+    let mut articles = "article,title,body\n".to_owned();
+    let mut dates = "article,published\n".to_owned();
     let today = jiff::civil::date(2026, 11, 1);
     for (number, article) in centre.articles.iter().enumerate() {
         let published = today.saturating_sub(jiff::Span::new().days(article.age_days as i64));
-        let _ = writeln!(articles, "{},{published},{},{}", id(number), article.title, article.body);
+        // Writing into a string cannot fail.
+        let _ = writeln!(articles, "{},{},{}", id(number), article.title, article.body);
+        let _ = writeln!(dates, "{},{published}T00:00:00Z", id(number));
     }
     let mut judged = String::new();
     for number in 0..JUDGED {
@@ -202,7 +249,7 @@ pub(crate) fn files() -> Files {
         });
         let _ = writeln!(judged, "{}", json!({ "request": request, "grades": grades }));
     }
-    vec![("articles.csv", articles), ("judged.jsonl", judged)]
+    vec![("articles.csv", articles), ("published.csv", dates), ("judged.jsonl", judged)]
 }
 
 /// The full ranking model, the one with fewer features, or the feature store.
@@ -219,8 +266,14 @@ pub(crate) fn backend(name: &str) -> Option<Router> {
             Some(open_inference("ranker-lite", ordered(centre, model, false)))
         }
         "features" => {
-            let values: BTreeMap<_, _> = centre.behaviour.iter().enumerate().map(|(n, row)| (id(n), row.to_vec())).collect();
-            Some(feast(serve::Features { view: "article", entity: "article_id", names: &["click_rate", "reading_seconds"], values }))
+            let values: BTreeMap<_, _> =
+                centre.behaviour.iter().enumerate().map(|(n, row)| (id(n), row.to_vec())).collect();
+            Some(feast(serve::Features {
+                view: "article",
+                entity: "article_id",
+                names: &["click_rate", "reading_seconds"],
+                values,
+            }))
         }
         _ => None,
     }
@@ -231,11 +284,8 @@ fn ordered(centre: Centre, model: Logistic, with_behaviour: bool) -> Model {
     Arc::new(move |request: &Value| {
         let query = request["parameters"]["query"].as_str().ok_or("`parameters.query` is missing")?;
         let ids = input_texts(request, "articles")?;
-        let given: Vec<Option<f64>> = if with_behaviour {
-            input(request, "behaviour")?.iter().map(Value::as_f64).collect()
-        } else {
-            Vec::new()
-        };
+        let given: Vec<Option<f64>> =
+            if with_behaviour { input(request, "behaviour")?.iter().map(Value::as_f64).collect() } else { Vec::new() };
         if with_behaviour && given.len() != 2 * ids.len() {
             return Err(format!("`behaviour` must have the shape [{}, 2]", ids.len()));
         }

@@ -16,7 +16,9 @@ pub(crate) type Model = Arc<dyn Fn(&Value) -> Result<Vec<Value>, String> + Send 
 
 /// Serves one model under its name.
 pub(crate) fn open_inference(name: &'static str, model: Model) -> Router {
-    let infer = async |Path(asked): Path<String>, State((name, model)): State<(&'static str, Model)>, body: Json<Value>| {
+    let infer = async |Path(asked): Path<String>,
+                       State((name, model)): State<(&'static str, Model)>,
+                       body: Json<Value>| {
         if asked != name {
             return problem(StatusCode::NOT_FOUND, &json!({ "error": format!("this server has the model {name}") }));
         }
@@ -57,7 +59,8 @@ pub(crate) fn input<'a>(request: &'a Value, name: &str) -> Result<&'a Vec<Value>
 
 /// The data of a request's input, as texts.
 pub(crate) fn input_texts(request: &Value, name: &str) -> Result<Vec<String>, String> {
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(format!("{name} holds something other than text"));
+    let text =
+        |value: &Value| value.as_str().map(str::to_owned).ok_or(format!("{name} holds something other than text"));
     input(request, name)?.iter().map(text).collect()
 }
 
@@ -96,15 +99,21 @@ fn columns(features: &Features, request: &Value) -> Result<Value, String> {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let stamps = vec![now; keys.len()];
     let mut names = vec![features.entity.to_owned()];
-    let mut results = vec![json!({ "values": keys, "statuses": vec!["PRESENT"; keys.len()], "event_timestamps": stamps })];
+    let mut results =
+        vec![json!({ "values": keys, "statuses": vec!["PRESENT"; keys.len()], "event_timestamps": stamps })];
     for reference in request["features"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let short = reference.strip_prefix(features.view).and_then(|rest| rest.strip_prefix(':')).unwrap_or(reference);
-        let column = features.names.iter().position(|name| *name == short).ok_or(format!("{reference} is not known"))?;
+        let column =
+            features.names.iter().position(|name| *name == short).ok_or(format!("{reference} is not known"))?;
         let value = |key: &Value| features.values.get(key.as_str().unwrap_or_default()).map(|row| row[column]);
         let values: Vec<Option<f64>> = keys.iter().map(value).collect();
         let status = |value: &Option<f64>| if value.is_some() { "PRESENT" } else { "NOT_FOUND" };
         let statuses: Vec<&str> = values.iter().map(status).collect();
-        names.push(if request["full_feature_names"] == true { format!("{}__{short}", features.view) } else { short.to_owned() });
+        names.push(if request["full_feature_names"] == true {
+            format!("{}__{short}", features.view)
+        } else {
+            short.to_owned()
+        });
         results.push(json!({ "values": values, "statuses": statuses, "event_timestamps": stamps }));
     }
     Ok(json!({ "metadata": { "feature_names": names }, "results": results }))
