@@ -164,6 +164,27 @@ pub enum EventKind {
         /// Why.
         reason: Word,
     },
+    /// A training run ended without what it was for.
+    #[serde(rename = "training.run_failed")]
+    TrainingFailed(TrainingEnded),
+    /// A training run ended with what it was for.
+    #[serde(rename = "training.run_finished")]
+    TrainingFinished(TrainingEnded),
+    /// A model has another champion.
+    #[serde(rename = "model.promoted")]
+    ModelPromoted(ModelPromoted),
+    /// A change of champion was taken back, or could not be.
+    #[serde(rename = "model.promotion_failed")]
+    ModelPromotionFailed {
+        /// The model.
+        model: String,
+        /// The version that was to be champion.
+        model_version: String,
+        /// `failed`, `rolled_back` or `rollback_failed`.
+        outcome: Word,
+        /// Why.
+        reason: String,
+    },
     /// A request ended. Sampled: counters, not these, are the measure of how many.
     #[serde(rename = "request.finished")]
     RequestFinished(RequestFinished),
@@ -206,6 +227,42 @@ pub struct RequestFinished {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
+}
+
+/// How a training run ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrainingEnded {
+    /// The run's id.
+    pub run: String,
+    /// What was trained.
+    pub name: String,
+    /// Its last state, such as `failed` or `timed_out`.
+    pub state: Word,
+    /// Why, in a short fixed word such as `oom` or `hang`.
+    pub reason: Word,
+    /// The last step that is kept.
+    pub step: u64,
+    /// Times that the script was started.
+    pub attempts: u32,
+}
+
+/// A change of champion that holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModelPromoted {
+    /// The model.
+    pub model: String,
+    /// The champion from then on.
+    pub model_version: String,
+    /// The champion until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Who asked for it.
+    pub by: String,
+    /// Whether it is a way back to an earlier champion.
+    pub rollback: bool,
+    /// The latest event that the version learned from: what its freshness is measured by.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_time")]
+    pub data_max_event_time: Option<Time>,
 }
 
 impl Event {

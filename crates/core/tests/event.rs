@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mainstay_core::event::{self, Event, EventKind, RequestFinished};
+use mainstay_core::event::{self, Event, EventKind, ModelPromoted, RequestFinished, TrainingEnded};
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 use proptest::prelude::*;
@@ -55,6 +55,48 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
         (
             "health.changed",
             EventKind::HealthChanged { component: "account".to_owned(), healthy: false, reason: "timeout".into() },
+        ),
+        (
+            "training.run_failed",
+            EventKind::TrainingFailed(TrainingEnded {
+                run: "fraud-1".to_owned(),
+                name: "fraud".to_owned(),
+                state: "failed".into(),
+                reason: "oom".into(),
+                step: 1500,
+                attempts: 3,
+            }),
+        ),
+        (
+            "training.run_finished",
+            EventKind::TrainingFinished(TrainingEnded {
+                run: "fraud-1".to_owned(),
+                name: "fraud".to_owned(),
+                state: "succeeded".into(),
+                reason: "done".into(),
+                step: 2000,
+                attempts: 2,
+            }),
+        ),
+        (
+            "model.promoted",
+            EventKind::ModelPromoted(ModelPromoted {
+                model: "fraud".to_owned(),
+                model_version: "4".to_owned(),
+                previous: Some("3".to_owned()),
+                by: "ada".to_owned(),
+                rollback: false,
+                data_max_event_time: Some(Time::from_secs(1_772_280_000)),
+            }),
+        ),
+        (
+            "model.promotion_failed",
+            EventKind::ModelPromotionFailed {
+                model: "fraud".to_owned(),
+                model_version: "4".to_owned(),
+                outcome: "rolled_back".into(),
+                reason: "the hook answered 500".to_owned(),
+            },
         ),
         (
             "request.finished",

@@ -44,6 +44,18 @@ pub(crate) fn event(event: &Event) {
         EventKind::HealthChanged { component, healthy, reason } => {
             tracing::warn!(%component, healthy, %reason, "health changed");
         }
+        EventKind::TrainingFailed(run) => {
+            tracing::warn!(run = %run.run, name = %run.name, state = %run.state, reason = %run.reason, "training run failed");
+        }
+        EventKind::TrainingFinished(run) => {
+            tracing::info!(run = %run.run, name = %run.name, attempts = run.attempts, "training run finished");
+        }
+        EventKind::ModelPromoted(it) => {
+            tracing::info!(model = %it.model, version = %it.model_version, rollback = it.rollback, "model promoted");
+        }
+        EventKind::ModelPromotionFailed { model, model_version, outcome, reason } => {
+            tracing::error!(%model, %model_version, %outcome, %reason, "model not promoted");
+        }
         EventKind::RequestFinished(request) => tracing::trace!(
             request_id = %request.request_id,
             route = %request.route,

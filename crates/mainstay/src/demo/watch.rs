@@ -50,6 +50,10 @@ impl Change {
             | EventKind::LimitChanged { .. }
             | EventKind::EndpointEjected { .. }
             | EventKind::EndpointReturned { .. }
+            | EventKind::TrainingFailed(_)
+            | EventKind::TrainingFinished(_)
+            | EventKind::ModelPromoted(_)
+            | EventKind::ModelPromotionFailed { .. }
             | EventKind::RequestFinished(_) => None,
         }
     }
