@@ -22,15 +22,19 @@ pub(crate) struct Args {
     /// Seeds of the breaker's virtual days.
     #[arg(long, default_value_t = 3)]
     breaker_seeds: u32,
+    /// Times that the store is killed in the middle of its writes.
+    #[arg(long, default_value_t = 100)]
+    store_crashes: u32,
     /// Stops before the next part once this many minutes have passed.
     #[arg(long, default_value_t = 240)]
     minutes: u64,
 }
 
-/// The breaker's days, the fuzzers, the demonstration, the unbounded models; true when everything passed.
+/// The breaker's days, the store's crashes, the fuzzers, the demonstration, the unbounded models; true when everything passed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
     let mut tally = breaker_days(args.breaker_seeds)?;
+    tally = sum(tally, store_crashes(args.store_crashes)?);
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     for round in (0..args.fuzz_rounds).take_while(|_| Instant::now() < end) {
         println!("\n== fuzz, round {round}, seed {}", first + round);
@@ -56,6 +60,16 @@ fn breaker_days(seeds: u32) -> Result<Tally> {
     let seeds = seeds.to_string();
     let days = ["run", "--release", "--quiet", "--package", "mainstay-core", "--example", "breaker_soak", "--", &seeds];
     Ok(Tally::one(shell::watch(&mut shell::cargo(&days))?.success))
+}
+
+/// `kill -9` in the middle of writes, with a seed of its own that the test prints.
+fn store_crashes(rounds: u32) -> Result<Tally> {
+    println!("\n== store, kill -9");
+    let test = ["test", "--package", "mainstay-store", "--test", "crash", "--", "--nocapture"];
+    let mut command = shell::cargo(&test);
+    command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
 }
 
 fn sum(a: Tally, b: Tally) -> Tally {

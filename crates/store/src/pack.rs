@@ -18,6 +18,8 @@ const VERSION: u8 = 1;
 const SUM: usize = 8;
 /// Smallest number of bytes that a bucket takes.
 const BUCKET_MIN: usize = 3;
+/// The last second that a `Time` can be.
+const SECS_MAX: u64 = u64::MAX / 1_000_000_000;
 
 /// Why a blob is not what [`pack`] made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -46,9 +48,14 @@ pub fn pack(buckets: &[Bucket], width_secs: u64) -> Vec<u8> {
         put(&mut bytes, bucket.bad);
         before = index;
     }
-    let sum = digest(&SHA256, &bytes);
-    bytes.extend_from_slice(&sum.as_ref()[..SUM]);
-    bytes
+    seal(bytes)
+}
+
+/// Content with its checksum.
+pub fn seal(mut content: Vec<u8>) -> Vec<u8> {
+    let sum = digest(&SHA256, &content);
+    content.extend_from_slice(&sum.as_ref()[..SUM]);
+    content
 }
 
 /// The buckets of a blob of [`pack`] with the same width.
@@ -62,7 +69,7 @@ pub fn unpack(bytes: &[u8], width_secs: u64) -> Result<Vec<Bucket>, UnpackError>
         return Err(UnpackError::Version(*version));
     }
     let count = take(&mut rest)?;
-    let mut buckets = Vec::with_capacity(rest.len().min(usize::try_from(count).unwrap_or(usize::MAX)) / BUCKET_MIN + 1);
+    let mut buckets = Vec::with_capacity(usize::try_from(count).unwrap_or(usize::MAX).min(rest.len() / BUCKET_MIN));
     let mut index = 0_u64;
     for n in 0..count {
         let step = take(&mut rest)?;
@@ -70,7 +77,7 @@ pub fn unpack(bytes: &[u8], width_secs: u64) -> Result<Vec<Bucket>, UnpackError>
             return Err(UnpackError::Malformed);
         }
         index = index.checked_add(step).ok_or(UnpackError::Malformed)?;
-        let secs = index.checked_mul(width_secs).ok_or(UnpackError::Malformed)?;
+        let secs = index.checked_mul(width_secs).filter(|secs| *secs <= SECS_MAX).ok_or(UnpackError::Malformed)?;
         buckets.push(Bucket { start: Time::from_secs(secs), good: take(&mut rest)?, bad: take(&mut rest)? });
     }
     if rest.is_empty() { Ok(buckets) } else { Err(UnpackError::Malformed) }

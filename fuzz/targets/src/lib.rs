@@ -9,6 +9,7 @@ mod feast;
 mod headers;
 pub mod mutate;
 mod open_inference;
+mod packed;
 mod pointer;
 
 pub use config::config;
@@ -16,17 +17,19 @@ pub use expression::expression;
 pub use feast::feast;
 pub use headers::headers;
 pub use open_inference::open_inference;
+pub use packed::packed;
 pub use pointer::pointer;
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("config", config),
     ("expression", expression),
     ("feast", feast),
     ("headers", headers),
     ("open_inference", open_inference),
+    ("packed", packed),
     ("pointer", pointer),
 ];

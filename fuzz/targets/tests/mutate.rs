@@ -36,6 +36,11 @@ fn open_inference() {
 }
 
 #[test]
+fn packed() {
+    fuzz("packed");
+}
+
+#[test]
 fn pointer() {
     fuzz("pointer");
 }
