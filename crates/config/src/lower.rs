@@ -53,6 +53,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         backends: backends?,
         features: features?,
         routes: routes?,
+        slos: Vec::new(),
     })
 }
 

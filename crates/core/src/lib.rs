@@ -11,6 +11,7 @@ pub mod event;
 pub mod expr;
 pub mod resilience;
 pub mod answer;
+pub mod slo;
 pub mod plan;
 pub mod metric;
 pub mod status;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::route::Class;
+use crate::slo::objective::Objective;
 
 pub use crate::answer::template::{Answer, Template};
 
@@ -60,6 +61,8 @@ pub struct Plan {
     pub features: Vec<FeatureSet>,
     /// The routes, in the order in which they were written.
     pub routes: Vec<Route>,
+    /// The service level objectives, in the order in which they were written.
+    pub slos: Vec<Objective>,
 }
 
 /// Index into [`Plan::backends`].
