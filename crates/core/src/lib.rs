@@ -16,3 +16,4 @@ pub mod plan;
 pub mod metric;
 pub mod status;
 pub mod registry;
+pub mod engine;

@@ -1,5 +1,7 @@
 //! Statistics that the machines decide by: an interval for a share and a histogram of durations.
 
+pub mod binomial;
+
 use std::time::Duration;
 
 /// The two-sided 95 % quantile of the normal distribution.

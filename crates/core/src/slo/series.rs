@@ -147,9 +147,23 @@ impl Series {
         self.rings[ring.min(2)].held()
     }
 
-    /// Puts a bucket of one ring back, as [`Series::buckets`] gave it: how a restart restores what was counted.
+    /// Puts counts back that are known at one ring's grain only, as [`Series::buckets`] gave them: that ring and the coarser ones
+    /// get them. This is how a restart restores what was counted.
     pub fn restore(&mut self, ring: usize, start: Time, counts: Counts) {
+        for ring in &mut self.rings[ring.min(2)..] {
+            ring.add(start, counts);
+        }
+    }
+
+    /// Puts a bucket of one ring back as it was, that ring alone: of a series that takes another's place.
+    pub(crate) fn replace(&mut self, ring: usize, start: Time, counts: Counts) {
         self.rings[ring.min(2)].add(start, counts);
+    }
+
+    /// The events of a stretch that is cut out of a window: of a bucket that lies only partly within, its share by time.
+    pub fn excluded(&self, stretch: Stretch) -> Counts {
+        let reaching = self.rings.iter().find(|ring| ring.reaches(stretch.from)).unwrap_or(&self.rings[2]);
+        reaching.share_of(stretch)
     }
 }
 
@@ -178,6 +192,27 @@ impl Ring {
     fn covers(&self, stretch: Stretch) -> bool {
         let buckets = stretch.to.as_nanos() / self.grain - stretch.from.as_nanos() / self.grain + 1;
         buckets <= self.length as u64 && stretch.from.as_nanos() / self.grain >= self.oldest()
+    }
+
+    /// Whether no bucket from this moment on was given up.
+    fn reaches(&self, from: Time) -> bool {
+        !self.buckets.is_empty() && from.as_nanos() / self.grain >= self.oldest()
+    }
+
+    fn share_of(&self, stretch: Stretch) -> Counts {
+        let mut sum = Counts::default();
+        let overlap = |start: Time| {
+            let end = Time::from_nanos(start.as_nanos().saturating_add(self.grain));
+            stretch.to.min(end).since(stretch.from.max(start)).as_nanos() as f64 / self.grain as f64
+        };
+        for (start, counts) in self.held() {
+            let share = overlap(start);
+            if share > 0.0 {
+                let part = |count: u64| (count as f64 * share).round() as u64;
+                sum.add(Counts { good: part(counts.good), bad: part(counts.bad) });
+            }
+        }
+        sum
     }
 
     fn add(&mut self, at: Time, counts: Counts) -> bool {

@@ -79,8 +79,9 @@ impl Scope {
 
 /// Judges a request that is within an objective's scope, or not: allocates nothing.
 ///
-/// The caller's own errors (4xx but 429), cancelled requests and synthetic traffic are ignored. Safety and quality are judged
-/// by flags and labels, model freshness by the clock, external ratios by their source: requests are ignored there.
+/// The caller's own errors (4xx but 429), cancelled requests and synthetic traffic are ignored. To a safety objective every answer
+/// is good until it is flagged. Quality is judged by labels, model freshness by the clock, external ratios by their source:
+/// requests are ignored there.
 pub fn judge(objective: &Objective, facts: &Facts<'_>) -> Verdict {
     if facts.origin != Origin::Caller || is_callers_fault(facts.code) || !objective.scope.covers(facts) {
         return Verdict::Ignored;
@@ -105,7 +106,9 @@ pub fn judge(objective: &Objective, facts: &Facts<'_>) -> Verdict {
             }
             features.oldest.map_or(!features.stale, |oldest| oldest <= *max_age)
         }
-        Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::Safety { .. } | Kind::External { .. } => {
+        // An answer is harmless until somebody flags it.
+        Kind::Safety { .. } if is_answered(facts) => true,
+        Kind::Safety { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. } => {
             return Verdict::Ignored;
         }
     };

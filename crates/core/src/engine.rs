@@ -1,0 +1,349 @@
+//! Joins the decisions: what happened goes in, what is to be done about it comes out.
+//!
+//! One engine runs per service, in one thread, in virtual time or in real time. Counts arrive summed up by bucket and
+//! objective; budgets are answered at any moment; every ten seconds statuses and alerts are judged anew.
+//!
+//! ```text
+//! handle_counts, handle_harm, handle_model, ... ──> trackers ──handle_timeout──> poll_effect: status changed, alert fired
+//!                                                      └──> answer(objective, now)
+//! ```
+//!
+//! What the times of events mean:
+//! - An event from the future (a clock that runs ahead) counts at `now`. The border refuses what is too far ahead.
+//! - An event that is older than the longest window counts nowhere, and [`Engine::too_old`] grows.
+//! - A `now` that lies before an earlier one (a clock that was set back) is taken for the earlier one.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mainstay_core::engine::Engine;
+//! use mainstay_core::slo::budget::Status;
+//! use mainstay_core::slo::objective::{Kind, Objective};
+//! use mainstay_core::slo::series::Counts;
+//! use mainstay_core::time::Time;
+//!
+//! let objective = Objective::new("fraud", Kind::availability(0.999).unwrap());
+//! let now = Time::from_secs(1_800_000_000);
+//! let mut engine = Engine::new(vec![objective], now);
+//! let id = engine.id("fraud_availability").unwrap();
+//! engine.handle_counts(id, now, Counts { good: 9_997, bad: 3 }, now);
+//! let answer = engine.answer(id, now);
+//! assert_eq!(answer.budget.status, Status::Healthy);
+//! assert!((answer.budget.remaining - 0.7).abs() < 1e-9);
+//! ```
+
+mod answer;
+mod effect;
+mod memory;
+mod tracker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::slo::correction::{Correction, Maintenance, excluded};
+use crate::slo::objective::{Kind, Objective};
+use crate::slo::policy::{Action, Policy, Refusal};
+use crate::slo::series::{Counts, GRAIN, Recorded, bucket_of};
+use crate::slo::sketch::Sketches;
+use crate::slo::sli::{Facts, Verdict, judge};
+use crate::slo::window::Stretch;
+use crate::stats::{Interval, LogHistogram};
+use crate::time::Time;
+
+pub use self::answer::{Answer, Burn, Claim, PERCENTILES, Percentile};
+pub use self::effect::{Alert, Effect, Why};
+pub use self::memory::{BadMemory, Memory};
+pub use self::tracker::{FirstBad, Signal};
+
+use self::tracker::Tracker;
+
+/// How often statuses and alerts are judged.
+pub const TICK: Duration = GRAIN;
+
+/// Most effects that wait to be polled; older ones are dropped and counted.
+const EFFECTS_MAX: usize = 100_000;
+
+/// An objective of one engine: an index that holds until [`Engine::reload`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ObjectiveId(pub usize);
+
+/// All objectives of a service, and how they stand.
+#[derive(Debug)]
+pub struct Engine {
+    trackers: Vec<Tracker>,
+    by_name: BTreeMap<String, usize>,
+    sketches: BTreeMap<String, Sketches>,
+    models: BTreeMap<String, Time>,
+    policies: BTreeMap<String, Policy>,
+    corrections: Vec<Correction>,
+    maintenance: Vec<Maintenance>,
+    effects: VecDeque<Effect>,
+    effects_dropped: u64,
+    too_old: u64,
+    next_tick: Time,
+    latest: Time,
+}
+
+impl Engine {
+    /// An engine that has counted nothing. Of objectives that share a name the first is kept: a plan has none.
+    pub fn new(objectives: Vec<Objective>, now: Time) -> Engine {
+        let mut engine = Engine {
+            trackers: Vec::new(),
+            by_name: BTreeMap::new(),
+            sketches: BTreeMap::new(),
+            models: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            corrections: Vec::new(),
+            maintenance: Vec::new(),
+            effects: VecDeque::new(),
+            effects_dropped: 0,
+            too_old: 0,
+            next_tick: bucket_of(now) + TICK,
+            latest: now,
+        };
+        engine.reload(objectives, now);
+        engine
+    }
+
+    /// Other objectives are in force. One that keeps its name keeps what it has counted, unless it is counted otherwise from
+    /// then on; ids are new.
+    pub fn reload(&mut self, objectives: Vec<Objective>, now: Time) {
+        let now = self.advance(now);
+        let mut old: BTreeMap<String, Tracker> =
+            std::mem::take(&mut self.trackers).into_iter().map(|t| (t.objective.name.clone(), t)).collect();
+        self.by_name.clear();
+        for objective in objectives {
+            if self.by_name.contains_key(&objective.name) {
+                continue;
+            }
+            self.by_name.insert(objective.name.clone(), self.trackers.len());
+            let tracker = match old.remove(&objective.name) {
+                Some(tracker) => tracker.under(objective, now),
+                None => Tracker::new(objective, now),
+            };
+            self.trackers.push(tracker);
+        }
+    }
+
+    /// Budget policies by name; an objective without one has [`Policy::default`].
+    pub fn set_policies(&mut self, policies: impl IntoIterator<Item = Policy>) {
+        self.policies = policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
+    }
+
+    /// What is cut out of budgets, in place of what was.
+    pub fn set_corrections(&mut self, corrections: Vec<Correction>, maintenance: Vec<Maintenance>) {
+        self.corrections = corrections;
+        self.maintenance = maintenance;
+    }
+
+    /// The objective of a name.
+    pub fn id(&self, name: &str) -> Option<ObjectiveId> {
+        self.by_name.get(name).copied().map(ObjectiveId)
+    }
+
+    /// All objectives, in the order of the config.
+    pub fn objectives(&self) -> impl Iterator<Item = (ObjectiveId, &Objective)> {
+        self.trackers.iter().enumerate().map(|(at, tracker)| (ObjectiveId(at), &tracker.objective))
+    }
+
+    /// What a finished request is to each objective that it concerns; nothing is counted. An objective's filter is asked
+    /// through `holds`.
+    pub fn judge<'a>(
+        &'a self,
+        facts: &'a Facts<'a>,
+        mut holds: impl FnMut(&Objective) -> bool + 'a,
+    ) -> impl Iterator<Item = (ObjectiveId, Counts)> + 'a {
+        self.objectives().filter_map(move |(id, objective)| {
+            let counts = match judge(objective, facts) {
+                Verdict::Good => Counts::GOOD,
+                Verdict::Bad => Counts::BAD,
+                Verdict::Ignored => return None,
+            };
+            (objective.scope.filter.is_none() || holds(objective)).then_some((id, counts))
+        })
+    }
+
+    /// Counts events of a moment. Where an objective tolerates none, `bad` ones are named by [`Engine::handle_harm`].
+    pub fn handle_counts(&mut self, id: ObjectiveId, at: Time, counts: Counts, now: Time) {
+        let now = self.advance(now);
+        let Some(tracker) = self.trackers.get_mut(id.0) else { return };
+        if tracker.count(at.min(now), counts) == Recorded::TooOld {
+            self.too_old = self.too_old.saturating_add(counts.total());
+        }
+    }
+
+    /// Counts a confirmed harmful answer. `known`: the request was counted as good when it was answered, and is bad from then on.
+    pub fn handle_harm(&mut self, id: ObjectiveId, event: &str, at: Time, known: bool, now: Time) {
+        let now = self.advance(now);
+        let Some(tracker) = self.trackers.get_mut(id.0) else { return };
+        if tracker.harm(event, at.min(now), known) == Recorded::TooOld {
+            self.too_old = self.too_old.saturating_add(1);
+        }
+    }
+
+    /// Latencies of a route, for the percentiles that are shown beside what is counted.
+    pub fn handle_latencies(&mut self, route: &str, at: Time, latencies: &LogHistogram, now: Time) {
+        let now = self.advance(now);
+        let longest = self.trackers.iter().map(|t| t.objective.window.longest()).max().unwrap_or_default();
+        let sketches = match self.sketches.get_mut(route) {
+            Some(sketches) => sketches,
+            None => self.sketches.entry(route.to_owned()).or_insert_with(|| Sketches::new(longest)),
+        };
+        sketches.merge(at.min(now), latencies);
+    }
+
+    /// A model in use was trained on data up to `trained`; an older time for the same model is a rollback and counts as well.
+    pub fn handle_model(&mut self, model: &str, trained: Time, now: Time) {
+        self.advance(now);
+        self.models.insert(model.to_owned(), trained);
+    }
+
+    /// A slice of a quality objective was measured, or measured again with labels that came late.
+    pub fn handle_quality(&mut self, id: ObjectiveId, slice: Time, metric: Interval, labels: u64, now: Time) {
+        let now = self.advance(now);
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.quality(slice.min(now), metric, labels);
+        }
+    }
+
+    /// What an objective's source says about itself, where it has one.
+    pub fn handle_signal(&mut self, id: ObjectiveId, signal: Signal, now: Time) {
+        self.advance(now);
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.signal = signal;
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Time {
+        self.next_tick
+    }
+
+    /// Judges the clock-driven objectives, slices, statuses and alerts, where it is time to.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let now = self.advance(now);
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = bucket_of(now) + TICK;
+        for at in 0..self.trackers.len() {
+            let cut = self.cut(at, now);
+            let tracker = &mut self.trackers[at];
+            if let Kind::ModelFreshness { max_age } = tracker.objective.kind {
+                let trained = match &tracker.objective.scope.model {
+                    Some(model) => self.models.get(model).copied(),
+                    None => self.models.values().min().copied(),
+                };
+                tracker.age(trained, max_age, now);
+            }
+            tracker.settle(now);
+            let effects = tracker.judge(&cut, now);
+            for effect in effects {
+                self.emit(effect);
+            }
+        }
+    }
+
+    /// The next thing that somebody should hear of.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// How an objective stands over its window.
+    pub fn answer(&self, id: ObjectiveId, now: Time) -> Answer {
+        let now = now.max(self.latest);
+        let tracker = &self.trackers[id.0];
+        let route = tracker.objective.scope.route.as_deref();
+        let sketches = self.sketches.iter().filter(|(name, _)| route.is_none_or(|route| route == name.as_str()));
+        tracker.answer(&self.cut(id.0, now), sketches.map(|(_, sketches)| sketches), now)
+    }
+
+    /// The events of any stretch of time up to now, exact to the size of the buckets that reach as far.
+    pub fn counts(&self, id: ObjectiveId, stretch: Stretch) -> Counts {
+        let tracker = &self.trackers[id.0];
+        tracker.counts(stretch, &excluded(&tracker.objective.name, &self.corrections, &self.maintenance, stretch))
+    }
+
+    /// Whether an action may go ahead, by the policies of all objectives that share its route (`None`: all).
+    pub fn allows(&self, action: Action, route: Option<&str>, now: Time) -> Result<(), Refusal> {
+        let usual = Policy::default();
+        for (at, tracker) in self.trackers.iter().enumerate() {
+            let objective = &tracker.objective;
+            let concerns = match (route, &objective.scope.route) {
+                (Some(route), Some(own)) => route == own,
+                (None, _) | (_, None) => true,
+            };
+            let policy = objective.policy.as_ref().and_then(|name| self.policies.get(name)).unwrap_or(&usual);
+            let remaining = self.answer(ObjectiveId(at), now).budget.remaining;
+            if concerns && policy.refuses(action, remaining) {
+                return Err(Refusal {
+                    policy: policy.name.clone(),
+                    action: action.name(),
+                    objective: objective.name.clone(),
+                    left: remaining * 100.0,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counted events that were older than the longest window.
+    pub fn too_old(&self) -> u64 {
+        self.too_old
+    }
+
+    /// Effects that were never polled.
+    pub fn effects_dropped(&self) -> u64 {
+        self.effects_dropped
+    }
+
+    /// What a restart must keep of an objective besides its buckets.
+    pub fn memory(&self, id: ObjectiveId) -> Memory {
+        self.trackers[id.0].memory()
+    }
+
+    /// Puts back what [`Engine::memory`] gave.
+    pub fn restore(&mut self, id: ObjectiveId, memory: Memory) {
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.restore(memory);
+        }
+    }
+
+    /// Puts counts back that are known to `grain` only: 10 s, 1 min or 1 h.
+    pub fn restore_counts(&mut self, id: ObjectiveId, grain: Duration, start: Time, counts: Counts) {
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            let ring = match grain.as_secs() {
+                0..60 => 0,
+                60..3_600 => 1,
+                3_600.. => 2,
+            };
+            tracker.series.restore(ring, start, counts);
+        }
+    }
+
+    /// The sketches of each route, for the store.
+    pub fn sketches(&self) -> impl Iterator<Item = (&str, &Sketches)> {
+        self.sketches.iter().map(|(route, sketches)| (route.as_str(), sketches))
+    }
+
+    fn cut(&self, at: usize, now: Time) -> Vec<Stretch> {
+        if self.corrections.is_empty() && self.maintenance.is_empty() {
+            return Vec::new();
+        }
+        let objective = &self.trackers[at].objective;
+        let window = objective.window.to_date(now);
+        excluded(&objective.name, &self.corrections, &self.maintenance, window)
+    }
+
+    fn emit(&mut self, effect: Effect) {
+        if self.effects.len() >= EFFECTS_MAX {
+            self.effects.pop_front();
+            self.effects_dropped += 1;
+        }
+        self.effects.push_back(effect);
+    }
+
+    fn advance(&mut self, now: Time) -> Time {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+}

@@ -1,0 +1,36 @@
+//! What a restart must keep of an objective besides its buckets, as JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// The state of one objective that buckets do not hold. Unknown fields are ignored, absent ones are as new.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// The event that spent a budget which tolerates none: its name and its time in nanoseconds.
+    pub first_bad: Option<(String, u64)>,
+    /// The safety evidence: logarithms, good, bad, peak, and when it began.
+    pub evidence: Option<([f64; 6], u64, u64, f64, u64)>,
+    /// The trickle detector's logarithms.
+    pub trickle: Option<Vec<f64>>,
+    /// The status that was last told.
+    pub status: Option<String>,
+    /// The last moment at which the clock was judged, in nanoseconds.
+    pub aged: Option<u64>,
+}
+
+/// A memory that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read an objective's state")]
+pub struct BadMemory(#[from] serde_json::Error);
+
+impl Memory {
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("finite numbers and strings")
+    }
+
+    /// From what [`Memory::to_json`] wrote.
+    pub fn from_json(text: &str) -> Result<Memory, BadMemory> {
+        Ok(serde_json::from_str(text)?)
+    }
+}

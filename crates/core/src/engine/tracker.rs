@@ -1,0 +1,469 @@
+//! One objective, and what was counted for it.
+
+use std::time::Duration;
+
+use crate::slo::budget::{Budget, Status, forecast};
+use crate::slo::burn::{self, Pair, Severity};
+use crate::slo::objective::{Budgeting, Kind, Objective};
+use crate::slo::safety::Evidence;
+use crate::slo::series::{Counts, GRAIN, Recorded, Series, bucket_of};
+use crate::slo::sketch::Sketches;
+use crate::slo::slices::{Change, Slices, quality_verdict};
+use crate::slo::window::Stretch;
+use crate::stats::{Interval, LogHistogram, binomial};
+use crate::time::Time;
+
+use super::answer::{Answer, Burn, Claim, PERCENTILES, Percentile};
+use super::effect::{Alert, Effect, Why};
+use super::memory::Memory;
+
+/// The chance that the safety alarm ever comes at a rate that is kept, per restart of the evidence.
+const SAFETY_ALPHA: f64 = 0.05;
+/// The evidence starts afresh this often: good history delays an alarm.
+const EVIDENCE_LASTS: Duration = Duration::from_hours(7 * 24);
+/// The confidence of claims.
+const CONFIDENCE: f64 = 0.95;
+/// A trickle alarms at this much evidence: at exactly the objective no more often than once in so many events (Shin, Ramdas and
+/// Rinaldo 2022: an e-detector's average run length is at least its threshold).
+const TRICKLE: f64 = 1e7;
+/// Rates that a trickle is weighed against, as multiples of what is allowed.
+const TRICKLE_TIMES: [f64; 3] = [1.5, 3.0, 10.0];
+/// Longest stretch without a tick that a clock-driven objective is judged for afterwards.
+const AGED_MAX: u64 = 8_640;
+/// A pair that fired goes on until its long window burns slower than this share of its factor.
+const RESOLVE: f64 = 0.9;
+
+/// Why there may be nothing to count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// Events come, or would if there were any.
+    Present,
+    /// The source answers and nothing happened.
+    NoTraffic,
+    /// There is nothing to measure: a metric that is absent, a model that nobody has named.
+    Absent,
+    /// The source did not tell.
+    Failed,
+}
+
+impl Signal {
+    /// The name that the API uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Signal::Present => "present",
+            Signal::NoTraffic => "no_traffic",
+            Signal::Absent => "no_signal",
+            Signal::Failed => "query_failed",
+        }
+    }
+}
+
+/// The event that spent a budget which tolerates none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FirstBad {
+    /// What it was: a request id, a model.
+    pub event: String,
+    /// When it happened.
+    pub at: Time,
+}
+
+/// One objective, and what was counted for it.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    pub(super) objective: Objective,
+    pub(super) series: Series,
+    pub(super) signal: Signal,
+    slices: Option<Slices>,
+    pairs: Vec<Pair>,
+    firing: Vec<Alert>,
+    status: Status,
+    first_bad: Option<FirstBad>,
+    evidence: Option<(Evidence, Time)>,
+    /// Logarithms of the trickle detector's statistics.
+    trickle: Vec<f64>,
+    aged: Option<Time>,
+}
+
+impl Tracker {
+    pub(super) fn new(objective: Objective, now: Time) -> Tracker {
+        let longest = objective.window.longest();
+        let evidence = match objective.kind {
+            Kind::Safety { max_rate } => Some((Evidence::new(max_rate), now)),
+            Kind::Availability { .. }
+            | Kind::Latency { .. }
+            | Kind::Quality { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::FeatureFreshness { .. }
+            | Kind::External { .. } => None,
+        };
+        let signal = match objective.kind {
+            Kind::ModelFreshness { .. } | Kind::External { .. } | Kind::Quality { .. } => Signal::Absent,
+            Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } | Kind::Safety { .. } => {
+                Signal::Present
+            }
+        };
+        // Nothing is judged by burn where nothing is allowed.
+        let pairs = if objective.kind.allowed_bad() > 0.0 { burn::pairs(longest) } else { Vec::new() };
+        let pairs: Vec<Pair> = pairs.into_iter().filter(|p| p.is_reachable(objective.kind.allowed_bad())).collect();
+        // The slowest pairs look back three days, whatever the window.
+        let kept = pairs.iter().map(|pair| pair.long).max().unwrap_or_default().max(longest);
+        Tracker {
+            series: Series::new(kept),
+            slices: Slices::new(objective.budgeting),
+            pairs,
+            firing: Vec::new(),
+            status: Status::NoData,
+            first_bad: None,
+            evidence,
+            trickle: vec![f64::NEG_INFINITY; TRICKLE_TIMES.len()],
+            aged: None,
+            signal,
+            objective,
+        }
+    }
+
+    /// The same objective as another config has it.
+    pub(super) fn under(self, objective: Objective, now: Time) -> Tracker {
+        let same_count = self.objective.budgeting == objective.budgeting
+            && std::mem::discriminant(&self.objective.kind) == std::mem::discriminant(&objective.kind);
+        if !same_count {
+            return Tracker::new(objective, now);
+        }
+        let mut fresh = Tracker::new(objective, now);
+        for ring in 0..3 {
+            for (start, counts) in self.series.buckets(ring) {
+                fresh.series.replace(ring, start, counts);
+            }
+        }
+        fresh.slices = self.slices;
+        fresh.signal = self.signal;
+        fresh.status = self.status;
+        fresh.first_bad = self.first_bad;
+        fresh.aged = self.aged;
+        if self.objective.kind == fresh.objective.kind {
+            fresh.evidence = self.evidence;
+            fresh.trickle = self.trickle;
+        }
+        fresh.firing = self.firing.into_iter().filter(|alert| fresh.knows(alert)).collect();
+        fresh
+    }
+
+    fn knows(&self, alert: &Alert) -> bool {
+        match alert.why {
+            Why::Burn { long, short, .. } => self.pairs.iter().any(|p| p.long == long && p.short == short),
+            Why::Trickle | Why::Rate | Why::Harm => true,
+        }
+    }
+
+    pub(super) fn count(&mut self, at: Time, counts: Counts) -> Recorded {
+        if let Some((evidence, _)) = &mut self.evidence {
+            evidence.handle(counts);
+        }
+        if counts.total() > 0 && self.signal == Signal::Absent {
+            self.signal = Signal::Present;
+        }
+        match &mut self.slices {
+            None => {
+                self.weigh_trickle(counts);
+                self.series.record(at, counts)
+            }
+            Some(slices) => {
+                let change = slices.record(at, counts);
+                self.apply(change);
+                Recorded::Counted
+            }
+        }
+    }
+
+    pub(super) fn harm(&mut self, event: &str, at: Time, known: bool) -> Recorded {
+        if self.first_bad.as_ref().is_none_or(|first| at < first.at) {
+            self.first_bad = Some(FirstBad { event: event.to_owned(), at });
+        }
+        if known {
+            self.series.take_back(at, Counts::GOOD);
+        }
+        if let Some((evidence, _)) = &mut self.evidence {
+            evidence.handle(Counts::BAD);
+        }
+        self.series.record(at, Counts::BAD)
+    }
+
+    pub(super) fn quality(&mut self, slice: Time, metric: Interval, labels: u64) {
+        let (Kind::Quality { direction, .. }, Some(target)) =
+            (&self.objective.kind, self.objective.kind.quality_target())
+        else {
+            return;
+        };
+        let least = match self.objective.budgeting {
+            Budgeting::TimeSlices { events_least, .. } => events_least,
+            Budgeting::Occurrences | Budgeting::RatioTimeSlices { .. } => 1,
+        };
+        let verdict = quality_verdict(metric, *direction, target, labels, least);
+        self.signal = Signal::Present;
+        if let Some(slices) = &mut self.slices {
+            let change = slices.set(slice, verdict);
+            self.apply(change);
+        }
+    }
+
+    /// Counts one event for each grain of time that has passed: good while the model is young enough.
+    pub(super) fn age(&mut self, trained: Option<Time>, max_age: Duration, now: Time) {
+        let Some(trained) = trained else {
+            self.signal = Signal::Absent;
+            return;
+        };
+        self.signal = Signal::Present;
+        let current = bucket_of(now);
+        let earliest = Time::from_nanos(current.as_nanos().saturating_sub(AGED_MAX * GRAIN.as_nanos() as u64));
+        let mut at = self.aged.map_or(current, |aged| (aged + GRAIN).max(earliest));
+        while at <= current {
+            let is_old = at.since(trained) > max_age;
+            if is_old && self.first_bad.is_none() {
+                let event = format!("model older than {max_age:?}");
+                self.first_bad = Some(FirstBad { event, at });
+            }
+            self.series.record(at, if is_old { Counts::BAD } else { Counts::GOOD });
+            at = at + GRAIN;
+        }
+        self.aged = Some(current);
+    }
+
+    /// Judges slices that have ended.
+    pub(super) fn settle(&mut self, now: Time) {
+        let changes = match (&self.objective.kind, &mut self.slices) {
+            // Whoever measures the metric sets these.
+            (Kind::Quality { .. }, _) | (_, None) => Vec::new(),
+            (_, Some(slices)) => slices.settle(now),
+        };
+        for change in changes {
+            self.apply(Some(change));
+        }
+        if let Some((evidence, since)) = &mut self.evidence
+            && now.since(*since) >= EVIDENCE_LASTS
+        {
+            evidence.restart();
+            *since = now;
+        }
+    }
+
+    fn apply(&mut self, change: Option<Change>) {
+        let Some(change) = change else { return };
+        self.series.take_back(change.at, change.before);
+        self.series.record(change.at, change.after);
+        if change.before == Counts::default() {
+            self.weigh_trickle(change.after);
+        }
+    }
+
+    /// A CUSUM of likelihood ratios for each alternative: evidence starts again from nothing whenever it runs out.
+    fn weigh_trickle(&mut self, counts: Counts) {
+        let allowed = self.objective.kind.allowed_bad();
+        if allowed <= 0.0 {
+            return;
+        }
+        for (log, times) in self.trickle.iter_mut().zip(TRICKLE_TIMES) {
+            let p1 = times * allowed;
+            if p1 < 1.0 {
+                let gain = counts.bad as f64 * times.ln() + counts.good as f64 * ((1.0 - p1) / (1.0 - allowed)).ln();
+                *log = log.max(0.0) + gain;
+            }
+        }
+    }
+
+    fn trickles(&self) -> bool {
+        let mean = self.trickle.iter().map(|log| log.exp()).sum::<f64>() / TRICKLE_TIMES.len() as f64;
+        mean >= TRICKLE
+    }
+
+    pub(super) fn counts(&self, stretch: Stretch, cut: &[Stretch]) -> Counts {
+        let mut counts = self.series.within(stretch);
+        for out in cut {
+            let clipped = Stretch { from: out.from.max(stretch.from), to: out.to.min(stretch.to) };
+            if clipped.from < clipped.to {
+                counts.subtract(self.series.excluded(clipped));
+            }
+        }
+        counts
+    }
+
+    /// Judges status and alerts.
+    pub(super) fn judge(&mut self, cut: &[Stretch], now: Time) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let budget = self.budget(cut, now).1;
+        if budget.status != self.status {
+            let from = std::mem::replace(&mut self.status, budget.status);
+            effects.push(Effect::StatusChanged {
+                at: now,
+                objective: self.objective.name.clone(),
+                from,
+                to: budget.status,
+                remaining: budget.remaining,
+                event: self.first_bad_within(now).map(|first| first.event),
+            });
+        }
+        let firing = self.alerts(cut, now);
+        for alert in &firing {
+            if !self.firing.iter().any(|before| before.why == alert.why) {
+                effects.push(Effect::AlertFired { at: now, alert: alert.clone() });
+            }
+        }
+        for alert in std::mem::replace(&mut self.firing, firing) {
+            if !self.firing.iter().any(|after| after.why == alert.why) {
+                effects.push(Effect::AlertResolved { at: now, alert });
+            }
+        }
+        effects
+    }
+
+    fn alerts(&self, cut: &[Stretch], now: Time) -> Vec<Alert> {
+        let allowed = self.objective.kind.allowed_bad();
+        let alert = |severity, why, burn| Alert { objective: self.objective.name.clone(), severity, why, burn };
+        let mut firing = Vec::new();
+        for pair in &self.pairs {
+            let last = |length| self.counts(Stretch { from: now - length, to: now }, cut);
+            let (long, short) = (last(pair.long), last(pair.short));
+            let why = Why::Burn { long: pair.long, short: pair.short, factor: pair.factor };
+            let fires_already = self.firing.iter().any(|alert| alert.why == why);
+            let rate = |counts| burn::rate(counts, allowed).unwrap_or(0.0);
+            let still = fires_already && rate(long).min(rate(short)) > RESOLVE * pair.factor;
+            if still || pair.fires(long, short, allowed) {
+                firing.push(alert(pair.severity, why, burn::rate(long, allowed)));
+            }
+        }
+        if self.trickles() && !firing.iter().any(|alert: &Alert| matches!(alert.why, Why::Burn { .. })) {
+            let window = self.counts(self.objective.window.to_date(now), cut);
+            firing.push(alert(Severity::Ticket, Why::Trickle, burn::rate(window, allowed)));
+        }
+        if self.evidence.as_ref().is_some_and(|(evidence, _)| evidence.alarms(SAFETY_ALPHA)) {
+            firing.push(alert(Severity::Page, Why::Rate, None));
+        }
+        if self.objective.kind.tolerates_none() && self.first_bad_within(now).is_some() {
+            let severity = match self.objective.kind {
+                Kind::ModelFreshness { .. } => Severity::Ticket,
+                Kind::Availability { .. }
+                | Kind::Latency { .. }
+                | Kind::Quality { .. }
+                | Kind::FeatureFreshness { .. }
+                | Kind::Safety { .. }
+                | Kind::External { .. } => Severity::Page,
+            };
+            firing.push(alert(severity, Why::Harm, None));
+        }
+        firing
+    }
+
+    fn first_bad_within(&self, now: Time) -> Option<FirstBad> {
+        let window = self.objective.window.to_date(now);
+        let counts = self.series.within(window);
+        self.first_bad.clone().filter(|_| counts.bad > 0)
+    }
+
+    fn budget(&self, cut: &[Stretch], now: Time) -> (Counts, Budget) {
+        let counts = self.counts(self.objective.window.to_date(now), cut);
+        let mut budget = Budget::of(counts, self.objective.kind.allowed_bad());
+        let alarms = self.evidence.as_ref().is_some_and(|(evidence, _)| evidence.alarms(SAFETY_ALPHA));
+        if alarms && budget.status != Status::Exhausted {
+            budget.status = Status::Exhausted;
+            budget.remaining = budget.remaining.min(0.0);
+        }
+        (counts, budget)
+    }
+
+    pub(super) fn answer<'a>(
+        &self,
+        cut: &[Stretch],
+        sketches: impl Iterator<Item = &'a Sketches>,
+        now: Time,
+    ) -> Answer {
+        let window = self.objective.window.to_date(now);
+        let allowed = self.objective.kind.allowed_bad();
+        let (counts, budget) = self.budget(cut, now);
+        let mut burns: Vec<Burn> = Vec::new();
+        for length in self.pairs.iter().flat_map(|pair| [pair.short, pair.long]) {
+            if !burns.iter().any(|burn| burn.window == length) {
+                let rate = burn::rate(self.counts(Stretch { from: now - length, to: now }, cut), allowed);
+                burns.push(Burn { window: length, rate });
+            }
+        }
+        burns.sort_by_key(|burn| burn.window);
+        // The faster ticket's eye: long enough to be steady, short enough to follow.
+        let lately = self.pairs.iter().find(|pair| pair.budget >= 0.05).map(|pair| pair.long);
+        let lately = lately.and_then(|long| burns.iter().find(|burn| burn.window == long)).and_then(|burn| burn.rate);
+        let percentiles = match self.objective.kind {
+            Kind::Latency { .. } => percentiles(sketches, window),
+            Kind::Availability { .. }
+            | Kind::Quality { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::FeatureFreshness { .. }
+            | Kind::Safety { .. }
+            | Kind::External { .. } => Vec::new(),
+        };
+        Answer {
+            objective: self.objective.name.clone(),
+            window,
+            counted_from: self.series.edge(window),
+            counts,
+            sli: counts.bad_share().map(|share| 1.0 - share),
+            budget,
+            forecast: forecast(counts, allowed, lately, &self.objective.window, now),
+            burn: burns,
+            alerts: self.firing.clone(),
+            signal: self.signal,
+            first_bad: self.first_bad_within(now),
+            claim: self.claim(counts),
+            pending: self.slices.as_ref().map_or(0, Slices::pending),
+            percentiles,
+        }
+    }
+
+    fn claim(&self, counts: Counts) -> Option<Claim> {
+        let (evidence, _) = self.evidence.as_ref()?;
+        Some(Claim {
+            point: counts.bad_share(),
+            at_most: binomial::upper(counts.bad, counts.total(), CONFIDENCE),
+            evidence: evidence.value(),
+            alarms: evidence.alarms(SAFETY_ALPHA),
+        })
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        let evidence = self.evidence.as_ref().map(|(evidence, since)| {
+            let (logs, seen, peak) = evidence.memory();
+            (logs, seen.good, seen.bad, peak, since.as_nanos())
+        });
+        let finite = self.trickle.iter().all(|log| log.is_finite());
+        Memory {
+            first_bad: self.first_bad.as_ref().map(|first| (first.event.clone(), first.at.as_nanos())),
+            evidence,
+            trickle: finite.then(|| self.trickle.clone()),
+            status: Some(self.status.name().to_owned()),
+            aged: self.aged.map(Time::as_nanos),
+        }
+    }
+
+    pub(super) fn restore(&mut self, memory: Memory) {
+        self.first_bad = memory.first_bad.map(|(event, at)| FirstBad { event, at: Time::from_nanos(at) });
+        if let (Some((evidence, since)), Some((logs, good, bad, peak, began))) = (&mut self.evidence, memory.evidence) {
+            let Kind::Safety { max_rate } = self.objective.kind else { return };
+            *evidence = Evidence::restore(max_rate, (logs, Counts { good, bad }, peak));
+            *since = Time::from_nanos(began);
+        }
+        if let Some(trickle) = memory.trickle.filter(|logs| logs.len() == TRICKLE_TIMES.len()) {
+            self.trickle = trickle;
+        }
+        self.status = memory.status.and_then(|name| Status::of_name(&name)).unwrap_or(Status::NoData);
+        self.aged = memory.aged.map(Time::from_nanos);
+    }
+}
+
+fn percentiles<'a>(sketches: impl Iterator<Item = &'a Sketches>, window: Stretch) -> Vec<Percentile> {
+    let mut whole = LogHistogram::new();
+    for sketch in sketches {
+        for (start, hour) in sketch.hours() {
+            if start < window.to && window.from < start + Duration::from_hours(1) {
+                whole.merge(hour);
+            }
+        }
+    }
+    PERCENTILES.iter().filter_map(|q| Some(Percentile { q: *q, value: whole.quantile(*q)? })).collect()
+}
