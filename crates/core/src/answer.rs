@@ -7,6 +7,7 @@
 //! keywords    many words at once, over normalised text
 //! velocity    how often a key was seen of late, in bounded memory
 //! context     the turns of a chat that fit
+//! review      requests that wait for a person
 //! ```
 //!
 //! Files, clocks and requests are the gateway's: here are values in, decisions out.
@@ -17,3 +18,4 @@ pub mod rank;
 pub mod keywords;
 pub mod velocity;
 pub mod context;
+pub mod review;

@@ -1,5 +1,8 @@
 //! What a running service looks like at one moment: plain data for the status page, the CLI and the demo.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::route::{Level, Protocol};
 use crate::time::Time;
 
@@ -18,6 +21,10 @@ pub struct Status {
     pub backends: Vec<BackendStatus>,
     /// One per feature set, in the config's order.
     pub features: Vec<FeatureStatus>,
+    /// One per file that levels answer from.
+    pub files: Vec<FileStatus>,
+    /// One per line in which requests wait for a person.
+    pub reviews: Vec<ReviewLineStatus>,
 }
 
 /// A route at one moment.
@@ -41,6 +48,69 @@ pub struct RouteStatus {
     pub all_failed: u64,
     /// Requests since start that were shed.
     pub shed: u64,
+    /// Its entries, in the order of the ladder.
+    pub entries: Vec<EntryStatus>,
+}
+
+/// An entry of a ladder at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EntryStatus {
+    /// Its level.
+    pub level: Level,
+    /// Its name.
+    pub name: String,
+    /// What answers there: `backend`, `rules`, `table` and so on.
+    pub kind: &'static str,
+    /// What an answer from there costs in quality, in words.
+    pub quality_impact: Option<String>,
+    /// How long a local answer may take before it counts as late.
+    pub budget: Option<Duration>,
+    /// Answers since start, of all entries of this level and kind.
+    pub answered: u64,
+    /// Local answers since start that took longer than their budget.
+    pub late: u64,
+    /// Why it had no answer, since start, by reason.
+    pub failures: BTreeMap<&'static str, u64>,
+}
+
+/// A file that levels answer from, at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FileStatus {
+    /// Where it is.
+    pub path: String,
+    /// `table`, `texts`, `numbers` or `keywords`.
+    pub used_as: &'static str,
+    /// Rows or keywords of the version that serves.
+    pub entries: u64,
+    /// Bytes of that version.
+    pub bytes: u64,
+    /// When that version was written; `None`: none was good yet.
+    pub modified: Option<Time>,
+    /// When it was read.
+    pub loaded: Option<Time>,
+    /// What is wrong with the file as it is, and since when.
+    pub fault: Option<(String, Time)>,
+    /// Versions since start that could not be used.
+    pub refused: u64,
+}
+
+/// A line in which requests wait for a person, at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReviewLineStatus {
+    /// Its name.
+    pub name: String,
+    /// Requests that wait or are claimed.
+    pub open: u64,
+    /// Those that are claimed.
+    pub claimed: u64,
+    /// Most that may be open.
+    pub max: u64,
+    /// How long the oldest of them waits.
+    pub oldest: Duration,
+    /// Requests decided since start.
+    pub decided: u64,
+    /// Damaged records that were passed over when its file was read.
+    pub damaged: u64,
 }
 
 /// A route held at a level by a person.

@@ -1,8 +1,12 @@
-//! Answers that need no backend: rules, and the last good answer to the same request. How a static answer looks on
+//! Answers that need no backend: rules, tables, orders, words, counts, and the last good answer to the same request. How a static answer looks on
 //! the wire is in [`protocol::render`](crate::protocol::render).
 
 mod cache;
+pub(crate) mod files;
+mod flights;
 mod key;
+pub(crate) mod local;
+pub mod table;
 
 use std::cell::OnceCell;
 
@@ -13,6 +17,7 @@ use mainstay_core::route::Class;
 use serde_json::Value;
 
 pub use self::cache::{AnswerCache, CachedAnswer, NotStored};
+pub(crate) use self::flights::{Flights, Lead, Led};
 pub use self::key::{KeyParts, MAX_KEYED_BYTES, RequestKey};
 
 use crate::features::Retrieved;

@@ -35,6 +35,18 @@ pub(crate) struct RouteCounters {
     pub(crate) served: [u64; Level::COUNT],
     pub(crate) all_failed: u64,
     pub(crate) rule_errors: u64,
+    /// By level and kind of answer: entries that share both are counted together.
+    pub(crate) entries: BTreeMap<(Level, &'static str), EntryCounters>,
+}
+
+/// How the entries of one level and one kind did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct EntryCounters {
+    pub(crate) answered: u64,
+    /// Local answers that took longer than they may.
+    pub(crate) late: u64,
+    /// Requests that were passed on, by reason.
+    pub(crate) failures: BTreeMap<&'static str, u64>,
 }
 
 /// Requests of a class that ended alike. A route sees a handful of combinations, so a scan beats a map.
@@ -102,6 +114,7 @@ impl RouteCounters {
             served: [0; Level::COUNT],
             all_failed: 0,
             rule_errors: 0,
+            entries: BTreeMap::new(),
         }
     }
 
@@ -137,6 +150,9 @@ impl RouteCounters {
         }
         self.all_failed += take(&mut counted.all_failed);
         self.rule_errors += take(&mut counted.rule_errors);
+        for (entry, theirs) in &mut counted.entries {
+            self.entries.entry(*entry).or_default().absorb(theirs);
+        }
     }
 
     pub(crate) fn shed(&mut self, class: Class, reason: &'static str) {
@@ -145,6 +161,27 @@ impl RouteCounters {
 
     pub(crate) fn degrade(&mut self, from: Level, to: Level, reason: &'static str) {
         *self.degradations.entry((from, to, reason)).or_default() += 1;
+    }
+}
+
+impl RouteCounters {
+    /// The counts of an entry.
+    pub(crate) fn entry(&mut self, level: Level, kind: &'static str) -> &mut EntryCounters {
+        self.entries.entry((level, kind)).or_default()
+    }
+}
+
+impl EntryCounters {
+    pub(crate) fn fail(&mut self, reason: &'static str) {
+        *self.failures.entry(reason).or_default() += 1;
+    }
+
+    fn absorb(&mut self, counted: &mut EntryCounters) {
+        self.answered += take(&mut counted.answered);
+        self.late += take(&mut counted.late);
+        for (reason, count) in &mut counted.failures {
+            *self.failures.entry(*reason).or_default() += take(count);
+        }
     }
 }
 

@@ -5,22 +5,25 @@ mod metrics;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::metric::Family;
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
-use mainstay_core::status::{FeatureStatus, RouteStatus, Status};
+use mainstay_core::status::{EntryStatus, FeatureStatus, RouteStatus, Status};
 use mainstay_core::time::Time;
 use mainstay_tower::clock::Clock;
 use tokio::sync::watch;
 
 use crate::acceptor::{self, Crew};
-use crate::answers::AnswerCache;
+use crate::answers::{AnswerCache, Flights, files};
 use crate::counters::Totals;
 use crate::events::EventSink;
 use crate::keeper;
+use crate::reviews::{ReviewError, ReviewLine};
 use crate::shared::{FeatureShared, Lasting, RouteShared, Shared};
 use crate::tls::TlsError;
 use crate::upstream::endpoint::BadEndpoint;
@@ -35,6 +38,8 @@ pub struct Gateway {
     local_addr: SocketAddr,
     workers: Mutex<Vec<Handle>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    /// Looks at files; dropping the sender ends it.
+    watcher: Mutex<Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>>,
     stop: watch::Sender<bool>,
     draining: std::sync::atomic::AtomicBool,
     configs: watch::Sender<Arc<Shared>>,
@@ -60,6 +65,9 @@ pub enum StartError {
     /// A backend's URL cannot be used.
     #[error(transparent)]
     Endpoint(#[from] BadEndpoint),
+    /// A queue's file cannot be opened.
+    #[error("open the queue's file {0}")]
+    Queue(String, #[source] std::io::Error),
     /// A secret has no value.
     #[error("{0} has no value")]
     Secret(String),
@@ -93,6 +101,7 @@ impl Gateway {
             seed,
             totals: Arc::default(),
             answers: Arc::new(AnswerCache::new(ANSWER_CACHE_BYTES)),
+            flights: Flights::default(),
             events,
         };
         let shared = Arc::new(Shared::new(plan, lasting, None)?);
@@ -103,12 +112,14 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let (configs, config) = watch::channel(Arc::clone(&shared));
         let current = Arc::new(ArcSwap::new(shared));
+        let watcher = start_watcher(Arc::clone(&current), clock)?;
         let keeper = start_keeper(listener, Crew::new(&workers), Arc::clone(&current), config, stopped)?;
         Ok(Gateway {
             current,
             local_addr,
             workers: Mutex::new(workers),
             keeper: Mutex::new(Some(keeper)),
+            watcher: Mutex::new(Some(watcher)),
             stop,
             draining: std::sync::atomic::AtomicBool::new(false),
             configs,
@@ -192,12 +203,41 @@ impl Gateway {
             routes: routes.map(|(route, plan)| route_status(route, plan, &totals)).collect(),
             backends: shared.backends.iter().map(|b| b.status(now)).collect(),
             features: shared.features.iter().map(|f| feature_status(f, &totals, now)).collect(),
+            files: shared.files.iter().map(|file| file.status()).collect(),
+            reviews: shared.lines.iter().map(|line| line.status(now)).collect(),
         }
     }
 
     /// All metrics at this moment.
     pub fn metrics(&self) -> Vec<Family> {
         metrics::families(&self.current.load())
+    }
+
+    /// Requests that wait for a person in a queue, in order, with numbers above `after`; `state` by its name.
+    pub fn reviews(
+        &self,
+        queue: &str,
+        state: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Review>, ReviewError> {
+        Ok(self.line(queue)?.list(state, after, limit))
+    }
+
+    /// Takes a request for a while, or the oldest that waits.
+    pub fn claim(&self, queue: &str, id: Option<u64>, by: &str, lease: Duration) -> Result<Review, ReviewError> {
+        self.line(queue)?.claim(id, by, lease)
+    }
+
+    /// Decides about a request; durable when this returns. `decision.at` is set here.
+    pub async fn decide(&self, queue: &str, id: u64, decision: Decision) -> Result<Review, ReviewError> {
+        self.line(queue)?.decide(id, decision).await
+    }
+
+    fn line(&self, queue: &str) -> Result<Arc<ReviewLine>, ReviewError> {
+        let shared = self.current.load();
+        let line = shared.lines.iter().find(|line| line.name == queue);
+        line.cloned().ok_or_else(|| ReviewError::NoQueue(queue.to_owned()))
     }
 
     /// Stops accepting, lets running requests end within the plan's `drain`, and returns when all threads have ended.
@@ -220,6 +260,10 @@ impl Gateway {
         if let Some(keeper) = self.keeper.lock().expect("handles are only read").take() {
             let _ = keeper.join();
         }
+        if let Some((stop, thread)) = self.watcher.lock().expect("handles are only read").take() {
+            drop(stop);
+            let _ = thread.join();
+        }
         shared.events.emit(Event { at: shared.clock.now(), kind: EventKind::Stopped {} });
     }
 }
@@ -228,6 +272,16 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+/// Starts the thread that looks at files.
+fn start_watcher(
+    current: Arc<ArcSwap<Shared>>,
+    clock: Clock,
+) -> std::io::Result<(std::sync::mpsc::Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let watch = move || files::watch(&current, clock, &stopped);
+    Ok((stop, thread::Builder::new().name("files".to_owned()).spawn(watch)?))
 }
 
 /// Starts the thread that accepts connections and keeps the machines going.
@@ -280,6 +334,22 @@ fn route_status(route: &RouteShared, plan: &mainstay_core::plan::Route, totals: 
         served,
         all_failed,
         shed,
+        entries: plan.ladder.iter().map(|entry| entry_status(&route.name, entry, totals)).collect(),
+    }
+}
+
+fn entry_status(route: &str, entry: &mainstay_core::plan::Entry, totals: &Totals) -> EntryStatus {
+    let kind = entry.answer.kind();
+    let counted = totals.of_entry(route, entry.level, kind);
+    EntryStatus {
+        level: entry.level,
+        name: entry.name.clone(),
+        kind,
+        quality_impact: entry.quality_impact.clone(),
+        budget: entry.budget,
+        answered: counted.answered,
+        late: counted.late,
+        failures: counted.failures,
     }
 }
 

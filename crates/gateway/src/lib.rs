@@ -27,6 +27,7 @@ mod local;
 mod pipeline;
 mod probes;
 pub mod protocol;
+pub mod reviews;
 mod routing;
 mod shared;
 mod stream;

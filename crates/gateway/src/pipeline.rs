@@ -61,7 +61,7 @@ async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     loop {
         let (entry, tried) = match walk.next(now) {
             Step::Remote { entry, timeout } => (entry, entry::remote(visit, entry, now + timeout).await),
-            Step::Local { entry } => (entry, entry::local(visit, entry)),
+            Step::Local { entry } => (entry, entry::local(visit, entry).await),
             Step::Exhausted => return finish::exhausted(visit),
         };
         match tried {
@@ -71,9 +71,14 @@ async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
                 if visit.sheds_before(next) {
                     return finish::shed(visit, reason);
                 }
+                visit.count_failure(entry, reason.as_str());
                 visit.pass(entry, reason.as_str());
             }
-            Tried::Passed(reason) => visit.pass(entry, reason),
+            Tried::Passed(reason) => {
+                visit.count_failure(entry, reason);
+                visit.pass(entry, reason);
+            }
+            Tried::Declined(reason) => visit.pass(entry, reason),
             Tried::Refused(fault) => return finish::broken_off(visit, fault),
         }
         now = visit.state.shared.clock.now();

@@ -10,6 +10,7 @@
 
 mod classify;
 mod confidence;
+mod context;
 mod error;
 mod hints;
 mod open_inference;
@@ -27,8 +28,10 @@ use memchr::memmem::Finder;
 
 pub use self::classify::{classify, needs_body};
 pub use self::confidence::{ConfidenceReader, Predicted, PredictionReader};
+pub use self::context::{ContextError, body_with_context};
 pub use self::error::{Failure, FailureCause, error};
 pub use self::hints::{Hints, hints};
+pub(crate) use self::open_inference::datatype;
 pub use self::retry_after::{MAX_RETRY_AFTER, retry_after};
 
 use crate::json::{self, JsonError};

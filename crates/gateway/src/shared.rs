@@ -13,11 +13,13 @@ use mainstay_tower::clock::Clock;
 
 pub(crate) use backend::{BackendShared, Health};
 pub(crate) use features::FeatureShared;
-pub(crate) use route::{RouteShared, written};
+pub(crate) use route::{Around, RouteShared, written};
 
+use crate::answers::files::{self, DataFile};
 use crate::counters::Totals;
 use crate::events::EventSink;
 use crate::identity::Clients;
+use crate::reviews::{self, ReviewLine};
 use crate::routing::Routing;
 use crate::tls;
 use crate::{StartError, answers};
@@ -38,6 +40,11 @@ pub(crate) struct Shared {
     pub(crate) routes: Vec<Arc<RouteShared>>,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
+    pub(crate) flights: answers::Flights,
+    /// Files that levels answer from.
+    pub(crate) files: Vec<Arc<DataFile>>,
+    /// Lines in which requests wait for a person.
+    pub(crate) lines: Vec<Arc<ReviewLine>>,
     pub(crate) events: EventSink,
 }
 
@@ -48,6 +55,7 @@ pub(crate) struct Lasting {
     pub(crate) seed: u64,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
+    pub(crate) flights: answers::Flights,
     pub(crate) events: EventSink,
 }
 
@@ -59,8 +67,12 @@ impl Shared {
             plan.backends.iter().map(|b| BackendShared::carry_over(b, &lasting, old, now)).collect::<Result<_, _>>()?;
         let features =
             plan.features.iter().map(|f| FeatureShared::carry_over(f, &lasting, old, now)).collect::<Result<_, _>>()?;
+        let files = files::files(&plan, old.map_or(&[], |old| &old.files), now);
+        let lines = reviews::lines(&plan, old.map_or(&[], |old| &old.lines), lasting.clock)
+            .map_err(|(file, error)| StartError::Queue(file, error))?;
+        let around = Around { plan: &plan, files: &files, lines: &lines, seed: lasting.seed };
         let routes =
-            plan.routes.iter().map(|r| RouteShared::carry_over(r, &plan, old, now)).collect::<Result<_, _>>()?;
+            plan.routes.iter().map(|r| RouteShared::carry_over(r, &around, old, now)).collect::<Result<_, _>>()?;
         Ok(Shared {
             tls: plan.tls.as_ref().map(tls::server).transpose()?,
             clients: Clients::new(&plan)?,
@@ -73,6 +85,9 @@ impl Shared {
             seed: lasting.seed,
             totals: lasting.totals,
             answers: lasting.answers,
+            flights: lasting.flights,
+            files,
+            lines,
             events: lasting.events,
         })
     }
@@ -92,6 +107,7 @@ impl Shared {
             seed: self.seed,
             totals: Arc::clone(&self.totals),
             answers: Arc::clone(&self.answers),
+            flights: self.flights.clone(),
             events: self.events.clone(),
         }
     }

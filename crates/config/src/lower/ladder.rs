@@ -131,7 +131,8 @@ fn answer_by(
         return local::hold(queue, around, names, reader).map(|hold| AnswerBy::Hold(Box::new(hold)));
     }
     if let Some(cache) = &raw.cache {
-        return Some(AnswerBy::Cache { max_age: cache.value.max_age.as_ref()?.value });
+        let single_flight = super::value_or(cache.value.single_flight.as_ref(), false);
+        return Some(AnswerBy::Cache { max_age: cache.value.max_age.as_ref()?.value, single_flight });
     }
     Some(AnswerBy::Respond(answer(raw.respond.as_ref()?, around.protocol, reader)?))
 }

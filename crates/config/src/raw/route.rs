@@ -4,7 +4,7 @@ use mainstay_core::plan::{AfterCommit, ConfidenceScale, FeatureMode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::raw::local;
-use crate::read::{Json, Kind, List, Reader, Text, choice, section};
+use crate::read::{Flag, Json, Kind, List, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
 use crate::values::{
     Cel, ClassNumber, Dur, Header, LevelNumber, Pointer, Rate, Real, Route as RoutePath, Share, Wait, Whole,
@@ -264,6 +264,9 @@ section! {
     CachedAnswer = "`cache`" {
         /// Older answers are not used.
         max_age (required): Dur,
+        /// Whether equal requests of one client that come at the same time wait for one call to level 0. Right where the
+        /// answer depends on path, body and `accept` alone. Default: false.
+        single_flight: Flag,
     }
 }
 

@@ -205,6 +205,8 @@ pub enum AnswerBy {
     Cache {
         /// Older answers are not used.
         max_age: Duration,
+        /// Whether equal requests that come at the same time wait for one call to level 0.
+        single_flight: bool,
     },
     /// A static answer.
     Respond(Answer),

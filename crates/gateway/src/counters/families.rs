@@ -64,11 +64,28 @@ impl Totals {
         let served = self.routes.iter().flat_map(|(route, r)| {
             (0..Level::COUNT).map(move |l| (vec![route_label(route), ("level", l.to_string())], r.served[l]))
         });
+        let entry = |route: &String, level: &Level, kind: &str| {
+            vec![route_label(route), ("level", level.to_string()), ("kind", kind.to_owned())]
+        };
+        let failures = self.routes.iter().flat_map(|(route, r)| {
+            r.entries.iter().flat_map(move |((level, kind), counted)| {
+                counted.failures.iter().map(move |(reason, n)| {
+                    let mut labels = entry(route, level, kind);
+                    labels.push(("reason", (*reason).to_owned()));
+                    (labels, *n)
+                })
+            })
+        });
+        let late = self.routes.iter().flat_map(|(route, r)| {
+            r.entries.iter().map(move |((level, kind), counted)| (entry(route, level, kind), counted.late))
+        });
         let failed = self.routes.iter().map(|(route, r)| (vec![route_label(route)], r.all_failed));
         let errors = self.routes.iter().map(|(route, r)| (vec![route_label(route)], r.rule_errors));
         vec![
             counters("mainstay_degradation_events", "Requests that were passed to a deeper level.", events),
             counters("mainstay_fallback_level", "Answers by level.", served),
+            counters("mainstay_answer_failures", "Requests that an entry had no answer for, by reason.", failures),
+            counters("mainstay_answers_late", "Local answers that took longer than they may.", late),
             counters("mainstay_all_failed", "Requests that no level answered.", failed),
             counters("mainstay_rule_errors", "Rules that could not be evaluated, and so did not match.", errors),
         ]

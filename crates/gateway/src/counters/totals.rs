@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
 
-use super::{BackendCounters, Counters, FeatureCounters, RouteCounters, add_all};
+use super::{BackendCounters, Counters, EntryCounters, FeatureCounters, RouteCounters, add_all};
 
 /// Everything counted since start.
 #[derive(Debug, Default)]
@@ -43,6 +43,12 @@ impl Totals {
     /// Answers by level, requests that no level answered, and requests turned away on a route.
     pub(crate) fn of_route(&self, name: &str) -> ([u64; Level::COUNT], u64, u64) {
         self.routes.get(name).map_or(([0; Level::COUNT], 0, 0), |r| (r.served, r.all_failed, r.shed.values().sum()))
+    }
+
+    /// How the entries of a level and kind did on a route.
+    pub(crate) fn of_entry(&self, route: &str, level: Level, kind: &'static str) -> EntryCounters {
+        let counted = self.routes.get(route).and_then(|route| route.entries.get(&(level, kind)));
+        counted.cloned().unwrap_or_default()
     }
 
     /// Cache hits, cache misses and stale values of a feature set.

@@ -31,6 +31,33 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         "The level at which requests of a route start.",
         shared.routes.iter().map(|r| (vec![("route", r.name.clone())], f64::from(r.level().number()))),
     ));
+    let queue = |name: &str| vec![("queue", name.to_owned())];
+    let sizes: Vec<_> = shared.lines.iter().map(|line| (queue(&line.name), line.size(now))).collect();
+    all.push(gauges(
+        "mainstay_review_queue_size",
+        "Requests that wait for a person.",
+        sizes.iter().map(|(labels, size)| (labels.clone(), size.open as f64)),
+    ));
+    all.push(gauges(
+        "mainstay_review_queue_oldest_seconds",
+        "How long the oldest of them waits.",
+        sizes.iter().map(|(labels, size)| (labels.clone(), size.oldest.as_secs_f64())),
+    ));
+    let file = |file: &crate::answers::files::DataFile| {
+        let status = file.status();
+        (vec![("file", status.path.clone()), ("used_as", status.used_as.to_owned())], status)
+    };
+    let files: Vec<_> = shared.files.iter().map(|f| file(f)).collect();
+    all.push(gauges(
+        "mainstay_answer_file_age_seconds",
+        "How old the version is that serves.",
+        files.iter().filter_map(|(l, s)| Some((l.clone(), now.since(s.modified?).as_secs_f64()))),
+    ));
+    all.push(gauges(
+        "mainstay_answer_file_fault",
+        "1 where the file as it is cannot be used.",
+        files.iter().map(|(labels, status)| (labels.clone(), f64::from(u8::from(status.fault.is_some())))),
+    ));
     let dropped = shared
         .events
         .dropped()

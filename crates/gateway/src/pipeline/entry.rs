@@ -6,21 +6,24 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mainstay_core::plan::{AnswerBy, Backend};
+use mainstay_core::answer::review::Held;
+use mainstay_core::plan::{Answer, AnswerBy, Backend, Hold};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::resilience::retry::{Policy, Retry};
-use mainstay_core::route::Protocol;
+use mainstay_core::route::{Level, Protocol};
 use mainstay_core::time::Time;
 use mainstay_tower::limit::{Ask, Permit};
 
 use super::features;
 use super::visit::Visit;
-use crate::answers::answer_by_rules;
+use crate::answers::local::{Found, Local, Miss};
+use crate::answers::{Led, answer_by_rules};
 use crate::attempt::{self, Answered, Call, Failed, Flight};
 use crate::body::{AnswerBody, Outgoing, UploadFault};
-use crate::protocol::{self, AnswerContext, Rendered};
+use crate::protocol::{self, AnswerContext, ContextError, Rendered};
+use crate::reviews::{self, PATIENCE};
 
 /// How an entry did.
 pub(super) enum Tried {
@@ -30,6 +33,8 @@ pub(super) enum Tried {
     Shed(LoadReason),
     /// It has none, for this reason.
     Passed(&'static str),
+    /// It has none by its own rule: that is no failure.
+    Declined(&'static str),
     /// The request itself came to nothing on its way to the backend.
     Refused(UploadFault),
 }
@@ -46,16 +51,19 @@ pub(super) struct Served {
 
 /// Asks an entry's backend until `until`.
 pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> Tried {
-    let AnswerBy::Backend { backend, features, .. } = &visit.entry(entry).answer else {
+    let AnswerBy::Backend { backend, features, context, .. } = &visit.entry(entry).answer else {
         return Tried::Passed("not_remote");
     };
+    if let Some(served) = behind(visit, entry, until).await {
+        return Tried::Answered(served);
+    }
     visit.stale = 0;
     if let Some((set, mode)) = features
         && let Err(reason) = features::provide(visit, set.0, *mode, until).await
     {
         return Tried::Passed(reason);
     }
-    let mut prepared = match Prepared::new(visit, entry, backend.0, features.map(|(set, _)| set.0)) {
+    let mut prepared = match Prepared::new(visit, entry, backend.0, features.map(|(set, _)| set.0), *context) {
         Ok(prepared) => prepared,
         Err(reason) => return Tried::Passed(reason),
     };
@@ -79,6 +87,28 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     }
 }
 
+/// Where equal requests wait for one call: the answer of the one that called, unless this is the one to call.
+async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Served> {
+    let shared = visit.shared();
+    if !shared.routes[visit.route].single_flight || visit.entry(entry).level != Level::FULL || visit.lead.is_some() {
+        return None;
+    }
+    match shared.flights.join(visit.cache_key()?) {
+        Led::First(lead) => {
+            visit.lead = Some(lead);
+            None
+        }
+        Led::Behind(mut leader) => {
+            let began = shared.clock.now();
+            // It ends by an error when the leader is gone, which is what is waited for.
+            let _ = tokio::time::timeout_at(shared.clock.instant(until), leader.changed()).await;
+            let waited = shared.clock.now().since(began);
+            visit.waited += waited;
+            recall(visit, waited)
+        }
+    }
+}
+
 /// What is sent to a backend, whichever endpoint it goes to.
 struct Prepared {
     backend: usize,
@@ -91,7 +121,13 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(visit: &Visit<'_>, entry: usize, backend: usize, set: Option<usize>) -> Result<Prepared, &'static str> {
+    fn new(
+        visit: &Visit<'_>,
+        entry: usize,
+        backend: usize,
+        set: Option<usize>,
+        context: Option<u64>,
+    ) -> Result<Prepared, &'static str> {
         let shared = visit.shared();
         let config = &shared.plan.backends[backend];
         let mut body = None;
@@ -101,6 +137,16 @@ impl Prepared {
             let whole = visit.whole_body().ok_or("body_too_long_for_model")?;
             let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
             body = (changed != whole).then_some(changed);
+        }
+        if let Some(max) = context {
+            let whole = match body.take() {
+                Some(changed) => changed,
+                None => visit.whole_body().ok_or("body_too_long_for_context")?,
+            };
+            body = Some(protocol::body_with_context(&whole, max).map_err(|error| match error {
+                ContextError::TooLong => "context_too_long",
+                ContextError::Json(_) | ContextError::NoMessages => "bad_request_body",
+            })?);
         }
         if let Some(set) = set
             && let Some(retrieved) = visit.features.get(set).and_then(Option::as_ref)
@@ -261,8 +307,34 @@ fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration)
     }
 }
 
-/// Answers here and now.
-pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
+/// Answers here and now. An answer that took longer than it may is counted, and given all the same.
+pub(super) async fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
+    let clock = visit.shared().clock;
+    let began = clock.now();
+    let tried = local_answer(visit, entry).await;
+    let plan = visit.entry(entry);
+    if clock.now().since(began) > plan.budget.unwrap_or(usual_budget(&plan.answer)) {
+        visit.state.counters.borrow_mut().routes[visit.route].entry(plan.level, plan.answer.kind()).late += 1;
+    }
+    tried
+}
+
+/// What local answers may take unless configured.
+const fn usual_budget(answer: &AnswerBy) -> Duration {
+    match answer {
+        AnswerBy::Hold(_) => PATIENCE,
+        AnswerBy::Backend { .. }
+        | AnswerBy::Rules { .. }
+        | AnswerBy::Table(_)
+        | AnswerBy::Rank(_)
+        | AnswerBy::Keywords(_)
+        | AnswerBy::Velocity(_)
+        | AnswerBy::Cache { .. }
+        | AnswerBy::Respond(_) => Duration::from_millis(1),
+    }
+}
+
+async fn local_answer(visit: &mut Visit<'_>, entry: usize) -> Tried {
     let found = match &visit.entry(entry).answer {
         AnswerBy::Backend { .. } => return Tried::Passed("not_local"),
         AnswerBy::Rules { rules, otherwise } => {
@@ -271,16 +343,28 @@ pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
             visit.count_rule_errors(found.errors);
             match found.decided {
                 Some(answer) => render(visit, entry, answer),
-                None => return Tried::Passed("no_rule_matched"),
+                None => return Tried::Declined("no_rule_matched"),
             }
         }
-        AnswerBy::Cache { max_age } => {
-            return recall(visit, *max_age).map_or(Tried::Passed("not_cached"), Tried::Answered);
+        AnswerBy::Cache { max_age, .. } => {
+            return recall(visit, *max_age).map_or(Tried::Declined("not_cached"), Tried::Answered);
         }
-        AnswerBy::Table(_) | AnswerBy::Rank(_) | AnswerBy::Keywords(_) | AnswerBy::Velocity(_) | AnswerBy::Hold(_) => {
-            return Tried::Passed("not_built");
+        AnswerBy::Hold(hold) => {
+            let answer = self::hold(visit, entry, hold).await;
+            match answer {
+                Some(answer) => render(visit, entry, &answer),
+                None => return Tried::Passed("value_missing"),
+            }
         }
         AnswerBy::Respond(answer) => render(visit, entry, answer),
+        answer @ (AnswerBy::Table(_) | AnswerBy::Rank(_) | AnswerBy::Keywords(_) | AnswerBy::Velocity(_)) => {
+            let local = &visit.shared().routes[visit.route].locals[entry];
+            match local.answer(answer, &visit.asked()).and_then(Found::whole) {
+                Ok(answer) => render(visit, entry, &answer),
+                Err(Miss::Declined(reason)) => return Tried::Declined(reason),
+                Err(Miss::Failed(reason)) => return Tried::Passed(reason),
+            }
+        }
     };
     match found {
         Ok(rendered) => Tried::Answered(Served::local(rendered)),
@@ -288,6 +372,37 @@ pub(super) fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
             tracing::debug!(%error, "a local answer could not be rendered");
             Tried::Passed("not_renderable")
         }
+    }
+}
+
+/// Holds the request for a person, or says that it could not be held.
+async fn hold(visit: &mut Visit<'_>, entry: usize, hold: &Hold) -> Option<Answer> {
+    let otherwise = |visit: &Visit<'_>, reason| {
+        visit.count_failure(entry, reason);
+        hold.otherwise.fill(&|_| None).ok()
+    };
+    let Local::Hold(line) = &visit.shared().routes[visit.route].locals[entry] else {
+        return otherwise(visit, "queue_disk_error");
+    };
+    let body = visit.whole_body().filter(|body| body.len() <= reviews::BODY_MAX);
+    let Some(body) = body.and_then(|body| String::from_utf8(body.to_vec()).ok()) else {
+        return otherwise(visit, "body_not_text_or_too_long");
+    };
+    let now = visit.shared().clock.now();
+    let held = Held {
+        at: now,
+        route: visit.plan().name.clone(),
+        client: visit.client.to_owned(),
+        request_id: visit.id.to_str().unwrap_or_default().to_owned(),
+        reason: visit.reason.unwrap_or("level").to_owned(),
+        body,
+    };
+    let patience = visit.entry(entry).budget.unwrap_or(PATIENCE);
+    let done = line.hold(held, patience).await;
+    visit.waited += visit.shared().clock.now().since(now);
+    match done {
+        Ok(id) => hold.respond.fill(&|name| (name == "id").then(|| format!("{}-{id}", line.name).into())).ok(),
+        Err(why) => otherwise(visit, why.word()),
     }
 }
 
@@ -304,11 +419,7 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     Some(Served { status: kept.status, headers, body, confidence: None, by_model: None })
 }
 
-fn render(
-    visit: &Visit<'_>,
-    entry: usize,
-    answer: &mainstay_core::plan::Answer,
-) -> Result<Rendered, protocol::RenderError> {
+fn render(visit: &Visit<'_>, entry: usize, answer: &Answer) -> Result<Rendered, protocol::RenderError> {
     let model = protocol::model_in_path(visit.uri.path()).map_or(visit.answered_by(entry), |(model, _)| model);
     let context = AnswerContext {
         path: visit.uri.path(),

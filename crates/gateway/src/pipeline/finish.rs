@@ -45,6 +45,8 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     if level == Level::FULL && by_model.is_some() && status.is_success() {
         remember(visit, status, &fields, &body);
     }
+    let kind = visit.entry(entry).answer.kind();
+    visit.state.counters.borrow_mut().routes[visit.route].entry(level, kind).answered += 1;
     let ended = ended(visit, Some(level), status);
     sample(visit, &ended, confidence, by_model);
     let body = count(visit, ended, body);

@@ -15,7 +15,8 @@ use mainstay_core::route::{Class, Level, Protocol};
 use mainstay_core::time::Time;
 
 use super::{held, lowered};
-use crate::answers::{KeyParts, RequestFacts, RequestKey, class_by_rules};
+use crate::answers::local::Asked;
+use crate::answers::{KeyParts, Lead, RequestFacts, RequestKey, class_by_rules};
 use crate::attempt::Failed;
 use crate::body::Outgoing;
 use crate::features::Retrieved;
@@ -57,6 +58,8 @@ pub(crate) struct Visit<'a> {
     /// By feature set, as far as they were asked for.
     pub(super) features: Vec<Option<Retrieved>>,
     pub(super) stale: u32,
+    /// Others wait for this request's answer, until it is dropped.
+    pub(super) lead: Option<Lead>,
 }
 
 impl<'a> Visit<'a> {
@@ -106,12 +109,28 @@ impl<'a> Visit<'a> {
             turned_away_by: None,
             features: Vec::new(),
             stale: 0,
+            lead: None,
         };
+        visit.note_keys();
         if !caller.is_stranger() {
             let placed = visit.place(plan);
             visit.class = lowered(visit.class, [Some(placed), hints.class, facts.priority]);
         }
         Ok(visit)
+    }
+
+    /// Counts the request's keys where the route has an entry that does.
+    fn note_keys(&self) {
+        let runtime = &self.shared().routes[self.route];
+        if runtime.counts_keys {
+            runtime.locals.iter().for_each(|local| local.note(&self.asked()));
+        }
+    }
+
+    /// The request as local answers see it.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        let now = self.shared().clock.now();
+        Asked { protocol: self.protocol(), headers: &self.headers, body: held(&self.body), now }
     }
 
     /// The class that the route's rules give.
@@ -186,6 +205,7 @@ impl<'a> Visit<'a> {
     pub(super) fn pass(&mut self, entry: usize, reason: &'static str) {
         let entries = &self.shared().routes[self.route].entries;
         self.reason.get_or_insert(reason);
+        self.lead = None;
         if let (Some(from), Some(to)) = (entries.get(entry), entries.get(entry + 1))
             && from.level != to.level
         {
@@ -284,6 +304,13 @@ impl<'a> Visit<'a> {
     pub(super) fn reads_answers(&self) -> bool {
         let runtime = &self.shared().routes[self.route];
         runtime.caches || runtime.confidence.is_some()
+    }
+
+    /// Counts that an entry had no answer.
+    pub(super) fn count_failure(&self, entry: usize, reason: &'static str) {
+        let plan = self.entry(entry);
+        let mut counters = self.state.counters.borrow_mut();
+        counters.routes[self.route].entry(plan.level, plan.answer.kind()).fail(reason);
     }
 
     /// The plan's entry.

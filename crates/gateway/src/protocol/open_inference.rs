@@ -146,7 +146,8 @@ fn tensor(output: &Value, rows: usize) -> Option<Tensor<'_>> {
     Some(Tensor::PerRow { name, shape, datatype, data: row.iter().cycle().take(length).collect() })
 }
 
-fn datatype(row: &[Value]) -> Option<&'static str> {
+/// The datatype of some values; `None` where they have no common one.
+pub(crate) fn datatype(row: &[Value]) -> Option<&'static str> {
     let all = |holds: fn(&Value) -> bool| !row.is_empty() && row.iter().all(holds);
     if all(Value::is_string) {
         Some("BYTES")

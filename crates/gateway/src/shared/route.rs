@@ -14,7 +14,18 @@ use mainstay_core::time::Time;
 
 use super::Shared;
 use crate::StartError;
+use crate::answers::files::DataFile;
+use crate::answers::local::{self, Local};
 use crate::protocol::{self, ConfidenceReader};
+use crate::reviews::{PATIENCE, ReviewLine};
+
+/// What a route is made with.
+pub(crate) struct Around<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) files: &'a [Arc<DataFile>],
+    pub(crate) lines: &'a [Arc<ReviewLine>],
+    pub(crate) seed: u64,
+}
 
 /// A route as all workers see it.
 pub(crate) struct RouteShared {
@@ -25,6 +36,12 @@ pub(crate) struct RouteShared {
     pub(crate) confidence: Option<ConfidenceReader>,
     /// Whether answers of this route go into the answer cache.
     pub(crate) caches: bool,
+    /// Whether equal requests wait for one call to level 0.
+    pub(crate) single_flight: bool,
+    /// By entry: what it needs to answer by itself.
+    pub(crate) locals: Vec<Local>,
+    /// Whether an entry counts keys.
+    pub(crate) counts_keys: bool,
     /// Whether one of its backends is called with a key of ours.
     pub(crate) uses_keys: bool,
     /// By entry: the path at its backend, where the route's path is fixed and the backend's model has another name.
@@ -38,10 +55,11 @@ impl RouteShared {
     /// A route for the new plan. Its level and its pin live on where the route's ladder is the same.
     pub(crate) fn carry_over(
         route: &Route,
-        plan: &Plan,
+        around: &Around<'_>,
         old: Option<&Shared>,
         now: Time,
     ) -> Result<Arc<RouteShared>, StartError> {
+        let plan = around.plan;
         let bad = |what: String| StartError::Route(route.name.clone(), what);
         let entries: Vec<Entry> = route.ladder.iter().map(ladder_entry).collect();
         let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
@@ -51,6 +69,9 @@ impl RouteShared {
             }
             other => (new_ladder(&entries, route, other, now), LevelReason::Recovered),
         };
+        let locals = running.map_or(&[][..], |running| &running.locals);
+        let locals = local::entries(route, around.files, around.lines, locals, around.seed)
+            .map_err(|error| bad(error.to_string()))?;
         Ok(Arc::new(RouteShared {
             name: route.name.clone(),
             entries,
@@ -61,6 +82,9 @@ impl RouteShared {
                 .map(ConfidenceReader::new)
                 .transpose()
                 .map_err(|e| bad(e.to_string()))?,
+            counts_keys: locals.iter().any(|local| matches!(local, Local::Velocity { .. })),
+            locals,
+            single_flight: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { single_flight: true, .. })),
             caches: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { .. })),
             uses_keys: uses_keys(route, plan),
             paths: route.ladder.iter().map(|entry| fixed_path(route, entry, plan)).collect(),
@@ -172,9 +196,12 @@ fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
         | AnswerBy::Rank(_)
         | AnswerBy::Keywords(_)
         | AnswerBy::Velocity(_)
-        | AnswerBy::Hold(_)
         | AnswerBy::Cache { .. }
         | AnswerBy::Respond(_) => Entry { timeout: entry.budget, ..Entry::local(entry.level) },
+        // What it may wait for the disk is kept back for it.
+        AnswerBy::Hold(_) => {
+            Entry { timeout: Some(entry.budget.unwrap_or(PATIENCE).min(PATIENCE)), ..Entry::local(entry.level) }
+        }
     }
 }
 
