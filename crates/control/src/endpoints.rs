@@ -3,6 +3,7 @@
 
 mod levels;
 mod read;
+mod reviews;
 mod service;
 
 use axum::Router;
@@ -58,7 +59,7 @@ pub(crate) enum Answer {
 
 /// Everything that can be asked, in the order of the documentation.
 pub(crate) fn all() -> Vec<Endpoint> {
-    [service::endpoints(), levels::endpoints()].into_iter().flatten().collect()
+    [service::endpoints(), levels::endpoints(), reviews::endpoints()].into_iter().flatten().collect()
 }
 
 /// The paths that need no token.

@@ -16,6 +16,7 @@ mod exposition;
 mod guard;
 mod openapi;
 mod problem;
+mod reviews;
 mod site;
 mod wire;
 
@@ -23,4 +24,5 @@ pub use admin::{Admin, BindError};
 pub use data_plane::{ControlError, DataPlane, Finding, Reload, ReloadReport};
 pub use exposition::{openmetrics, prometheus};
 pub use openapi::document as openapi;
+pub use reviews::{Deciding, ReviewProblem, Reviews};
 pub use site::Site;

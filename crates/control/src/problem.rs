@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mainstay_core::answer::review::Refused;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::data_plane::{ControlError, Finding};
+use crate::reviews::ReviewProblem;
 
 /// What every failure looks like. `type` is a stable name; `detail` is for people and may change.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -41,6 +43,7 @@ pub(crate) enum Kind {
     NotFound,
     UnknownRoute,
     MethodNotAllowed,
+    Conflict,
     Timeout,
     TooLarge,
     MediaType,
@@ -65,6 +68,7 @@ impl Kind {
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path has other methods")
             }
+            Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Somebody else was first"),
             Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long to arrive"),
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another media type"),
@@ -95,6 +99,19 @@ impl Problem {
             many => format!("{} findings", many.len()),
         };
         Problem { findings, ..Problem::new(Kind::ConfigRefused, detail) }
+    }
+}
+
+impl From<ReviewProblem> for Problem {
+    fn from(error: ReviewProblem) -> Problem {
+        let kind = match &error {
+            ReviewProblem::NoQueue(_) | ReviewProblem::Refused(Refused::NoSuch | Refused::NothingWaits) => {
+                Kind::NotFound
+            }
+            ReviewProblem::Refused(Refused::Claimed { .. } | Refused::Decided(_)) => Kind::Conflict,
+            ReviewProblem::Unwritable => Kind::Unavailable,
+        };
+        Problem::new(kind, error.to_string())
     }
 }
 

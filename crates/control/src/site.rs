@@ -1,21 +1,62 @@
 //! What the admin API answers about.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 
+use mainstay_core::answer::review::{Decision, Review};
+
 use crate::data_plane::DataPlane;
+use crate::reviews::{Deciding, ReviewProblem, Reviews};
 
 /// The parts of a running mainstay, one handle per noun: each can be built, tested and left out alone.
 #[derive(Clone)]
 pub struct Site {
     plane: Arc<dyn DataPlane>,
+    desk: Desk,
 }
 
 impl Site {
     /// A site of a data plane and nothing else.
     pub fn new(plane: Arc<dyn DataPlane>) -> Site {
-        Site { plane }
+        Site { plane, desk: Desk(Arc::new(NoReviews)) }
+    }
+
+    /// The site with lines in which requests wait for a person.
+    pub fn with_reviews(self, reviews: Arc<dyn Reviews>) -> Site {
+        Site { desk: Desk(reviews), ..self }
+    }
+}
+
+/// Where requests wait for a person.
+#[derive(Clone)]
+pub(crate) struct Desk(pub(crate) Arc<dyn Reviews>);
+
+impl FromRef<Site> for Desk {
+    fn from_ref(site: &Site) -> Self {
+        site.desk.clone()
+    }
+}
+
+/// No level holds requests for a person.
+struct NoReviews;
+
+impl Reviews for NoReviews {
+    fn queues(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn list(&self, queue: &str, _: Option<&str>, _: u64, _: usize) -> Result<Vec<Review>, ReviewProblem> {
+        Err(ReviewProblem::NoQueue(queue.to_owned()))
+    }
+
+    fn claim(&self, queue: &str, _: Option<u64>, _: &str, _: Duration) -> Result<Review, ReviewProblem> {
+        Err(ReviewProblem::NoQueue(queue.to_owned()))
+    }
+
+    fn decide<'a>(&'a self, queue: &'a str, _: u64, _: Decision) -> Deciding<'a> {
+        Box::pin(async { Err(ReviewProblem::NoQueue(queue.to_owned())) })
     }
 }
 

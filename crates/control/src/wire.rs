@@ -1,11 +1,14 @@
 //! The JSON of the admin API. Domain types are converted here, by hand: what leaves is decided here and nowhere else.
 
+mod answers;
 mod levels;
+mod reviews;
 mod service;
 
 use std::time::Duration;
 
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
+pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQuery};
 pub(crate) use service::{Probe, Status};
 
 /// A whole number and its unit.

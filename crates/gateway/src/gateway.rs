@@ -213,6 +213,11 @@ impl Gateway {
         metrics::families(&self.current.load())
     }
 
+    /// The names of the queues in which requests wait for a person.
+    pub fn queues(&self) -> Vec<String> {
+        self.current.load().lines.iter().map(|line| line.name.clone()).collect()
+    }
+
     /// Requests that wait for a person in a queue, in order, with numbers above `after`; `state` by its name.
     pub fn reviews(
         &self,

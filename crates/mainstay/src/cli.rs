@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]
     Level(LevelCommand),
+    /// List, claim or decide requests that wait for a person
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// Tell more about a finding of `check`
     Explain {
         /// The finding's code, such as E0101
@@ -112,6 +115,55 @@ pub(crate) enum LevelCommand {
     },
     /// Let a route's level follow its health again
     Auto { route: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewCommand {
+    /// List requests, the oldest first
+    List {
+        /// The queue; without it, the only one
+        #[arg(long)]
+        queue: Option<String>,
+        /// Only those in this state
+        #[arg(long, value_parser = ["waiting", "claimed", "decided"])]
+        state: Option<String>,
+        /// Only those with numbers above this one
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// Most that are listed
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Take a request for a while, so that nobody else looks at it meanwhile
+    Claim {
+        /// Its number; without it, the oldest that waits
+        id: Option<u64>,
+        /// The queue; without it, the only one
+        #[arg(long)]
+        queue: Option<String>,
+        /// Who takes it
+        #[arg(long, env = "USER", value_name = "NAME")]
+        by: String,
+        /// How long, such as 15m
+        #[arg(long, default_value = "15m", value_name = "DURATION")]
+        lease: String,
+    },
+    /// Decide about a request; the same decision again is no error
+    Decide {
+        /// Its number
+        id: u64,
+        /// The decision, a word such as allow or block
+        decision: String,
+        /// The queue; without it, the only one
+        #[arg(long)]
+        queue: Option<String>,
+        /// Who decides
+        #[arg(long, env = "USER", value_name = "NAME")]
+        by: String,
+        /// Why
+        #[arg(long, default_value = "")]
+        note: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

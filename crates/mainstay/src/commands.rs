@@ -4,5 +4,6 @@ pub(crate) mod check;
 pub(crate) mod init;
 pub(crate) mod level;
 pub(crate) mod reference;
+pub(crate) mod review;
 pub(crate) mod serve;
 pub(crate) mod status;

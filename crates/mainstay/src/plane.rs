@@ -1,13 +1,16 @@
 //! The gateway as the admin API and the signals see it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use mainstay_control::{ControlError, DataPlane, Reload, ReloadReport};
+use mainstay_control::{ControlError, DataPlane, Deciding, Reload, ReloadReport, ReviewProblem, Reviews};
+use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::metric::Family;
 use mainstay_core::route::Level;
 use mainstay_core::status::Status;
 use mainstay_core::time::Time;
+use mainstay_gateway::reviews::ReviewError;
 use mainstay_gateway::{EventSink, Gateway, UnknownRoute};
 use mainstay_tower::clock::Clock;
 
@@ -78,6 +81,32 @@ impl DataPlane for Plane {
 
     fn now(&self) -> Time {
         self.clock.now()
+    }
+}
+
+impl Reviews for Plane {
+    fn queues(&self) -> Vec<String> {
+        self.gateway.queues()
+    }
+
+    fn list(&self, queue: &str, state: Option<&str>, after: u64, limit: usize) -> Result<Vec<Review>, ReviewProblem> {
+        self.gateway.reviews(queue, state, after, limit).map_err(review_problem)
+    }
+
+    fn claim(&self, queue: &str, id: Option<u64>, by: &str, lease: Duration) -> Result<Review, ReviewProblem> {
+        self.gateway.claim(queue, id, by, lease).map_err(review_problem)
+    }
+
+    fn decide<'a>(&'a self, queue: &'a str, id: u64, decision: Decision) -> Deciding<'a> {
+        Box::pin(async move { self.gateway.decide(queue, id, decision).await.map_err(review_problem) })
+    }
+}
+
+fn review_problem(error: ReviewError) -> ReviewProblem {
+    match error {
+        ReviewError::NoQueue(name) => ReviewProblem::NoQueue(name),
+        ReviewError::Refused(refused) => ReviewProblem::Refused(refused),
+        ReviewError::Disk => ReviewProblem::Unwritable,
     }
 }
 

@@ -47,10 +47,14 @@ impl Service {
         let gateway =
             Gateway::start(Arc::new(plan), clock, entropy(), sink.clone()).context("cannot start the gateway");
         let plane = Arc::new(Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink));
-        let admin = Admin::bind(admin_address, &tokens, Site::new(Arc::clone(&plane) as _))
-            .await
-            .with_context(|| format!("cannot open the admin API at {admin_address}"))
-            .map_err(Stop::unreachable)?;
+        let admin = Admin::bind(
+            admin_address,
+            &tokens,
+            Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _),
+        )
+        .await
+        .with_context(|| format!("cannot open the admin API at {admin_address}"))
+        .map_err(Stop::unreachable)?;
         spawn_events(events, on_event).map_err(Stop::unreachable)?;
         plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
         Ok((Service { clock, plane }, admin))

@@ -5,6 +5,7 @@ use mainstay_core::status;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answers::{EntryStatus, FileStatus, QueueStatus};
 use super::levels::Pin;
 
 /// `GET /api/v1/status`. Times are RFC 3339 in UTC.
@@ -22,6 +23,10 @@ pub(crate) struct Status {
     backends: Vec<BackendStatus>,
     /// The feature sets, in the config's order.
     features: Vec<FeatureStatus>,
+    /// The files that levels answer from.
+    files: Vec<FileStatus>,
+    /// The lines in which requests wait for a person.
+    queues: Vec<QueueStatus>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +49,8 @@ struct RouteStatus {
     all_failed: u64,
     /// Requests since start that were shed.
     shed: u64,
+    /// The entries of its ladder, in order.
+    entries: Vec<EntryStatus>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -112,6 +119,8 @@ impl From<status::Status> for Status {
             routes: from.routes.into_iter().map(RouteStatus::from).collect(),
             backends: from.backends.into_iter().map(BackendStatus::from).collect(),
             features: from.features.into_iter().map(FeatureStatus::from).collect(),
+            files: from.files.into_iter().map(FileStatus::from).collect(),
+            queues: from.reviews.into_iter().map(QueueStatus::from).collect(),
         }
     }
 }
@@ -128,6 +137,7 @@ impl From<status::RouteStatus> for RouteStatus {
             served: from.served.to_vec(),
             all_failed: from.all_failed,
             shed: from.shed,
+            entries: from.entries.into_iter().map(EntryStatus::from).collect(),
         }
     }
 }

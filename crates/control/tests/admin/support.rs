@@ -96,6 +96,7 @@ impl DataPlane for Plane {
                 served: [1, 2, 3, 4, 5],
                 all_failed: 0,
                 shed: 7,
+                entries: Vec::new(),
             }],
             backends: vec![BackendStatus {
                 name: "primary".to_owned(),
@@ -121,6 +122,8 @@ impl DataPlane for Plane {
                 misses: 1,
                 stale: 0,
             }],
+            files: Vec::new(),
+            reviews: Vec::new(),
         }
     }
 

@@ -21,7 +21,14 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
 
 fn screen(status: &Value) -> String {
     let draining = if status["draining"] == true { ", draining" } else { "" };
-    let tables = [routes(&status["routes"]), backends(&status["backends"]), features(&status["features"])];
+    let tables = [
+        routes(&status["routes"]),
+        answers(&status["routes"]),
+        backends(&status["backends"]),
+        features(&status["features"]),
+        files(&status["files"]),
+        queues(&status["queues"]),
+    ];
     let tables: Vec<String> = tables.into_iter().flatten().map(|table| table.to_string()).collect();
     format!("{} at {}{draining}\n\n{}", word(&status["service"]), word(&status["at"]), tables.join("\n"))
 }
@@ -60,6 +67,47 @@ fn features(sets: &Value) -> Option<Table> {
     table(sets, &["features", "healthy", "breaker", "cached", "hits", "misses", "stale"], |set| {
         let mut row = vec![word(&set["name"]), health(&set["healthy"]), word(&set["breaker"])];
         row.extend(["cached", "hits", "misses", "stale"].map(|count| word(&set[count])));
+        row
+    })
+}
+
+/// Entries that lacked an answer or were late, and why.
+fn answers(routes: &Value) -> Option<Table> {
+    let mut table = Table::new(&["route", "level", "by", "answered", "late", "without answer"]);
+    let mut is_empty = true;
+    for route in routes.as_array().map_or(&[][..], Vec::as_slice) {
+        for entry in route["entries"].as_array().map_or(&[][..], Vec::as_slice) {
+            let failures = entry["failures"].as_object().filter(|failures| !failures.is_empty());
+            if failures.is_none() && entry["late"] == 0 {
+                continue;
+            }
+            let failures = failures.into_iter().flatten().map(|(why, count)| format!("{why} {count}"));
+            let failures: Vec<String> = failures.collect();
+            table.row(vec![
+                word(&route["name"]),
+                format!("{} {}", entry["level"], word(&entry["name"])),
+                word(&entry["kind"]),
+                word(&entry["answered"]),
+                word(&entry["late"]),
+                if failures.is_empty() { "-".to_owned() } else { failures.join(", ") },
+            ]);
+            is_empty = false;
+        }
+    }
+    (!is_empty).then_some(table)
+}
+
+fn files(files: &Value) -> Option<Table> {
+    table(files, &["file", "used as", "entries", "written", "refused", "fault"], |file| {
+        ["path", "used_as", "entries", "modified", "refused", "fault"].map(|key| word(&file[key])).to_vec()
+    })
+}
+
+fn queues(queues: &Value) -> Option<Table> {
+    table(queues, &["queue", "open", "claimed", "of", "oldest (s)", "decided"], |queue| {
+        let oldest = queue["oldest_seconds"].as_f64().map_or("-".to_owned(), |seconds| format!("{seconds:.0}"));
+        let mut row = ["name", "open", "claimed", "max"].map(|key| word(&queue[key])).to_vec();
+        row.extend([oldest, word(&queue["decided"])]);
         row
     })
 }
