@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where the server breaks its word")]
 
+mod reviews;
 mod roles;
 mod support;
 
@@ -232,7 +233,11 @@ async fn the_description_matches_the_service() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         let concrete = path.replace("{route}", "score");
         for method in ["get", "put", "post", "delete", "patch"] {
-            let body = if method == "put" { r#"{"level":1}"# } else { "" };
+            let body = match (method, path.as_str()) {
+                ("put", _) => r#"{"level":1}"#,
+                ("post", "/api/v1/reviews") => r#"{"action":"claim","by":"ana"}"#,
+                _ => "",
+            };
             let headers = [("content-type", "application/json")];
             let answer = server.send(&method.to_uppercase(), &concrete, &headers, body).await;
             let Some(operation) = methods.get(method) else {
@@ -259,12 +264,14 @@ async fn the_description_matches_the_service() {
     expect_test::expect![[r"
         DELETE /api/v1/levels/{route}
         GET /api/v1/levels
+        GET /api/v1/reviews
         GET /api/v1/status
         GET /healthz
         GET /metrics
         GET /openapi.json
         GET /readyz
         POST /api/v1/config/reload
+        POST /api/v1/reviews
         PUT /api/v1/levels/{route}"]]
     .assert_eq(&operations.join("\n"));
     server.stop().await;

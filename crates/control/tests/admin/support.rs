@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
-use mainstay_control::{Admin, ControlError, DataPlane, Finding, Reload, ReloadReport, Site};
+use mainstay_control::{
+    Admin, ControlError, DataPlane, Deciding, Finding, Reload, ReloadReport, ReviewProblem, Reviews, Site,
+};
+use mainstay_core::answer::review::{Decision, Held, Line, Record, Review};
 use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::plan::{Role, Secret, SecretSource, Token};
 use mainstay_core::route::{Level, Protocol};
@@ -180,6 +184,51 @@ impl DataPlane for Plane {
     }
 }
 
+/// A desk with two requests in the queue `risk`.
+struct Desk(Mutex<Line>);
+
+impl Desk {
+    fn new() -> Desk {
+        let held = |number: u64| Held {
+            at: NOW,
+            route: "score".to_owned(),
+            client: String::new(),
+            request_id: format!("r{number}"),
+            reason: "timeout".to_owned(),
+            body: "{}".to_owned(),
+        };
+        Desk(Mutex::new(Line::restore(10, [1, 2].map(|number| Record::Held(number, held(number))))))
+    }
+
+    fn line(&self, queue: &str) -> Result<MutexGuard<'_, Line>, ReviewProblem> {
+        if queue == "risk" { Ok(lock(&self.0)) } else { Err(ReviewProblem::NoQueue(queue.to_owned())) }
+    }
+}
+
+impl Reviews for Desk {
+    fn queues(&self) -> Vec<String> {
+        vec!["risk".to_owned()]
+    }
+
+    fn list(&self, queue: &str, state: Option<&str>, after: u64, limit: usize) -> Result<Vec<Review>, ReviewProblem> {
+        Ok(self.line(queue)?.list(state, after, limit, NOW))
+    }
+
+    fn claim(&self, queue: &str, id: Option<u64>, by: &str, lease: Duration) -> Result<Review, ReviewProblem> {
+        Ok(self.line(queue)?.handle_claim(id, by, lease, NOW)?)
+    }
+
+    fn decide<'a>(&'a self, queue: &'a str, id: u64, decision: Decision) -> Deciding<'a> {
+        Box::pin(async move {
+            let mut line = self.line(queue)?;
+            if line.check_decision(id, &decision, NOW)?.is_none() {
+                return Ok(line.get(id, NOW).unwrap());
+            }
+            Ok(line.handle_decided(id, decision)?)
+        })
+    }
+}
+
 /// A token with this value.
 pub(crate) fn token(name: &str, role: Role, value: &str) -> Token {
     let mut secret = Secret::unresolved(SecretSource::Env("TOKEN".to_owned()));
@@ -201,7 +250,7 @@ impl Server {
 
     pub(crate) async fn start_with(tokens: &[Token]) -> Server {
         let plane = Arc::new(Plane::new());
-        let site = Site::new(plane.clone());
+        let site = Site::new(plane.clone()).with_reviews(Arc::new(Desk::new()));
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, site).await.unwrap();
         let admin = admin.with_hosts(["ops.example".to_owned()]);
         let addr = admin.local_addr();
