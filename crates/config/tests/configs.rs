@@ -231,6 +231,7 @@ fn what_is_not_written_has_its_documented_default() {
                     ],
                 },
             ],
+            slos: [],
         }
     "#]]
     .assert_debug_eq(&plan);
