@@ -8,6 +8,7 @@ mod backend;
 mod features;
 mod ladder;
 mod local;
+mod retention;
 mod route;
 mod server;
 mod slo;
@@ -46,6 +47,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         tls: server::tls(root.tls)?,
         admin: server::admin(root.admin, reader),
         store: store?,
+        retention: retention::retention(root.retention.as_ref(), reader),
         limits: server::limits(root.limits),
         clients: clients?,
         trust: server::trust(root.trust),
@@ -69,7 +71,6 @@ fn reserved(root: &Root, reader: &mut Reader<'_>) {
         &root.chaos,
         &root.gamedays,
         &root.training,
-        &root.retention,
         &root.block,
     ];
     for (key, section) in RESERVED.iter().zip(sections) {

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod features;
 pub(crate) mod local;
+pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod slo;
 
@@ -25,6 +26,8 @@ section! {
         admin: admin::Admin,
         /// Where state rests: `sqlite:PATH`. Default: sqlite:mainstay.db.
         store: Text,
+        /// What stays in the store, and how long.
+        retention: retention::Retention,
         /// TLS of the data plane. Default: none.
         tls: Tls,
         /// Bounds of the data plane.
@@ -63,8 +66,6 @@ section! {
         gamedays: Json,
         /// Reserved.
         training: Json,
-        /// Reserved.
-        retention: Json,
         /// Reserved.
         block: Json,
     }
@@ -134,7 +135,7 @@ section! {
 }
 
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 12] = [
+pub(crate) const RESERVED: [&str; 11] = [
     "observability",
     "drift",
     "labels",
@@ -145,6 +146,5 @@ pub(crate) const RESERVED: [&str; 12] = [
     "chaos",
     "gamedays",
     "training",
-    "retention",
     "block",
 ];

@@ -108,6 +108,16 @@ fn what_is_not_written_has_its_documented_default() {
             store: Sqlite(
                 "mainstay.db",
             ),
+            retention: Retention {
+                tens: 3600s,
+                minutes: 86400s,
+                hours: 7948800s,
+                items: 2592000s,
+                events: 7776000s,
+                sketches: 2678400s,
+                sources: 604800s,
+                size_max: None,
+            },
             limits: Limits {
                 workers: None,
                 head_bytes: 65536,

@@ -8,6 +8,7 @@ mod secret;
 mod backend;
 mod features;
 mod local;
+mod retention;
 mod route;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
+pub use self::retention::Retention;
 pub use self::route::{
     AfterCommit, AnswerBy, AnswerRule, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode, PathMatch,
     Prediction, PriorityRule, Queue, Route, Stream,
@@ -47,6 +49,8 @@ pub struct Plan {
     pub admin: Admin,
     /// Where state rests.
     pub store: Store,
+    /// What of it stays how long.
+    pub retention: Retention,
     /// Bounds of what a caller may send, and of what runs at once.
     pub limits: Limits,
     /// Who may call, by name.

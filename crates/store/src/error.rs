@@ -71,7 +71,7 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// No room on the disk, or the store's `size_max` is reached. Reads go on.
+    /// No room on the disk, or the largest size that it may have is reached. Reads go on.
     #[error("no room is left for the store")]
     Full,
     /// The file is damaged. Nothing more is written to it.

@@ -29,6 +29,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use sqlx::SqlitePool;
 use tokio::sync::Mutex;
@@ -46,6 +47,8 @@ pub struct Sqlite {
     options: Options,
     readers: SqlitePool,
     queue: Queue,
+    /// Up to which second minutes have become hours, since this store was opened.
+    hours_from: AtomicU64,
     /// Taken by [`Store::close`](crate::Store::close), which waits for it.
     writer: Mutex<Option<JoinHandle<()>>>,
     lock: std::sync::Mutex<Option<Arc<Lock>>>,

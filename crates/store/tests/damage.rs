@@ -11,7 +11,7 @@ use mainstay_store::audit::Entry;
 use mainstay_store::change::Change;
 use mainstay_store::item::{Delta, Item, ItemQuery, Kind, Sums};
 use mainstay_store::record::{Event, EventQuery, RunQuery};
-use mainstay_store::{Options, Sqlite, Store, StoreError};
+use mainstay_store::{Options, Retention, Sqlite, Store, StoreError};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 const NOON: Time = Time::from_secs(1_767_268_800);
@@ -153,7 +153,8 @@ async fn a_changed_audit_entry_is_found() {
 async fn a_full_disk_refuses_writes_and_loses_nothing() {
     let directory = directory("full");
     let path = directory.join("mainstay.db");
-    let options = || Options { size_max: Some(1 << 20), ..Options::default() };
+    let options =
+        || Options { retention: Retention { size_max: Some(1 << 20), ..Retention::default() }, ..Options::default() };
     let store = Sqlite::open(&path, options()).await.unwrap();
     let (mut acknowledged, mut full) = (0, 0);
     for n in 0..100 {

@@ -5,13 +5,13 @@ CREATE TABLE objective (
   name TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- Ten seconds each, until they are rolled up.
+-- Ten seconds each, until they are rolled up. By time first: what is counted at one moment lies on few pages.
 CREATE TABLE bucket (
-  objective INTEGER NOT NULL,
   start INTEGER NOT NULL,
+  objective INTEGER NOT NULL,
   good INTEGER NOT NULL,
   bad INTEGER NOT NULL,
-  PRIMARY KEY (objective, start)
+  PRIMARY KEY (start, objective)
 ) STRICT, WITHOUT ROWID;
 
 -- All minutes, or all hours, of one objective.

@@ -56,12 +56,13 @@ impl<'a> Counts<'a> {
             let number = objective_number(session, objective).await?;
             rows.push((number, *start as i64, *good as i64, *bad as i64));
         }
+        rows.sort_unstable_by_key(|(objective, start, _, _)| (*start, *objective));
         for chunk in chunks(&rows) {
-            let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO bucket (objective, start, good, bad) ");
+            let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO bucket (start, objective, good, bad) ");
             query.push_values(chunk, |mut row, (objective, start, good, bad)| {
-                row.push_bind(*objective).push_bind(*start).push_bind(*good).push_bind(*bad);
+                row.push_bind(*start).push_bind(*objective).push_bind(*good).push_bind(*bad);
             });
-            query.push(" ON CONFLICT (objective, start) DO UPDATE SET good = bucket.good + excluded.good, bad = bucket.bad + excluded.bad");
+            query.push(" ON CONFLICT (start, objective) DO UPDATE SET good = bucket.good + excluded.good, bad = bucket.bad + excluded.bad");
             query.build().execute(&mut session.connection).await.map_err(failure::store)?;
         }
         Ok(())

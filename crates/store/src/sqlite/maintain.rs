@@ -1,11 +1,13 @@
 //! Roll-up and retention, in short transactions, so that writes get in between.
 
+use std::sync::atomic::Ordering;
+
 use mainstay_core::time::Time;
 
 use super::Sqlite;
 use super::failure;
 use super::insert::nanos;
-use super::roll_up::{OBJECTIVES_MAX, RollUp};
+use super::roll_up::{Ages, OBJECTIVES_MAX, RollUp};
 use super::writer::{Doing, Session, Write};
 use crate::error::StoreError;
 use crate::store::Maintained;
@@ -15,18 +17,32 @@ const DELETE_MAX: u64 = 2000;
 
 impl Sqlite {
     pub(super) async fn maintain_all(&self, now: Time) -> Result<Maintained, StoreError> {
-        let query = sqlx::query_as("SELECT id, name FROM objective ORDER BY id");
-        let objectives: Vec<(i64, String)> = query.fetch_all(&self.readers).await.map_err(failure::store)?;
-        let mut done = Maintained::default();
         let retention = self.options.retention;
-        for some in objectives.chunks(OBJECTIVES_MAX) {
-            done.rolled_up += self.write(RollUp { objectives: some.to_vec(), retention, now }).await?;
-        }
+        let mut done = Maintained { rolled_up: self.roll_up(now).await?, ..Maintained::default() };
         done.items_deleted = self.delete(Old::Items, now - retention.items).await?;
         done.events_deleted = self.delete(Old::Events, now - retention.events).await?;
         done.sketches_deleted = self.delete(Old::Sketches, now - retention.sketches).await?;
         self.delete(Old::Sources, now - retention.sources).await?;
         Ok(done)
+    }
+
+    /// Looks at objectives where ten seconds are old, and at all of them once an hour, when minutes may be.
+    async fn roll_up(&self, now: Time) -> Result<u64, StoreError> {
+        let ages = Ages::new(&self.options.retention, now);
+        let oldest = sqlx::query_scalar("SELECT min(start) FROM bucket").fetch_one(&self.readers);
+        let oldest: Option<i64> = oldest.await.map_err(failure::store)?;
+        let is_old = oldest.is_some_and(|oldest| oldest < ages.tens as i64);
+        if !is_old && self.hours_from.load(Ordering::Relaxed) == ages.minutes {
+            return Ok(0);
+        }
+        let query = sqlx::query_as("SELECT id, name FROM objective ORDER BY id");
+        let objectives: Vec<(i64, String)> = query.fetch_all(&self.readers).await.map_err(failure::store)?;
+        let mut rolled = 0;
+        for some in objectives.chunks(OBJECTIVES_MAX) {
+            rolled += self.write(RollUp { objectives: some.to_vec(), ages }).await?;
+        }
+        self.hours_from.store(ages.minutes, Ordering::Relaxed);
+        Ok(rolled)
     }
 
     async fn delete(&self, old: Old, before: Time) -> Result<u64, StoreError> {

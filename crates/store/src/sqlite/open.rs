@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -39,13 +40,13 @@ pub(super) async fn open(path: &Path, options: Options) -> Result<Sqlite, OpenEr
         return Err(OpenError::Newer { path, found: version, known: schema::VERSION });
     }
     schema::migrate(&mut connection, version).await.map_err(failed)?;
-    limit(&mut connection, options.size_max).await.map_err(failed)?;
+    limit(&mut connection, options.retention.size_max).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new().max_connections(options.readers.max(1)).test_before_acquire(false);
     let readers = readers.connect_with(reading(&path)).await.map_err(failed)?;
     let session = Session::new(connection, Arc::clone(&lock));
     let (queue, writer) = writer::start(session, &options);
     let (writer, lock) = (Mutex::new(Some(writer)), std::sync::Mutex::new(Some(lock)));
-    Ok(Sqlite { path, options, readers, queue, writer, lock })
+    Ok(Sqlite { path, options, readers, queue, hours_from: AtomicU64::new(0), writer, lock })
 }
 
 /// Two names of one file are one store.

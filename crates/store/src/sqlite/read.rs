@@ -21,37 +21,65 @@ fn limit(limit: usize, max: usize) -> i64 {
     limit.min(max) as i64
 }
 
-/// Two rows per objective of minutes and hours, and one text of tens: a row each would take most of the time.
+/// Two rows per objective of minutes and hours, and one text per moment of tens: a row for each bucket would take most of
+/// the time.
 pub(super) async fn load(readers: &SqlitePool) -> Result<Vec<Series>, StoreError> {
     let mut snapshot = readers.begin().await.map_err(failure::store)?;
     let query = sqlx::query_as("SELECT id, name FROM objective ORDER BY name");
     let objectives: Vec<(i64, String)> = query.fetch_all(&mut *snapshot).await.map_err(failure::store)?;
     let query = sqlx::query_as(
-        "SELECT objective, string_agg(start || ',' || good || ',' || bad, ';') FROM bucket GROUP BY objective",
+        "SELECT start, string_agg(objective || ',' || good || ',' || bad, ';') FROM bucket GROUP BY start ORDER BY start",
     );
-    let tens: Vec<(i64, String)> = query.fetch_all(&mut *snapshot).await.map_err(failure::store)?;
+    let moments: Vec<(i64, String)> = query.fetch_all(&mut *snapshot).await.map_err(failure::store)?;
     let query = sqlx::query_as("SELECT objective, width, data FROM packed");
     let packed: Vec<(i64, i64, Vec<u8>)> = query.fetch_all(&mut *snapshot).await.map_err(failure::store)?;
     drop(snapshot);
 
-    let mut series: Vec<Series> =
-        objectives.iter().map(|(_, name)| Series { objective: name.clone(), ..Series::default() }).collect();
-    let mut places: Vec<_> = objectives.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
-    places.sort_unstable();
-    let place = |id: i64| {
-        let found = places.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|n| places.get(n));
-        found.map(|(_, place)| *place).ok_or_else(|| damaged(format!("buckets of an objective {id} without a name")))
-    };
-    for (id, text) in tens {
-        let series = &mut series[place(id)?];
-        series.tens = tens_of(&text).ok_or_else(|| damaged(format!("the buckets of {}", series.objective)))?;
+    let mut all = All::new(objectives);
+    for (start, text) in &moments {
+        all.add_moment(*start, text).ok_or_else(|| damaged(format!("the counts of second {start}")))?;
     }
     for (id, width, data) in packed {
-        let series = &mut series[place(id)?];
+        let series = all.series(id).ok_or_else(|| damaged(format!("counts of an objective {id} without a name")))?;
         let buckets = unpacked(&series.objective, width, &data)?;
         if width as u64 == MINUTE { series.minutes = buckets } else { series.hours = buckets }
     }
-    Ok(series)
+    Ok(all.series)
+}
+
+/// Series in the order of names, found by number.
+struct All {
+    series: Vec<Series>,
+    /// Numbers and places in `series`, in the order of numbers.
+    places: Vec<(i64, usize)>,
+}
+
+impl All {
+    fn new(objectives: Vec<(i64, String)>) -> All {
+        let mut places: Vec<_> = objectives.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
+        places.sort_unstable();
+        let series = |(_, objective)| Series { objective, ..Series::default() };
+        All { series: objectives.into_iter().map(series).collect(), places }
+    }
+
+    fn series(&mut self, id: i64) -> Option<&mut Series> {
+        let n = self.places.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        let (_, place) = self.places.get(n)?;
+        self.series.get_mut(*place)
+    }
+
+    /// `objective,good,bad;objective,good,bad`.
+    fn add_moment(&mut self, start: i64, text: &str) -> Option<()> {
+        let start = Time::from_secs(u64::try_from(start).ok()?);
+        for bucket in text.split(';') {
+            let mut numbers = bucket.split(',');
+            let id = numbers.next()?.parse().ok()?;
+            let mut count = || numbers.next()?.parse().ok();
+            let (good, bad) = (count()?, count()?);
+            self.series(id)?.tens.push(Bucket { start, good, bad });
+        }
+        Some(())
+    }
 }
 
 /// The buckets of a row of `packed`.
@@ -59,17 +87,6 @@ pub(super) fn unpacked(objective: &str, width: i64, data: &[u8]) -> Result<Vec<B
     let width = u64::try_from(width).ok().filter(|width| [MINUTE, HOUR].contains(width));
     let width = width.ok_or_else(|| damaged(format!("packed buckets of {objective} have an unknown width")))?;
     pack::unpack(data, width).map_err(|error| damaged(format!("packed buckets of {objective}: {error}")))
-}
-
-fn tens_of(text: &str) -> Option<Vec<Bucket>> {
-    let bucket = |text: &str| {
-        let mut numbers = text.split(',').map(|number| number.parse::<u64>().ok());
-        let mut next = || numbers.next().flatten();
-        Some(Bucket { start: Time::from_secs(next()?), good: next()?, bad: next()? })
-    };
-    let mut buckets = text.split(';').map(bucket).collect::<Option<Vec<_>>>()?;
-    buckets.sort_unstable_by_key(|bucket| bucket.start);
-    Some(buckets)
 }
 
 pub(super) async fn last_sequence(readers: &SqlitePool, source: &str) -> Result<Option<u64>, StoreError> {

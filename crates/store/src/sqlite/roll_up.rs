@@ -13,20 +13,34 @@ use crate::options::Retention;
 use crate::pack;
 
 /// Objectives in one transaction.
-pub(super) const OBJECTIVES_MAX: usize = 50;
+pub(super) const OBJECTIVES_MAX: usize = 200;
+/// Ten seconds become minutes in strides of this many seconds: each time all minutes of an objective are written anew.
+const STRIDE: u64 = 600;
 
-/// Rolls up some objectives.
+/// Rolls up objectives that follow each other in the order of their numbers.
 pub(super) struct RollUp {
     pub(super) objectives: Vec<(i64, String)>,
-    pub(super) retention: Retention,
-    pub(super) now: Time,
+    pub(super) ages: Ages,
 }
 
 /// Before which second something is too old for its resolution.
-struct Ages {
-    tens: u64,
-    minutes: u64,
+#[derive(Clone, Copy)]
+pub(super) struct Ages {
+    pub(super) tens: u64,
+    pub(super) minutes: u64,
     hours: u64,
+}
+
+impl Ages {
+    /// An hour is never split: minutes before a full hour alone become one, and ten seconds before a full minute.
+    pub(super) fn new(retention: &Retention, now: Time) -> Ages {
+        let before = |age| (now - age).as_nanos() / 1_000_000_000;
+        Ages {
+            tens: floor(before(retention.tens), STRIDE),
+            minutes: floor(before(retention.minutes), HOUR),
+            hours: floor(before(retention.hours), HOUR),
+        }
+    }
 }
 
 /// Start in seconds -> good, bad.
@@ -38,11 +52,17 @@ impl Write for RollUp {
 
     fn apply<'a>(&'a self, session: &'a mut Session) -> Doing<'a, u64> {
         Box::pin(async move {
-            let mut rolled = 0;
+            let (Some((first, _)), Some((last, _))) = (self.objectives.first(), self.objectives.last()) else {
+                return Ok(0);
+            };
+            let mut tens = old_tens(*first, *last, self.ages.tens, session).await?;
             for (objective, name) in &self.objectives {
-                rolled += self.roll(*objective, name, session).await?;
+                let tens = tens.remove(objective).unwrap_or_default();
+                self.roll(*objective, name, tens, session).await?;
             }
-            Ok(rolled)
+            let query = sqlx::query("DELETE FROM bucket WHERE start < $1 AND objective >= $2 AND objective <= $3");
+            let query = query.bind(self.ages.tens as i64).bind(first).bind(last);
+            Ok(query.execute(&mut session.connection).await.map_err(failure::store)?.rows_affected())
         })
     }
 
@@ -52,42 +72,25 @@ impl Write for RollUp {
 }
 
 impl RollUp {
-    /// An hour is never split: minutes before a full hour alone become one, and ten seconds before a full minute.
-    fn ages(&self) -> Ages {
-        let before = |age| (self.now - age).as_nanos() / 1_000_000_000;
-        Ages {
-            tens: floor(before(self.retention.tens), MINUTE),
-            minutes: floor(before(self.retention.minutes), HOUR),
-            hours: floor(before(self.retention.hours), HOUR),
-        }
-    }
-
-    async fn roll(&self, objective: i64, name: &str, session: &mut Session) -> Result<u64, StoreError> {
-        let ages = self.ages();
-        let tens = old_tens(objective, ages.tens, session).await?;
+    async fn roll(&self, objective: i64, name: &str, tens: Counts, session: &mut Session) -> Result<(), StoreError> {
         let mut minutes = packed(objective, name, MINUTE, session).await?;
-        let aged = minutes.first_key_value().is_some_and(|(start, _)| *start < ages.minutes);
+        let aged = minutes.first_key_value().is_some_and(|(start, _)| *start < self.ages.minutes);
         if tens.is_empty() && !aged {
-            return Ok(0);
+            return Ok(());
         }
-        let rolled = tens.len() as u64;
         for (start, counts) in tens {
             add(&mut minutes, floor(start, MINUTE), counts);
         }
-        let young = minutes.split_off(&ages.minutes);
+        let young = minutes.split_off(&self.ages.minutes);
         if !minutes.is_empty() {
             let mut hours = packed(objective, name, HOUR, session).await?;
             for (start, counts) in minutes {
                 add(&mut hours, floor(start, HOUR), counts);
             }
-            let hours = hours.split_off(&ages.hours);
+            let hours = hours.split_off(&self.ages.hours);
             put_packed(objective, HOUR, &hours, session).await?;
         }
-        put_packed(objective, MINUTE, &young, session).await?;
-        let query = sqlx::query("DELETE FROM bucket WHERE objective = $1 AND start < $2");
-        let query = query.bind(objective).bind(ages.tens as i64);
-        query.execute(&mut session.connection).await.map_err(failure::store)?;
-        Ok(rolled)
+        put_packed(objective, MINUTE, &young, session).await
     }
 }
 
@@ -97,12 +100,24 @@ fn add(to: &mut Counts, start: u64, (good, bad): (u64, u64)) {
     sum.1 = sum.1.saturating_add(bad);
 }
 
-async fn old_tens(objective: i64, before: u64, session: &mut Session) -> Result<Vec<(u64, (u64, u64))>, StoreError> {
-    let query = sqlx::query_as("SELECT start, good, bad FROM bucket WHERE objective = $1 AND start < $2");
-    let query = query.bind(objective).bind(before as i64);
-    let rows: Vec<(i64, i64, i64)> = query.fetch_all(&mut session.connection).await.map_err(failure::store)?;
-    let number = |value: i64| u64::try_from(value).map_err(|_| damaged(format!("a bucket of objective {objective}")));
-    rows.into_iter().map(|(start, good, bad)| Ok((number(start)?, (number(good)?, number(bad)?)))).collect()
+/// Old buckets of some objectives, by objective.
+async fn old_tens(
+    first: i64,
+    last: i64,
+    before: u64,
+    session: &mut Session,
+) -> Result<BTreeMap<i64, Counts>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT objective, start, good, bad FROM bucket WHERE start < $1 AND objective >= $2 AND objective <= $3",
+    );
+    let query = query.bind(before as i64).bind(first).bind(last);
+    let rows: Vec<(i64, i64, i64, i64)> = query.fetch_all(&mut session.connection).await.map_err(failure::store)?;
+    let mut old: BTreeMap<i64, Counts> = BTreeMap::new();
+    for (objective, start, good, bad) in rows {
+        let number = |value: i64| u64::try_from(value).map_err(|_| damaged(format!("counts of objective {objective}")));
+        old.entry(objective).or_default().insert(number(start)?, (number(good)?, number(bad)?));
+    }
+    Ok(old)
 }
 
 async fn packed(objective: i64, name: &str, width: u64, session: &mut Session) -> Result<Counts, StoreError> {

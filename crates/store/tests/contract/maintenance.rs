@@ -31,10 +31,10 @@ pub(crate) async fn roll_up_keeps_every_event(place: &dyn Place) {
         add(&*store, sequence, after(secs), 1, secs).await;
     }
     assert_eq!(store.maintain(after(HOUR)).await.unwrap(), Maintained::default());
-    assert_eq!(store.maintain(after(HOUR + 60)).await.unwrap().rolled_up, 3);
+    assert_eq!(store.maintain(after(HOUR + 600)).await.unwrap().rolled_up, 4);
     let a = store.load().await.unwrap().remove(0);
-    assert_eq!(counts(&a.minutes), [(NOON, 3, 69)]);
-    assert_eq!(a.tens.len(), 3);
+    assert_eq!(counts(&a.minutes), [(NOON, 3, 69), (after(60), 1, 60)]);
+    assert_eq!(a.tens.len(), 2);
     store.maintain(after(DAY + HOUR)).await.unwrap();
     let a = store.load().await.unwrap().remove(0);
     assert_eq!(counts(&a.hours), [(NOON, 4, 129)]);

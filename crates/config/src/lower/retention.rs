@@ -1,0 +1,37 @@
+//! `retention`: spans that must grow from the fine to the coarse.
+
+use mainstay_core::plan::Retention;
+
+use super::value_or;
+use crate::code::Code;
+use crate::finding::Finding;
+use crate::raw::retention as raw;
+use crate::read::Reader;
+use crate::span::At;
+
+/// Smallest store that holds its own schema and something to keep.
+const SIZE_MIN: usize = 4 << 20;
+
+pub(super) fn retention(raw: Option<&At<raw::Retention>>, reader: &mut Reader<'_>) -> Retention {
+    let default = Retention::default();
+    let Some(At { value: raw, span }) = raw else { return default };
+    let kept = Retention {
+        tens: value_or(raw.tens.as_ref(), default.tens),
+        minutes: value_or(raw.minutes.as_ref(), default.minutes),
+        hours: value_or(raw.hours.as_ref(), default.hours),
+        items: value_or(raw.items.as_ref(), default.items),
+        events: value_or(raw.events.as_ref(), default.events),
+        sketches: value_or(raw.sketches.as_ref(), default.sketches),
+        sources: default.sources,
+        size_max: raw.size.as_ref().map(|size| size.value as u64),
+    };
+    if !(kept.tens <= kept.minutes && kept.minutes <= kept.hours) {
+        let Retention { tens, minutes, hours, .. } = kept;
+        let message = format!("retention needs tens <= minutes <= hours, not {tens:?}, {minutes:?} and {hours:?}");
+        reader.report(Finding::new(Code::Order, *span, message).help("each takes over where the finer one ends"));
+    }
+    if let Some(size) = raw.size.as_ref().filter(|size| size.value < SIZE_MIN) {
+        reader.report(Finding::new(Code::OutOfRange, size.span, "a store needs 4MiB at least"));
+    }
+    kept
+}
