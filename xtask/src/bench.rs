@@ -8,6 +8,7 @@ mod install;
 mod open;
 mod processes;
 mod report;
+mod systems;
 mod target;
 
 use anyhow::Result;
@@ -19,6 +20,8 @@ pub(crate) enum Bench {
     Gateway(gateway::Args),
     /// The machines in one process: time and allocations of admit and release.
     Core,
+    /// The five kinds of system: a staged outage from level 0 to 4 and back, and what a user loses at each level.
+    Systems(systems::Args),
 }
 
 /// True when what was measured holds its aims; the gateway's figures are reported without a verdict.
@@ -26,5 +29,6 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
     match bench {
         Bench::Gateway(args) => gateway::run(args),
         Bench::Core => core::run(),
+        Bench::Systems(args) => systems::run(args),
     }
 }

@@ -12,6 +12,16 @@ use crate::tally::Tally;
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
 const ENVIRONMENTS: [&str; 4] = ["mlserver", "feast", "openai", "training"];
 
+/// The files that run in a peer's environment, for the client that it holds.
+fn files(name: &str) -> Vec<String> {
+    let more = match name {
+        "mlserver" => Some("test_systems.py"),
+        "openai" => Some("test_systems_chat.py"),
+        _ => None,
+    };
+    std::iter::once(format!("test_{name}.py")).chain(more.map(str::to_owned)).collect()
+}
+
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -58,17 +68,26 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
 pub(crate) fn test(only: Option<&str>) -> Result<Tally> {
     let chosen: Vec<_> = ENVIRONMENTS.into_iter().filter(|name| only.is_none_or(|one| one == *name)).collect();
     ensure!(!chosen.is_empty(), "no such peer: the peers are {}", ENVIRONMENTS.join(", "));
-    let built = shell::watch(&mut shell::cargo(&["build", "--package", "mainstay"]))?;
+    let built = shell::watch(&mut shell::cargo(&[
+        "build",
+        "--package",
+        "mainstay",
+        "--bin",
+        "mainstay",
+        "--example",
+        "systems",
+    ]))?;
     ensure!(built.success, "the mainstay binary does not build");
+    let services = shell::target().join("debug/examples/systems");
     let binary = shell::target().join("debug/mainstay");
-    chosen.iter().map(|name| pytest(name, &binary)).sum()
+    chosen.iter().map(|name| pytest(name, &binary, &services)).sum()
 }
 
-fn pytest(name: &str, binary: &Path) -> Result<Tally> {
+fn pytest(name: &str, binary: &Path, services: &Path) -> Result<Tally> {
     let mut command = Command::new(home().join(name).join("bin/python"));
-    command.args(["-m", "pytest", "-q", &format!("test_{name}.py")]);
+    command.args(["-m", "pytest", "-q"]).args(files(name));
     command.current_dir(shell::root().join("tests-peers"));
-    command.env("MAINSTAY_BIN", binary).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("MAINSTAY_BIN", binary).env("MAINSTAY_SYSTEMS_BIN", services).env("PYTHONDONTWRITEBYTECODE", "1");
     let ended = shell::watch(&mut command)?;
     Ok(Tally::of_pytest(&ended.stdout).unless(ended.success))
 }

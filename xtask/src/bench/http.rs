@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// No answer of the bench takes that long; one that does has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,8 +13,13 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The bytes of one request, made once.
 pub(super) fn request(path: &str, body: &str) -> Vec<u8> {
+    send("POST", path, body)
+}
+
+/// As `request`, with any method.
+pub(super) fn send(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into()
+    format!("{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into()
 }
 
 /// What the bench wants to know of an answer.
@@ -55,6 +60,15 @@ impl Connection {
                 return Ok(answer);
             }
         }
+    }
+
+    /// As `exchange`, with the answer's body, which must have a length.
+    pub(super) fn exchange_whole(&mut self, request: &[u8]) -> Result<(Answer, Vec<u8>)> {
+        let answer = self.exchange(request)?;
+        let head = self.buffer.windows(4).position(|four| four == b"\r\n\r\n").context("an answer has a head")?;
+        let chunked = self.buffer[..head].windows(7).any(|seven| seven.eq_ignore_ascii_case(b"chunked"));
+        ensure!(!chunked, "an answer came in chunks");
+        Ok((answer, self.buffer[head + 4..].to_vec()))
     }
 }
 

@@ -147,7 +147,7 @@ struct Stand {
     turns: usize,
     /// What it knows of the shop.
     knowledge: &'static [(&'static str, &'static str, &'static str)],
-    /// Prompts with more tokens than this are turned away: what a server does whose memory is full.
+    /// Prompts with more tokens than this are turned away: what a provider does that is short of capacity.
     outage: AtomicU64,
 }
 
@@ -202,13 +202,10 @@ async fn complete(State(stand): State<Arc<Stand>>, Json(request): Json<Value>) -
         let message = format!("the context is {} tokens, the prompt has {prompt}", stand.context);
         return refusal(StatusCode::BAD_REQUEST, "invalid_request_error", "context_length_exceeded", &message);
     }
-    if prompt > stand.outage.load(Ordering::Relaxed) {
-        return refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "server_error",
-            "out_of_memory",
-            "no memory for a prompt of that length",
-        );
+    let most = stand.outage.load(Ordering::Relaxed);
+    if prompt > most {
+        let message = format!("request too large at this time: limit {most}, requested {prompt} tokens");
+        return refusal(StatusCode::TOO_MANY_REQUESTS, "tokens", "rate_limit_exceeded", &message);
     }
     let text = answer(&stand, &messages[..messages.len() - 1], last.1);
     render(stand.name, &text, prompt, request["stream"] == true)

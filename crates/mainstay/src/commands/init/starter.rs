@@ -93,4 +93,21 @@ mod tests {
             }
         }
     }
+
+    /// Every answer that the levels from `from` on can give, as it is written.
+    fn answers(system: System, from: u8) -> String {
+        let (plan, _) = mainstay_config::load(Starter::of(Some(system)).config);
+        let entries = plan.unwrap().routes.swap_remove(0).ladder;
+        entries.iter().filter(|entry| entry.level.number() >= from).map(|entry| format!("{:?}", entry.answer)).collect()
+    }
+
+    #[test]
+    fn what_is_about_safety_fails_closed() {
+        let moderation = answers(System::ContentModeration, 3);
+        assert!(moderation.contains("\"block\"") && moderation.contains("\"review\""), "{moderation}");
+        assert!(!moderation.contains("allow"), "{moderation}");
+        let fraud = answers(System::FraudDetection, 4);
+        assert!(fraud.contains("\"decline\"") && fraud.contains("\"review\""), "{fraud}");
+        assert!(!fraud.contains("approve"), "{fraud}");
+    }
 }
