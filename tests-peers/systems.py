@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import time
+import urllib.request
 
 from harness import Process, call, eventually, free_port
 
@@ -90,8 +91,6 @@ class System:
 
     def stage(self, service: str, outage: dict):
         """An outage that the service itself plays."""
-        import urllib.request
-
         url = f"http://127.0.0.1:{self.ports[self.usual[service]]}/outage"
         request = urllib.request.Request(url, json.dumps(outage).encode(), {"content-type": "application/json"}, method="PUT")
         urllib.request.urlopen(request, timeout=10).close()
@@ -115,27 +114,37 @@ class System:
         self.stop()
 
 
-def walk(system: System, steps: list, ask, judge):
+def walk(requests: list, steps: list, ask, judge):
     """Down the ladder step by step and back up.
 
-    `steps[n]` breaks what brings the ladder to level n, as a pair of what breaks it and what repairs it. `ask(judged)` gives
+    Each look asks the judged `requests`. `steps[n]` breaks what brings the ladder to level n, as a pair of what breaks it and what repairs it. `ask(judged)` gives
     level and answer of one request, as a client of the protocol reads them; `judge(level, judged, answer)` holds for every
     answer.
     """
-    requests = system.judged()
 
-    def seen(level):
-        """Whether some request is answered by the level, and none by one above it."""
-        answers = [(judged, *ask(judged)) for judged in requests[:6]]
-        for judged, got, answer in answers:
-            judge(got, judged, answer)
-        levels = [got for _, got, _ in answers]
-        return level in levels and min(levels) >= level
+    def look():
+        """The levels that answer."""
+        answers = [(judged, *ask(judged)) for judged in requests]
+        for judged, level, answer in answers:
+            judge(level, judged, answer)
+        return [level for _, level, _ in answers]
+
+    def wait(level, holds):
+        levels = []
+
+        def held():
+            levels[:] = look()
+            return holds(levels)
+
+        try:
+            eventually(held, limit_s=30)
+        except AssertionError as error:
+            raise AssertionError(f"level {level} {error}; the last answers came from {levels}") from error
 
     for level, (breaks, _) in enumerate(steps):
         breaks()
-        eventually(lambda: seen(level), limit_s=30)
+        # What a level hands on is answered by a deeper one; none above it may answer.
+        wait(level, lambda levels: level in levels and min(levels) >= level)
     for level in reversed(range(len(steps) - 1)):
         steps[level + 1][1]()
-        # What a level hands on is answered by a deeper one: it is enough that some answers come from it.
-        eventually(lambda: level in {ask(judged)[0] for judged in requests[:6]}, limit_s=30)
+        wait(level, lambda levels: level in levels)

@@ -1,22 +1,29 @@
 """Four of the five example systems through Triton's own client: an outage walks the ladder from level 0 to 4 and back."""
 
-import json
-
 import numpy
 import pytest
 import tritonclient.http
 
-from harness import call, eventually
+from harness import eventually
 from systems import System, walk
 
 NUMPY = {"BYTES": numpy.object_, "FP64": numpy.float64}
+
+
+class HeadersKept(tritonclient.http.InferenceServerClient):
+    """Triton's client, which reads the answer's head and does not give it on."""
+
+    def _post(self, *args, **kwargs):
+        response = super()._post(*args, **kwargs)
+        self.level = int(response.get("x-mainstay-level"))
+        return response
 
 
 class Client:
     """Triton's client with one model's name; every answer is parsed by it."""
 
     def __init__(self, system: System, model: str):
-        self.client = tritonclient.http.InferenceServerClient(system.url.removeprefix("http://"))
+        self.client = HeadersKept(system.url.removeprefix("http://"))
         self.model = model
 
     def ask(self, judged):
@@ -38,15 +45,10 @@ class Client:
             array = result.as_numpy(output["name"])
             assert list(array.shape) == output["shape"]
             outputs[output["name"]] = [value.decode() if isinstance(value, bytes) else value for value in array.ravel().tolist()]
-        return int(header(result, "x-mainstay-level")), outputs
+        return self.client.level, outputs
 
     def close(self):
         self.client.close()
-
-
-def header(result, name):
-    """The client keeps the whole answer under a private name."""
-    return result._response.get(name)
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_recommendation(start):
             assert sorted(items) == sorted(candidates(judged))
 
     walk(
-        system,
+        system.judged()[:6],
         [
             (nothing, nothing),
             kill(system, "personalised"),
@@ -120,7 +122,7 @@ def test_search_ranking(start):
             assert outputs["articles"] == candidates(judged)
 
     walk(
-        system,
+        system.judged()[:6],
         [
             (nothing, nothing),
             # The feature store alone: the model that needs none of it takes over.
@@ -143,23 +145,27 @@ def test_content_moderation_lets_nothing_pass_that_it_does_not_know(start):
         assert decision in ("allow", "review", "block")
         if level >= 3:
             assert decision != "allow"
+        if level == 3 and decision == "review":
+            assert outputs["ticket"][0], "what is held can be found again"
         if level == 4:
             assert decision == "block"
 
+    blocked = [line.split("\t")[0] for line in system.file("blocklist.txt").read_text().splitlines()]
+    text = lambda judged: judged["request"]["inputs"][0]["data"][0]
+    # What is on the blocklist, plain or hidden by digits and points, is blocked by it at level 2 until the pin.
+    plain = [judged for judged in system.judged() if not any(word in text(judged) for word in [*blocked, *"0123456789."])]
     walk(
-        system,
+        plain[:6],
         [
             (nothing, nothing),
             kill(system, "classifier"),
             kill(system, "classifier-small"),
-            (lambda: system.spoil("watchlist.txt"), lambda: system.renew("watchlist.txt")),
+            age(system, "watchlist.txt"),
             pin(system, 4),
         ],
         client.ask,
         judge,
     )
-    reviews = call(f"{system.admin}/api/v1/reviews").json()
-    assert json.dumps(reviews).count("message-") > 0
 
 
 def test_fraud_detection_lets_nothing_pass_that_nobody_has_seen(start):
@@ -172,8 +178,9 @@ def test_fraud_detection_lets_nothing_pass_that_nobody_has_seen(start):
         if level == 4:
             assert decision != "approve"
 
+    clear = [judged for judged in system.judged() if judged["request"]["parameters"]["foreign"] and judged["request"]["parameters"]["new_shop"]]
     walk(
-        system,
+        clear[:3] + system.judged()[:4],
         [
             (nothing, nothing),
             kill(system, "scorer"),

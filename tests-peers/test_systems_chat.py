@@ -7,7 +7,7 @@ from systems import System, walk
 
 APOLOGY = "I can't answer right now. Please try again in a minute."
 MODELS = {0: "large", 1: "large", 2: "small"}
-SHORT_OF_CAPACITY = {"prompt_tokens_max": 110}
+SHORT_OF_CAPACITY = {"prompt_tokens_max": 130}
 
 
 def test_llm_chat(tmp_path):
@@ -39,10 +39,11 @@ def test_llm_chat(tmp_path):
                 assert text == APOLOGY
 
         # Long conversations first: a short one fits into the large model whatever its capacity.
-        requests = sorted(system.judged(), key=lambda judged: -len(str(judged["request"]["messages"])))
-        system.judged = lambda: requests
+        longest = sorted(system.judged(), key=lambda judged: -len(str(judged["request"]["messages"])))
+        usual = [judged for judged in longest if judged["expected"] in templates.values()]
+        remembered = [judged for judged in longest if judged not in usual]
         walk(
-            system,
+            usual[:3] + remembered[:3],
             [
                 (lambda: None, lambda: None),
                 (lambda: system.stage("large", SHORT_OF_CAPACITY), lambda: system.stage("large", {})),
@@ -53,6 +54,6 @@ def test_llm_chat(tmp_path):
             ask,
             judge,
         )
-        last = requests[0]
+        last = remembered[0]
         eventually(lambda: last["expected"] in ask(last)[1][0].choices[0].message.content)
         client.close()

@@ -83,6 +83,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     };
     let complete = match header("content-length") {
+        None if status == 204 => true,
         Some(length) => body.len() >= length.parse::<usize>()?,
         None => body.ends_with(b"0\r\n\r\n"),
     };

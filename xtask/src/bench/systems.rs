@@ -86,6 +86,9 @@ fn walk(system: &System, programs: &Programs) -> Result<Vec<Row>> {
     for (level, step) in system.steps.iter().enumerate() {
         field.suffer(step)?;
         field.wait_for(level, &judged)?;
+        if system.counts {
+            field.forget_counts(level)?;
+        }
         let answers = field.ask_all(&judged)?;
         let first = rows.first().map(|row| &row.answers);
         let quality = (system.measure)(&judged, &answers, first.unwrap_or(&answers));

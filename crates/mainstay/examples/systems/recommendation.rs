@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Files;
 use super::learn::{Factors, Shown, best_first, cosine, normal, pick, shuffle, sigmoid};
-use super::serve::{Model, input_texts, numbers, open_inference, texts};
+use super::serve::{Model, input_texts, open_inference, row_of_numbers, row_of_texts};
 
 const SEED: u64 = 301;
 const CATEGORIES: [&str; 6] = ["books", "garden", "kitchen", "music", "outdoor", "toys"];
@@ -125,7 +125,7 @@ fn judged(shop: &Shop, rng: &mut Rng) -> String {
         let request = json!({
             "id": format!("rec-{number}"),
             "parameters": { "user": format!("u{user:03}"), "category": category },
-            "inputs": [texts("candidates", &ids)],
+            "inputs": [row_of_texts("candidates", &ids)],
         });
         let _ = writeln!(lines, "{}", json!({ "request": request, "grades": grades }));
     }
@@ -187,6 +187,6 @@ fn ordered(score: impl Fn(usize, usize) -> f64 + Send + Sync + 'static) -> Model
         let order = best_first(&scores);
         let ranked: Vec<String> = order.iter().map(|&at| ids[at].clone()).collect();
         let scores: Vec<f64> = order.iter().map(|&at| scores[at]).collect();
-        Ok(vec![texts("items", &ranked), numbers("scores", &scores)])
+        Ok(vec![row_of_texts("items", &ranked), row_of_numbers("scores", &scores)])
     })
 }

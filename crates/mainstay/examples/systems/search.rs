@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Files;
 use super::learn::{Features, Logistic, best_first, normal, pick, shuffle, sigmoid, words};
-use super::serve::{self, Model, feast, input, input_texts, numbers, open_inference, texts};
+use super::serve::{self, Model, feast, input, input_texts, open_inference, row_of_numbers, row_of_texts};
 
 const SEED: u64 = 302;
 const ARTICLES: usize = 240;
@@ -245,7 +245,7 @@ pub(crate) fn files() -> Files {
         let request = json!({
             "id": format!("search-{number}"),
             "parameters": { "query": query.text },
-            "inputs": [texts("articles", &ids)],
+            "inputs": [row_of_texts("articles", &ids)],
         });
         let _ = writeln!(judged, "{}", json!({ "request": request, "grades": grades }));
     }
@@ -298,7 +298,7 @@ fn ordered(centre: Centre, model: Logistic, with_behaviour: bool) -> Model {
         let order = best_first(&scores);
         let ranked: Vec<String> = order.iter().map(|&at| ids[at].clone()).collect();
         let scores: Vec<f64> = order.iter().map(|&at| scores[at]).collect();
-        Ok(vec![texts("articles", &ranked), numbers("scores", &scores)])
+        Ok(vec![row_of_texts("articles", &ranked), row_of_numbers("scores", &scores)])
     })
 }
 

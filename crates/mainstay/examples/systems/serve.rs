@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -16,16 +17,19 @@ pub(crate) type Model = Arc<dyn Fn(&Value) -> Result<Vec<Value>, String> + Send 
 
 /// Serves one model under its name.
 pub(crate) fn open_inference(name: &'static str, model: Model) -> Router {
-    let infer = async |Path(asked): Path<String>,
-                       State((name, model)): State<(&'static str, Model)>,
-                       body: Json<Value>| {
+    let infer = async |Path(asked): Path<String>, State((name, model)): State<(&'static str, Model)>, body: Bytes| {
         if asked != name {
             return problem(StatusCode::NOT_FOUND, &json!({ "error": format!("this server has the model {name}") }));
         }
-        match model(&body.0) {
+        // As model servers do: whatever the content type says, or where there is none.
+        let request: Value = match serde_json::from_slice(&body) {
+            Ok(request) => request,
+            Err(error) => return problem(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+        };
+        match model(&request) {
             Ok(outputs) => {
                 let mut answer = json!({ "model_name": name, "model_version": "1", "outputs": outputs });
-                if let Some(id) = body.0.get("id") {
+                if let Some(id) = request.get("id") {
                     answer["id"] = id.clone();
                 }
                 Json(answer).into_response()
@@ -40,12 +44,22 @@ pub(crate) fn open_inference(name: &'static str, model: Model) -> Router {
         .with_state((name, model))
 }
 
-/// A tensor of texts, one row.
+/// A tensor of texts: one row of several.
+pub(crate) fn row_of_texts(name: &str, data: &[String]) -> Value {
+    json!({ "name": name, "datatype": "BYTES", "shape": [1, data.len()], "data": data })
+}
+
+/// A tensor of numbers: one row of several.
+pub(crate) fn row_of_numbers(name: &str, data: &[f64]) -> Value {
+    json!({ "name": name, "datatype": "FP64", "shape": [1, data.len()], "data": data })
+}
+
+/// A tensor of texts, one a row.
 pub(crate) fn texts(name: &str, data: &[String]) -> Value {
     json!({ "name": name, "datatype": "BYTES", "shape": [data.len()], "data": data })
 }
 
-/// A tensor of numbers, one row.
+/// A tensor of numbers, one a row.
 pub(crate) fn numbers(name: &str, data: &[f64]) -> Value {
     json!({ "name": name, "datatype": "FP64", "shape": [data.len()], "data": data })
 }

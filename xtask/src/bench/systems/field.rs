@@ -58,8 +58,7 @@ pub(super) struct Field<'a> {
     ports: BTreeMap<u16, u16>,
     services: BTreeMap<&'static str, Process>,
     connection: Connection,
-    // Dropped last: what stands in front of the services goes before them only in `drop` order of `services`.
-    _gateway: Process,
+    gateway: Process,
 }
 
 impl<'a> Field<'a> {
@@ -73,11 +72,17 @@ impl<'a> Field<'a> {
         for &(name, port) in system.services {
             services.insert(name, start(system, programs, &folder, name, ports[&port])?);
         }
-        let mut command = Command::new(fs::canonicalize(&programs.mainstay)?);
-        command.args(["serve", "--log", "warn"]);
-        let gateway = Process::start(command, "gateway", ports[&GATEWAY], &folder)?;
+        let gateway = start_gateway(programs, ports[&GATEWAY], &folder)?;
         let connection = Connection::open(ports[&GATEWAY])?;
-        Ok(Field { system, programs, folder, ports, services, connection, _gateway: gateway })
+        Ok(Field { system, programs, folder, ports, services, connection, gateway })
+    }
+
+    /// A gateway that has counted no request yet, under the same outage.
+    pub(super) fn forget_counts(&mut self, level: usize) -> Result<()> {
+        self.gateway.end();
+        self.gateway = start_gateway(self.programs, self.ports[&GATEWAY], &self.folder)?;
+        self.connection = Connection::open(self.ports[&GATEWAY])?;
+        self.system.pin_before(level + 1).map_or(Ok(()), |pin| self.pin(pin))
     }
 
     /// Breaks one more thing.
@@ -87,7 +92,6 @@ impl<'a> Field<'a> {
             Step::Kill(service) => drop(self.services.remove(service)),
             Step::KillBoth(one, other) => drop((self.services.remove(one), self.services.remove(other))),
             Step::Stale(file) => self.date(file, SystemTime::now() - AGED)?,
-            Step::Garbage(file) => fs::write(self.file(file), b"\xff\xfe\x00broken\xc3\x28")?,
             Step::LongPrompts(service, most) => {
                 self.stage(service, &format!("{{\"prompt_tokens_max\": {most}}}"))?;
             }
@@ -106,10 +110,6 @@ impl<'a> Field<'a> {
                 self.revive(other)?;
             }
             Step::Stale(file) => self.date(file, SystemTime::now())?,
-            Step::Garbage(file) => {
-                let whole = shell::root().join("examples/systems").join(self.system.name).join("data").join(file);
-                fs::write(self.file(file), fs::read(whole)?)?;
-            }
             Step::LongPrompts(service, _) => {
                 // A service that was killed since has forgotten it.
                 self.stage(service, "{}")?;
@@ -263,6 +263,12 @@ fn rewrite(config: &Path, ports: &BTreeMap<u16, u16>) -> Result<()> {
     Ok(fs::write(config, text)?)
 }
 
+fn start_gateway(programs: &Programs, port: u16, folder: &Path) -> Result<Process> {
+    let mut command = Command::new(fs::canonicalize(&programs.mainstay)?);
+    command.args(["serve", "--log", "warn"]);
+    Process::start(command, "gateway", port, folder)
+}
+
 fn start(system: &System, programs: &Programs, folder: &Path, name: &str, port: u16) -> Result<Process> {
     let mut command = Command::new(fs::canonicalize(&programs.services)?);
     command.args(["serve", system.name, name, "--port", &port.to_string()]);
@@ -289,9 +295,16 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    fn end(&mut self) {
+        // One that has ended already needs neither.
         self.0.kill().ok();
         self.0.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn of_chat(judged: &[Judged], answers: &[Answered], first: &[Answered
     let rights = judged.iter().zip(answers).filter(right).count();
     let seen = |answers: &[Answered]| {
         let of_models = answers.iter().filter(|answer| answer.level <= 2);
-        of_models.filter_map(|answer| answer.body["usage"]["prompt_tokens"].as_f64()).sum::<f64>()
+        of_models.filter_map(|answer| answer.body["usage"]["prompt_tokens"].as_u64()).sum::<u64>() as f64
     };
     vec![
         percent("answered right", rights as f64 / judged.len().max(1) as f64),

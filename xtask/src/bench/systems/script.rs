@@ -14,6 +14,8 @@ pub(super) struct System {
     pub(super) services: &'static [(&'static str, u16)],
     /// Step n brings the ladder to level n.
     pub(super) steps: [Step; 5],
+    /// Whether a level counts requests: each level is then asked by a gateway that has seen none.
+    pub(super) counts: bool,
     /// What answers at each level, in words.
     pub(super) answers: [&'static str; 5],
     /// How a level's answers are judged.
@@ -40,8 +42,6 @@ pub(super) enum Step {
     KillBoth(&'static str, &'static str),
     /// A data file is older than its `max_age`.
     Stale(&'static str),
-    /// A data file is no text.
-    Garbage(&'static str),
     /// A service turns prompts of more tokens away.
     LongPrompts(&'static str, u64),
     /// No fault but a decision: a person pins the level.
@@ -55,7 +55,6 @@ impl Step {
             Step::Kill(service) => format!("`{service}` was killed"),
             Step::KillBoth(one, other) => format!("`{one}` and `{other}` were killed"),
             Step::Stale(file) => format!("`{file}` grew too old"),
-            Step::Garbage(file) => format!("`{file}` was overwritten with garbage"),
             Step::LongPrompts(service, most) => format!("`{service}` took prompts of {most} tokens at most"),
             Step::Pin(level) => format!("a pin to level {level}"),
         }
@@ -75,6 +74,7 @@ pub(super) const SYSTEMS: [System; 5] = [
             Step::Stale("popularity.csv"),
             Step::Stale("category_defaults.jsonl"),
         ],
+        counts: false,
         answers: [
             "personalised model (`backend`)",
             "neighbours of cached embeddings (`backend`)",
@@ -96,6 +96,7 @@ pub(super) const SYSTEMS: [System; 5] = [
             Step::Stale("articles.csv"),
             Step::Stale("published.csv"),
         ],
+        counts: false,
         answers: [
             "full model and reader features (`backend`)",
             "model with fewer features (`backend`)",
@@ -114,9 +115,10 @@ pub(super) const SYSTEMS: [System; 5] = [
             Step::Nothing,
             Step::Kill("classifier"),
             Step::Kill("classifier-small"),
-            Step::Garbage("watchlist.txt"),
+            Step::Stale("watchlist.txt"),
             Step::Pin(4),
         ],
+        counts: false,
         answers: [
             "large classifier (`backend`)",
             "small classifier (`backend`)",
@@ -131,7 +133,8 @@ pub(super) const SYSTEMS: [System; 5] = [
         path: "/v1/chat/completions",
         route: "chat",
         services: &[("large", 9131), ("small", 9132)],
-        steps: [Step::Nothing, Step::LongPrompts("large", 110), Step::Kill("large"), Step::Kill("small"), Step::Pin(4)],
+        steps: [Step::Nothing, Step::LongPrompts("large", 130), Step::Kill("large"), Step::Kill("small"), Step::Pin(4)],
+        counts: false,
         answers: [
             "large stand-in, whole conversation (`backend`)",
             "large stand-in, latest turns (`backend`, `context`)",
@@ -147,6 +150,7 @@ pub(super) const SYSTEMS: [System; 5] = [
         route: "score",
         services: &[("scorer", 9141), ("features", 9143)],
         steps: [Step::Nothing, Step::Kill("scorer"), Step::Stale("batch_scores.csv"), Step::Pin(3), Step::Pin(4)],
+        counts: true,
         answers: [
             "real-time score (`backend`)",
             "batch scores (`table`)",
