@@ -4,7 +4,7 @@ import numpy
 import pytest
 import tritonclient.http
 
-from harness import eventually
+from harness import call, eventually
 from systems import System, walk
 
 NUMPY = {"BYTES": numpy.object_, "FP64": numpy.float64}
@@ -166,6 +166,8 @@ def test_content_moderation_lets_nothing_pass_that_it_does_not_know(start):
         client.ask,
         judge,
     )
+    held = call(f"{system.admin}/api/v1/reviews?queue=messages").json()["reviews"]
+    assert held and {review["state"] for review in held} == {"waiting"}
 
 
 def test_fraud_detection_lets_nothing_pass_that_nobody_has_seen(start):

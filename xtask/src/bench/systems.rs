@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     if args.write {
         let path = shell::root().join("docs/systems-levels.md");
-        fs::write(&path, table::page(&tables, args.binary.is_none()))
+        fs::write(&path, table::page(&tables, &programs.build()))
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("{}", path.display());
     }

@@ -43,6 +43,14 @@ pub(super) struct Programs {
     pub(super) services: PathBuf,
 }
 
+impl Programs {
+    /// The folder of the target directory that they come from: debug or release.
+    pub(super) fn build(&self) -> String {
+        let folder = self.mainstay.parent().and_then(Path::file_name);
+        folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+}
+
 /// One answer, as a client sees it.
 pub(super) struct Answered {
     pub(super) level: usize,

@@ -93,8 +93,7 @@ fn millis(time: Duration) -> String {
 }
 
 /// The page of the docs.
-pub(super) fn page(tables: &[String], release: bool) -> String {
-    let build = if release { "release" } else { "development" };
+pub(super) fn page(tables: &[String], build: &str) -> String {
     format!(
         "{HEAD}\nMeasured with a {build} build on {} cores, one request at a time, models and gateway on one machine.\n\n{}",
         crate::shell::cores(),
