@@ -98,7 +98,8 @@ mod tests {
     fn answers(system: System, from: u8) -> String {
         let (plan, _) = mainstay_config::load(Starter::of(Some(system)).config);
         let entries = plan.unwrap().routes.swap_remove(0).ladder;
-        entries.iter().filter(|entry| entry.level.number() >= from).map(|entry| format!("{:?}", entry.answer)).collect()
+        let answers: Vec<_> = entries.iter().filter(|e| e.level.number() >= from).map(|e| &e.answer).collect();
+        format!("{answers:?}")
     }
 
     #[test]
