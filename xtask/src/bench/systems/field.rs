@@ -80,7 +80,7 @@ impl<'a> Field<'a> {
         for &(name, port) in system.services {
             services.insert(name, start(system, programs, &folder, name, ports[&port])?);
         }
-        let gateway = start_gateway(programs, ports[&GATEWAY], &folder)?;
+        let gateway = start_gateway(programs, &ports, &folder)?;
         let connection = Connection::open(ports[&GATEWAY])?;
         Ok(Field { system, programs, folder, ports, services, connection, gateway })
     }
@@ -88,7 +88,7 @@ impl<'a> Field<'a> {
     /// A gateway that has counted no request yet, under the same outage.
     pub(super) fn forget_counts(&mut self, level: usize) -> Result<()> {
         self.gateway.end();
-        self.gateway = start_gateway(self.programs, self.ports[&GATEWAY], &self.folder)?;
+        self.gateway = start_gateway(self.programs, &self.ports, &self.folder)?;
         self.connection = Connection::open(self.ports[&GATEWAY])?;
         self.system.pin_before(level + 1).map_or(Ok(()), |pin| self.pin(pin))
     }
@@ -271,32 +271,32 @@ fn rewrite(config: &Path, ports: &BTreeMap<u16, u16>) -> Result<()> {
     Ok(fs::write(config, text)?)
 }
 
-fn start_gateway(programs: &Programs, port: u16, folder: &Path) -> Result<Process> {
+fn start_gateway(programs: &Programs, ports: &BTreeMap<u16, u16>, folder: &Path) -> Result<Process> {
     let mut command = Command::new(fs::canonicalize(&programs.mainstay)?);
     command.args(["serve", "--log", "warn"]);
-    Process::start(command, "gateway", port, folder)
+    Process::start(command, "gateway", &[ports[&GATEWAY], ports[&ADMIN]], folder)
 }
 
 fn start(system: &System, programs: &Programs, folder: &Path, name: &str, port: u16) -> Result<Process> {
     let mut command = Command::new(fs::canonicalize(&programs.services)?);
     command.args(["serve", system.name, name, "--port", &port.to_string()]);
-    Process::start(command, name, port, folder)
+    Process::start(command, name, &[port], folder)
 }
 
 /// A process that is killed when dropped: an outage gives no notice.
 struct Process(Child);
 
 impl Process {
-    fn start(mut command: Command, name: &str, port: u16, folder: &Path) -> Result<Process> {
+    fn start(mut command: Command, name: &str, ports: &[u16], folder: &Path) -> Result<Process> {
         let log = File::options().append(true).create(true).open(folder.join(format!("{name}.log")))?;
         command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let mut process = Process(command.spawn().with_context(|| format!("cannot start {name}"))?);
         let start = Instant::now();
-        while Connection::open(port).is_err() {
+        while ports.iter().any(|port| Connection::open(*port).is_err()) {
             if let Some(status) = process.0.try_wait()? {
                 bail!("{name} ended with {status}, see its log in {}", folder.display());
             }
-            ensure!(start.elapsed() < START_LIMIT, "{name} does not listen on port {port}");
+            ensure!(start.elapsed() < START_LIMIT, "{name} does not listen on the ports {ports:?}");
             thread::sleep(LOOK_EVERY);
         }
         Ok(process)
