@@ -77,6 +77,13 @@ codes! {
     PlainAdmin = "W0503": "The admin API listens beyond this machine and speaks plain HTTP: whoever can read the network between sees tokens and may use them. Put a proxy with TLS in front and listen on 127.0.0.1, or keep the address to a network that you trust.";
     Order = "E0601": "Numbers that must stand in an order do not, such as a minimum above its maximum, or thresholds that fall.";
     Impossible = "E0701": "An objective that every service misses, or that none can miss. It would page always or never.";
+    BurnUnreachable = "W0702": "A burn rate that cannot occur. When every request fails, a budget burns at 1 / (1 - target): at a target of 90 % that is 10, so an alert at 14.4 never fires.";
+    BareCounter = "W0703": "An expression without `$window` is taken for one counter that only grows, and its values at two times are subtracted. A sum of several counters falls when one of them starts again, and the events since are miscounted. `sum(increase(requests_total[$window]))` has Prometheus do it, series by series.";
+    OpenSloName = "W0801": "OpenSLO's names follow RFC 1123: at most 63 lower-case letters, digits and `-`, the first and the last a letter or digit. Other tools refuse what mainstay takes here.";
+    OpenSloTarget = "W0802": "`targetPercent` is a percentage, `target` a share: 99.9 and 0.999 mean the same. A percentage below 1 is most often a share in the wrong field.";
+    BurnOperator = "W0803": "A condition on a burn rate with `lt` or `lte` holds while the budget burns slowly: it fires when all is well and is silent in an outage. The specification's own examples had it this way.";
+    OpenSloUnsupported = "E0804": "Something that OpenSLO allows and mainstay cannot count: composite objectives, thresholds on gauges, ratios that are computed already, sources other than Prometheus. It is refused, so that no objective is silently another one. The documentation has a table of all fields.";
+    OpenSloAnnotation = "E0805": "An export keeps in the annotation `mainstay.dev/indicator` what OpenSLO has no field for: the kind of the objective and how good events are told. This one cannot be read back.";
 }
 
 impl Code {

@@ -237,6 +237,11 @@ fn report_unused<T>(known: &BTreeMap<String, Known<T>>, what: &str, reader: &mut
     }
 }
 
+/// Whether an expression is asked for a stretch of time: mainstay's mark, or Sloth's.
+pub(crate) fn has_window(expression: &str) -> bool {
+    ["$window", "{{.window}}", "{{ .window }}"].iter().any(|mark| expression.contains(mark))
+}
+
 /// The last part of a message where a list must not be empty.
 pub(crate) fn empty(span: Span, what: &str, reader: &mut Reader<'_>) {
     reader.report(Finding::new(Code::Empty, span, format!("{what} is empty")).help("at least one is needed"));

@@ -20,11 +20,13 @@ pub const MAX_BYTES: usize = 4 << 20;
 const MAX_DEPTH: usize = 32;
 /// Most keys and values, those that aliases repeat included.
 const MAX_NODES: usize = 100_000;
+/// Most documents of one text.
+const MAX_DOCUMENTS: usize = 2_000;
 /// Most values that aliases repeat.
 const MAX_ALIASED: usize = 20_000;
 
 /// A value of the text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     Null,
     Bool(bool),
@@ -66,10 +68,7 @@ impl Value {
 
 /// Reads the text; the error is the one thing that stops everything else.
 pub(crate) fn parse(text: &str) -> Result<Node, Finding> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
-        return Err(Finding::new(Code::TooLarge, Span::default(), message));
-    }
+    within_bounds(text)?;
     let root = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options());
     let root = node(root.map_err(|error| refusal(&error, text))?, text);
     if matches!(root.value, Value::Null) {
@@ -77,6 +76,27 @@ pub(crate) fn parse(text: &str) -> Result<Node, Finding> {
         return Err(finding.help("`mainstay init` writes a file to start from"));
     }
     Ok(root)
+}
+
+/// Reads a text of several documents with `---` between them; those that say nothing are left out.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Node>, Finding> {
+    within_bounds(text)?;
+    let mut options = options();
+    if let Some(budget) = options.budget.as_mut() {
+        budget.max_documents = MAX_DOCUMENTS;
+    }
+    let roots = serde_saphyr::from_multiple_with_options::<Spanned<Raw>>(text, options);
+    let roots = roots.map_err(|error| refusal(&error, text))?;
+    let nodes: Vec<Node> = roots.into_iter().map(|root| node(root, text)).collect();
+    Ok(nodes.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
+}
+
+fn within_bounds(text: &str) -> Result<(), Finding> {
+    if text.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
+    Err(Finding::new(Code::TooLarge, Span::default(), message))
 }
 
 fn options() -> Options {

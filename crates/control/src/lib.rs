@@ -18,6 +18,7 @@ mod openapi;
 mod problem;
 mod reviews;
 mod site;
+pub mod source;
 mod wire;
 
 pub use admin::{Admin, BindError};

@@ -1,9 +1,15 @@
 //! Service level objectives.
 
-use crate::read::{Flag, Kind, Reader, Text, choice, section};
-use crate::tree::{Node, Value};
-use crate::values::{Cel, ClassNumber, Dur, LevelNumber, Ratio, Real, Share, Wait};
+pub(crate) mod budgeting;
+pub(crate) mod window;
+
 use schemars::{Schema, SchemaGenerator, json_schema};
+
+use self::budgeting::Budgeting;
+use self::window::Window;
+use crate::read::{Flag, Kind, Named, Reader, Text, choice, section};
+use crate::tree::{Node, Value};
+use crate::values::{Cel, ClassNumber, Dur, LevelNumber, Ratio, Real, Share, Url, Wait};
 
 section! {
     /// An objective: exactly one of these.
@@ -27,15 +33,19 @@ section! {
         /// The share of good requests, such as 99.9%.
         target (required): Ratio,
         /// The time over which it is judged. Default: 30d.
-        window: Dur,
+        window: Window,
         /// An answer below this confidence is bad. Default: 0.
         min_confidence: Share,
         /// Whether an answer that reports no confidence is bad. Default: false.
         confidence_required: Flag,
         /// The deepest level that counts as good. Default: 2.
         good_levels: LevelNumber,
-        /// The objective's name. Default: the service and the kind.
+        /// Where good and bad are counted, if not by mainstay. Default: mainstay's own requests.
+        source: Source,
+        /// The objective's name. Default: the service, `_availability`.
         name: Text,
+        /// One sentence for people.
+        description: Text,
         /// Only this route.
         route: Text,
         /// Only this class.
@@ -44,15 +54,29 @@ section! {
         model: Text,
         /// Only requests for which this CEL expression holds.
         filter: Cel,
-        /// How the budget is counted: occurrences or timeslices. Default: occurrences.
+        /// How the budget is counted: occurrences, timeslices or ratio_timeslices. Default: occurrences.
         budgeting: Budgeting,
-        /// The policy that applies when the budget runs out.
+        /// The policy that applies when the budget runs out, one of `policies`.
         policy: Text,
     }
 }
 
 section! {
-    /// Answers come in time.
+    /// Events that a Prometheus counts.
+    Source = "`source`" {
+        /// Its base URL.
+        prometheus (required): Url,
+        /// The expression that counts good events; `$window` in it stands for the stretch of time.
+        good: Text,
+        /// The expression that counts bad events. Exactly one of `good` and `bad`.
+        bad: Text,
+        /// The expression that counts all events.
+        total (required): Text,
+    }
+}
+
+section! {
+    /// Answers come in time: percentiles, each an objective of its own, or one limit with its target.
     LatencyObjective = "`latency`" {
         /// Half of the answers come within.
         p50: Dur,
@@ -64,12 +88,22 @@ section! {
         p99: Dur,
         /// 99.9 % come within.
         p999: Dur,
+        /// As many as `target` says come within.
+        within: Dur,
+        /// On LLM routes, as many as `target` says begin within this time, until the first token.
+        ttft: Dur,
+        /// On LLM routes, as many as `target` says take at most this long for each further token.
+        tpot: Dur,
+        /// The share of answers in time, where no percentile says it, such as 99.5%.
+        target: Ratio,
         /// The time over which it is judged. Default: 7d.
-        window: Dur,
+        window: Window,
         /// What is timed: end_to_end or inference_only. Default: end_to_end.
         of: LatencyOf,
-        /// The objective's name. Default: the service and the kind.
+        /// The objective's name. Default: the service, `_latency_` and the percentile.
         name: Text,
+        /// One sentence for people.
+        description: Text,
         /// Only this route.
         route: Text,
         /// Only this class.
@@ -78,9 +112,9 @@ section! {
         model: Text,
         /// Only requests for which this CEL expression holds.
         filter: Cel,
-        /// How the budget is counted: occurrences or timeslices. Default: occurrences.
+        /// How the budget is counted: occurrences, timeslices or ratio_timeslices. Default: occurrences.
         budgeting: Budgeting,
-        /// The policy that applies when the budget runs out.
+        /// The policy that applies when the budget runs out, one of `policies`.
         policy: Text,
     }
 }
@@ -93,13 +127,17 @@ section! {
         /// What the metric was when the model was accepted.
         baseline (required): Real,
         /// By how much it may be worse, such as 5%.
-        allowed_degradation (required): Ratio,
+        allowed_degradation: Ratio,
+        /// Whether higher or lower values are better. Default: what is known of the metric.
+        direction: Direction,
         /// The time over which it is judged. Default: 1d.
-        window: Dur,
+        window: Window,
         /// How long labels take. Default: 0s.
         label_delay: Wait,
-        /// The objective's name. Default: the service and the kind.
+        /// The objective's name. Default: the service, `_quality_` and the metric.
         name: Text,
+        /// One sentence for people.
+        description: Text,
         /// Only this route.
         route: Text,
         /// Only this class.
@@ -108,7 +146,7 @@ section! {
         model: Text,
         /// Only requests for which this CEL expression holds.
         filter: Cel,
-        /// The policy that applies when the budget runs out.
+        /// The policy that applies when the budget runs out, one of `policies`.
         policy: Text,
     }
 }
@@ -120,11 +158,19 @@ section! {
         model: Dur,
         /// Oldest features.
         features: Dur,
-        /// The objective's name. Default: the service and the kind.
+        /// Oldest features of some views, by view: each an objective of its own.
+        views: Named<Dur>,
+        /// The share of requests whose features may be older. Default: 1%.
+        allowed_stale: Ratio,
+        /// The time over which it is judged. Default: 1d for models, 1h for features.
+        window: Window,
+        /// The objective's name. Default: the service, `_model_freshness` or `_feature_freshness`.
         name: Text,
+        /// One sentence for people.
+        description: Text,
         /// Only this route.
         route: Text,
-        /// The policy that applies when the budget runs out.
+        /// The policy that applies when the budget runs out, one of `policies`.
         policy: Text,
     }
 }
@@ -135,9 +181,11 @@ section! {
         /// Highest rate of confirmed events, 0 to 1.
         max_rate (required): NamedRate,
         /// The time over which it is judged. Default: 1h.
-        window: Dur,
-        /// The objective's name. Default: the service and the kind.
+        window: Window,
+        /// The objective's name. Default: the service, `_safety`.
         name: Text,
+        /// One sentence for people.
+        description: Text,
         /// Only this route.
         route: Text,
         /// Only this class.
@@ -146,19 +194,29 @@ section! {
         model: Text,
         /// Only requests for which this CEL expression holds.
         filter: Cel,
-        /// The policy that applies when the budget runs out.
+        /// The policy that applies when the budget runs out, one of `policies`.
         policy: Text,
     }
 }
 
 choice! {
-    /// How a budget is counted.
-    Budgeting = "a way to count a budget" { "occurrences" => (), "timeslices" => (), } -> ()
+    /// What a latency is of.
+    LatencyOf = "what a latency is of" {
+        "end_to_end" => LatencyPart::EndToEnd,
+        "inference_only" => LatencyPart::InferenceOnly,
+    } -> LatencyPart
+}
+
+/// What a latency is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LatencyPart {
+    EndToEnd,
+    InferenceOnly,
 }
 
 choice! {
-    /// What a latency is of.
-    LatencyOf = "what a latency is of" { "end_to_end" => (), "inference_only" => (), } -> ()
+    /// Which values of a metric are better.
+    Direction = "which values are better" { "higher" => true, "lower" => false, } -> bool
 }
 
 /// A rate whose key says that it is one: a number from 0 to 1, or a percentage.

@@ -66,7 +66,7 @@ pub(super) fn rate(words: &str) -> Result<f64, Refused> {
 pub(super) fn ratio(words: &str) -> Result<f64, Refused> {
     let (number, unit) = leading_number(words.trim()).ok_or(None)?;
     match unit {
-        "%" if number <= 100.0 => Ok(number / 100.0),
+        "%" if number <= 100.0 => Ok(hundredth(words, number)),
         "%" => Err(Some("at most `100%`".to_owned())),
         "" if number <= 1.0 => {
             let percent = (number * 1e9).round() / 1e7;
@@ -75,6 +75,12 @@ pub(super) fn ratio(words: &str) -> Result<f64, Refused> {
         "" => Err(Some(format!("write the unit: `{number}%`"))),
         _ => Err(None),
     }
+}
+
+/// A hundredth by the digits: `99.9 / 100` is one step off 0.999, and ratios are shown again.
+fn hundredth(words: &str, number: f64) -> f64 {
+    let digits = words.trim().trim_end_matches('%').trim_end();
+    format!("{digits}e-2").parse().unwrap_or(number / 100.0)
 }
 
 pub(super) fn size(words: &str) -> Result<usize, Refused> {
