@@ -54,6 +54,7 @@ codes! {
     CelCompile = "E0212": "A CEL expression that does not compile, or that iterates over a map. The caret is at the place within the expression.\n\nThere are the variables `request`, `headers`, `features`, `route` and `client`, and the functions `header(\"x\")` and `feature(\"ref\", DEFAULT)`, which never fail.";
     CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
     Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";
+    Zone = "E0215": "A time zone is named as in the IANA database, such as `Europe/Berlin` or `UTC`. The database is built in: a machine without one, or with an old one, changes nothing.";
     NoSuch = "E0301": "A name that refers to nothing: a misspelt one, or one that is not defined in this file.";
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";
@@ -83,6 +84,7 @@ codes! {
     OpenSloTarget = "W0802": "`targetPercent` is a percentage, `target` a share: 99.9 and 0.999 mean the same. A percentage below 1 is most often a share in the wrong field.";
     BurnOperator = "W0803": "A condition on a burn rate with `lt` or `lte` holds while the budget burns slowly: it fires when all is well and is silent in an outage. The specification's own examples had it this way.";
     OpenSloUnsupported = "E0804": "Something that OpenSLO allows and mainstay cannot count: composite objectives, thresholds on gauges, ratios that are computed already, sources other than Prometheus. It is refused, so that no objective is silently another one. The documentation has a table of all fields.";
+    OpenSloTime = "E0806": "The beginning of a calendar window is a date and a time without a zone, such as `2026-01-01 00:00:00`; `timeZone` says where.";
     OpenSloAnnotation = "E0805": "An export keeps in the annotation `mainstay.dev/indicator` what OpenSLO has no field for: the kind of the objective and how good events are told. This one cannot be read back.";
 }
 

@@ -11,7 +11,7 @@ mod local;
 mod retention;
 mod route;
 mod server;
-mod slo;
+pub(crate) mod slo;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let features = features::sets(root.features.as_ref(), reader);
     let mut names = Names::new(&root, store.as_ref());
     let routes = route::routes(root.routes.as_ref(), environment, &mut names, reader);
-    slo::check(root.slos.as_ref(), root.routes.as_ref(), reader);
+    let slos = slo::objectives(&root, service.as_deref().unwrap_or_default(), reader);
     names.report_unused(reader);
     Some(Plan {
         service: service?,
@@ -55,7 +55,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         backends: backends?,
         features: features?,
         routes: routes?,
-        slos: Vec::new(),
+        slos,
     })
 }
 

@@ -11,10 +11,15 @@
 //! from sums of 5 minutes each; a mean of ratios, as Sloth has it, would let a quiet minute weigh as much as a busy one.
 
 mod group;
+mod objective;
 mod promql;
+
+pub(crate) use promql::quoted;
 
 use std::time::Duration;
 
+use mainstay_core::slo::burn::Pair;
+use mainstay_core::slo::objective::Objective;
 use serde::Serialize;
 
 /// Most rules of a group, as Mimir's default has it.
@@ -25,22 +30,21 @@ const BUCKET: Duration = Duration::from_mins(5);
 
 /// An objective as rules see it.
 #[derive(Clone, Debug)]
-pub(crate) struct Target<'a> {
-    pub(crate) service: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) description: &'a str,
-    /// The share of good events, 0 to 1.
-    pub(crate) target: f64,
-    pub(crate) window: Duration,
-    pub(crate) sli: Sli,
-    pub(crate) tiers: Vec<Tier>,
-    /// Fewest bad events within the long window.
-    pub(crate) min_bad: f64,
+struct Target<'a> {
+    service: &'a str,
+    name: &'a str,
+    description: &'a str,
+    /// The share of events that may be bad.
+    allowed: f64,
+    window: Duration,
+    is_rolling: bool,
+    sli: Sli,
+    pairs: Vec<Pair>,
 }
 
 /// Where an objective's events are counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Sli {
+enum Sli {
     /// mainstay's counters: exact.
     Counters,
     /// mainstay's burn rates: for what has no counters, such as time slices and delayed labels.
@@ -49,15 +53,6 @@ pub(crate) enum Sli {
     Good { good: String, total: String },
     /// Expressions over other metrics.
     Bad { bad: String, total: String },
-}
-
-/// Two windows that must burn at once.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Tier {
-    pub(crate) page: bool,
-    pub(crate) factor: f64,
-    pub(crate) long: Duration,
-    pub(crate) short: Duration,
 }
 
 /// A file of rules.
@@ -91,44 +86,18 @@ fn as_map<S: serde::Serializer>(pairs: &[(&'static str, String)], serializer: S)
     serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
 }
 
-/// The rules of the objectives as a file that Prometheus loads.
-pub(crate) fn write(targets: &[Target<'_>]) -> String {
-    let file = File { groups: targets.iter().flat_map(group::groups).collect() };
-    let head = "# Made by mainstay from its config; change that, and export again.\n";
-    let body = serde_saphyr::to_string(&file).expect("text, lists and maps with text as keys are YAML");
-    format!("{head}{body}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shown() {
-        let hours = |hours: u64| Duration::from_hours(hours);
-        let tiers = vec![
-            Tier { page: true, factor: 14.4, long: hours(1), short: Duration::from_mins(5) },
-            Tier { page: true, factor: 6.0, long: hours(6), short: Duration::from_mins(30) },
-            Tier { page: false, factor: 3.0, long: hours(24), short: hours(2) },
-            Tier { page: false, factor: 1.0, long: hours(72), short: hours(6) },
-        ];
-        let target = Target {
-            service: "fraud",
-            name: "fraud_availability",
-            description: "",
-            target: 0.999,
-            window: hours(720),
-            sli: Sli::Counters,
-            tiers: tiers.clone(),
-            min_bad: 10.0,
-        };
-        let gauges = Target { name: "fraud_quality", sli: Sli::Gauges, ..target.clone() };
-        let good = Target {
-            name: "ext",
-            sli: Sli::Good { good: "sum(increase(ok_total[$window]))".to_owned(), total: "all_total".to_owned() },
-            ..target.clone()
-        };
-        let zero = Target { name: "zero", target: 1.0, ..target.clone() };
-        print!("{}", write(&[target, gauges, good, zero]));
-    }
+/// The rules of a service's objectives as a file that Prometheus loads.
+///
+/// ```
+/// use mainstay_config::prometheus_rules;
+/// use mainstay_core::slo::objective::{Kind, Objective};
+///
+/// let objective = Objective::new("fraud", Kind::availability(0.999).unwrap());
+/// let rules = prometheus_rules("fraud", &[objective]);
+/// assert!(rules.contains("record: slo:sli_error:ratio_rate5m"));
+/// ```
+pub fn prometheus_rules(service: &str, objectives: &[Objective]) -> String {
+    let groups = objectives.iter().flat_map(|objective| group::groups(&objective::target(service, objective))).collect();
+    let body = serde_saphyr::to_string(&File { groups }).expect("text, lists and maps with text as keys are YAML");
+    format!("# Made by mainstay from its config; change that, and export again.\n{body}")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::{expect, expect_file};
-use mainstay_config::{Code, Finding, explain, load, render, to_json};
+use mainstay_config::{Code, Finding, explain, load, openslo, render, to_json};
 
 /// One line per finding, and one for its help.
 fn transcript(text: &str, findings: &[Finding]) -> String {
@@ -21,16 +21,30 @@ fn transcript(text: &str, findings: &[Finding]) -> String {
     out
 }
 
+/// The findings of a config.
+fn config(text: &str) -> Vec<Finding> {
+    let (plan, findings) = load(text);
+    assert_eq!(plan.is_none(), findings.iter().any(Finding::is_error), "{text}");
+    findings
+}
+
+/// The findings of OpenSLO documents.
+fn documents(text: &str) -> Vec<Finding> {
+    let imported = openslo::import(text, &openslo::Into { service: "s", ..openslo::Into::default() });
+    let refused = imported.findings.iter().any(Finding::is_error);
+    assert_eq!(imported.items.is_empty(), refused, "{text}");
+    imported.findings
+}
+
 /// The file with each case's findings as they are, and the codes that occurred.
-fn replay(cases: &str) -> (String, BTreeSet<Code>) {
+fn replay(cases: &str, check: impl Fn(&str) -> Vec<Finding>) -> (String, BTreeSet<Code>) {
     let (mut out, mut codes) = (String::new(), BTreeSet::new());
     let mut rest = cases;
     while let Some(start) = rest.find("```yaml\n") {
         let body = start + "```yaml\n".len();
         let end = body + rest[body..].find("```\n").expect("a closing fence");
         let text = &rest[body..end];
-        let (plan, findings) = load(text);
-        assert_eq!(plan.is_none(), findings.iter().any(Finding::is_error), "{text}");
+        let findings = check(text);
         codes.extend(findings.iter().map(|finding| finding.code));
         let expected = end + rest[end..].find("```text\n").expect("an expectation");
         let after = expected + "```text\n".len();
@@ -45,8 +59,11 @@ fn replay(cases: &str) -> (String, BTreeSet<Code>) {
 
 #[test]
 fn wrong_configs_are_told_what_is_wrong_and_where() {
-    let (found, mut codes) = replay(include_str!("findings.md"));
+    let (found, mut codes) = replay(include_str!("findings.md"), config);
     expect_file!["findings.md"].assert_eq(&found);
+    let (found, more) = replay(include_str!("openslo.md"), documents);
+    expect_file!["openslo.md"].assert_eq(&found);
+    codes.extend(more);
     let (_, too_large) = load(&format!("service: {}\n", "x".repeat(mainstay_config::MAX_BYTES)));
     codes.extend(too_large.iter().map(|finding| finding.code));
     let never: Vec<&Code> = Code::ALL.iter().filter(|code| !codes.contains(code)).collect();

@@ -44,6 +44,15 @@ pub(super) struct SloDocument {
     pub(super) spec: SloSpec,
 }
 
+impl SloDocument {
+    pub(super) fn description(&self) -> Option<&At<String>> {
+        match &self.spec {
+            SloSpec::V1(spec) => spec.description.as_ref(),
+            SloSpec::V1Alpha(spec) => spec.description.as_ref(),
+        }
+    }
+}
+
 pub(super) enum SloSpec {
     V1(wire::Slo),
     V1Alpha(alpha::Slo),
@@ -129,7 +138,7 @@ impl Documents {
         };
         let Some(spec) = read else { return };
         if let Some(first) = self.slos.iter().find(|slo| slo.name.value == envelope.name.value) {
-            duplicate("SLO", &envelope.name, first.name.span, reader);
+            duplicate("the SLO", &envelope.name, first.name.span, reader);
         }
         let annotations = envelope.metadata.annotations.map_or_else(Vec::new, |annotations| annotations.value);
         let annotations = annotations.into_iter().filter_map(|entry| Some((entry.name.value, entry.value?))).collect();
@@ -148,7 +157,7 @@ fn keep<K: Kind<Out = K>>(
     let spec = K::read(spec, reader);
     description(spec.as_ref().and_then(about), reader);
     if let Some(first) = known.insert(name.value.clone(), Named { at: name.span, spec }) {
-        duplicate("document of this kind", name, first.at, reader);
+        duplicate("a document of this kind named", name, first.at, reader);
     }
 }
 
@@ -218,6 +227,6 @@ fn description(text: Option<&At<String>>, reader: &mut Reader<'_>) {
 
 fn duplicate(what: &str, name: &At<String>, first: Span, reader: &mut Reader<'_>) {
     let line = if reader.is_full() { 0 } else { line_of(reader.text, first) };
-    let message = format!("there is a {what} `{}` already, on line {line}", name.value);
+    let message = format!("{what} `{}` exists already, on line {line}", name.value);
     reader.report(Finding::new(Code::Duplicate, name.span, message).help("give each its own name"));
 }

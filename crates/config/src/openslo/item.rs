@@ -1,5 +1,7 @@
 //! Parts of items of `slos:`, made for a place in an OpenSLO document.
 
+use jiff::civil::{DateTime, Time, Weekday};
+
 use super::documents::Documents;
 use super::duration::Stretch;
 use super::wire;
@@ -46,12 +48,32 @@ pub(super) fn calendar(
     };
     let start = calendar.value.startTime.as_ref()?;
     let zone = calendar.value.timeZone.as_ref()?;
-    let keys = [
-        ("calendar", text(word, duration.span)),
-        ("zone", text(zone.value.clone(), zone.span)),
-        ("start", text(start.value.clone(), start.span)),
-    ];
+    begins(start, word, reader)?;
+    let keys = [("calendar", text(word, duration.span)), ("zone", text(zone.value.clone(), zone.span))];
     Some(map(keys, calendar.span))
+}
+
+/// Our calendar windows begin where the calendar's own periods do, at midnight.
+fn begins(start: &At<String>, period: &str, reader: &mut Reader<'_>) -> Option<()> {
+    let Ok(time) = start.value.parse::<DateTime>() else {
+        let message = format!("`{}` is not a date and a time", start.value.chars().take(60).collect::<String>());
+        reader.report(Finding::new(Code::OpenSloTime, start.span, message).help("such as `2026-01-01 00:00:00`"));
+        return None;
+    };
+    let first = match period {
+        "week" => time.weekday() == Weekday::Monday,
+        "month" => time.day() == 1,
+        "quarter" => time.day() == 1 && (time.month() - 1) % 3 == 0,
+        "year" => time.day() == 1 && time.month() == 1,
+        _ => true,
+    };
+    if first && time.time() == Time::midnight() {
+        return Some(());
+    }
+    let message = format!("a {period} that does not begin with the calendar's is not supported");
+    let help = "at midnight; weeks on Monday, months on the 1st, quarters in January, April, July, October";
+    super::translate::unsupported(start.span, &message, help, reader);
+    None
 }
 
 /// An indicator of ours that an export wrote into an annotation: one kind of objective, without what OpenSLO's own
@@ -91,8 +113,8 @@ pub(super) fn own(
 
 const KINDS: [&str; 5] = ["availability", "latency", "quality", "freshness", "safety"];
 
-/// Keys of an item that OpenSLO has no field for.
-const KEYS: [&str; 27] = [
+/// Keys of an item that OpenSLO has no field for; `slices` are details of time slices.
+const KEYS: [&str; 20] = [
     "min_confidence",
     "confidence_required",
     "good_levels",
@@ -103,22 +125,15 @@ const KEYS: [&str; 27] = [
     "policy",
     "within",
     "of",
-    "ttft",
-    "tpot",
     "metric",
     "baseline",
     "allowed_degradation",
     "direction",
     "label_delay",
     "features",
-    "view",
     "views",
     "max_rate",
-    "tolerance",
-    "percentile",
-    "description",
-    "max_age",
-    "slice",
+    "slices",
     "source",
 ];
 

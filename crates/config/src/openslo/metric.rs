@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::finding::Finding;
 use crate::read::Reader;
 use crate::span::{At, Span};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// Events that a Prometheus counts.
 #[derive(Clone)]
@@ -19,6 +19,15 @@ impl Events {
     /// As keys of an item.
     pub(super) fn keys(self) -> Vec<(&'static str, Node)> {
         vec![("source", self.source)]
+    }
+
+    /// The source, with the details of another.
+    pub(super) fn with(self, details: &Node) -> Node {
+        let mut source = self.source;
+        if let (Value::Map(keys), Value::Map(more)) = (&mut source.value, &details.value) {
+            keys.extend(more.iter().cloned());
+        }
+        source
     }
 }
 

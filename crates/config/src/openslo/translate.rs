@@ -2,15 +2,17 @@
 
 use super::documents::{Documents, SloDocument, SloSpec, check_metadata};
 use super::duration::{Stretch, written};
-use super::metric::{self, Events};
+use super::metric;
 use super::wire::{self, Budgeting};
-use super::{ITEM_KEY, alerts, alpha, item};
+use super::{ITEM_KEY, NAME_KEY, alerts, alpha, item};
+use mainstay_core::slo::objective::QUALITY_SLICES_BAD;
+
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::lower::no_such;
 use crate::read::Reader;
 use crate::span::{At, Span};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// What all targets of one document share.
 struct Common<'d> {
@@ -79,19 +81,22 @@ fn v1(document: &SloDocument, spec: &wire::Slo, documents: &Documents, reader: &
     let window = window(spec.timeWindow.as_ref(), document.name.span, reader);
     let measured = measured(document, spec, documents, reader);
     let method = spec.budgetingMethod.as_ref().map(|method| method.value);
-    let (Some(window), Some((kind, keys)), Some(method)) = (window, measured, method) else { return Vec::new() };
+    let Some(method) = method else { return Vec::new() };
+    let budgeting: Vec<Option<Node>> = objectives
+        .iter()
+        .map(|objective| {
+            comparison_is_absent(objective, reader);
+            budgeting(method, &objective.value, objective.span, reader)
+        })
+        .collect();
+    let (Some(window), Some((kind, keys))) = (window, measured) else { return Vec::new() };
     let common = Common { document, window, kind, keys };
     let many = objectives.len() > 1;
-    objectives
-        .iter()
-        .zip(targets)
-        .enumerate()
-        .filter_map(|(index, (objective, target))| {
-            comparison_is_absent(objective, reader);
-            let budgeting = budgeting(method, &objective.value, objective.span, reader)?;
-            Some(common.item(many.then_some(index + 1), target?, budgeting))
-        })
-        .collect()
+    let parts = targets.into_iter().zip(budgeting).enumerate();
+    parts.filter_map(|(index, (target, budgeting))| {
+        common.item(many.then_some(index + 1), target?, budgeting?, reader)
+    })
+    .collect()
 }
 
 fn v1alpha(document: &SloDocument, spec: &alpha::Slo, documents: &Documents, reader: &mut Reader<'_>) -> Vec<Node> {
@@ -127,24 +132,66 @@ fn v1alpha(document: &SloDocument, spec: &alpha::Slo, documents: &Documents, rea
             }
             spec.budgetingMethod.as_ref()?;
             let common = Common { document, window: window.clone()?, kind: "availability", keys: events?.keys() };
-            Some(common.item(many.then_some(index + 1), target?, item::text("occurrences", objective.span)))
+            common.item(many.then_some(index + 1), target?, item::text("occurrences", objective.span), reader)
         })
         .collect();
     lowered.into_iter().flatten().collect()
 }
 
 impl Common<'_> {
-    fn item(&self, number: Option<usize>, target: At<f64>, budgeting: Node) -> Node {
-        let name = &self.document.name;
-        let numbered = number.map_or_else(|| name.value.clone(), |number| format!("{}-{number}", name.value));
-        let mut keys = vec![
-            ("name", item::text(numbered, name.span)),
-            ("target", item::text(item::percent(target.value), target.span)),
-            ("window", self.window.clone()),
-            ("budgeting", budgeting),
-        ];
-        keys.extend(self.keys.iter().map(|(key, node)| (*key, node.clone())));
-        item::map([(self.kind, item::map(keys, name.span))], name.span)
+    fn item(&self, number: Option<usize>, target: At<f64>, budgeting: Node, reader: &mut Reader<'_>) -> Option<Node> {
+        let at = self.document.name.span;
+        let mut keys = vec![("name", item::text(self.name(number), at)), ("window", self.window.clone())];
+        if let Some(description) = self.document.description() {
+            keys.push(("description", item::text(description.value.clone(), description.span)));
+        }
+        let percentage = |share: f64| item::text(item::percent(share), target.span);
+        let occurrences = matches!(&budgeting.value, Value::Text(_));
+        match self.kind {
+            "availability" | "latency" => {
+                keys.extend([("target", percentage(target.value)), ("budgeting", self.with_slices(budgeting))]);
+            }
+            "quality" => {
+                let fixed = (target.value - (1.0 - QUALITY_SLICES_BAD)).abs() < 1e-9 && !occurrences;
+                self.fixed(fixed, target.span, "quality is judged by time slices of which 95 % are good", reader)?;
+            }
+            "freshness" => {
+                self.fixed(occurrences, target.span, "freshness is judged by occurrences", reader)?;
+                keys.push(("allowed_stale", percentage(1.0 - target.value)));
+            }
+            "safety" => {
+                self.fixed(occurrences, target.span, "safety is judged by occurrences", reader)?;
+                keys.push(("max_rate", percentage(1.0 - target.value)));
+            }
+            other => unreachable!("no kind of objective: {other}"),
+        }
+        keys.extend(self.keys.iter().filter(|(key, _)| *key != "slices").map(|(key, node)| (*key, node.clone())));
+        Some(item::map([(self.kind, item::map(keys, at))], at))
+    }
+
+    fn name(&self, number: Option<usize>) -> String {
+        let written = self.document.annotations.iter().find(|(key, _)| key == NAME_KEY);
+        let name = written.map_or(&self.document.name.value, |(_, name)| &name.value);
+        number.map_or_else(|| name.clone(), |number| format!("{name}-{number}"))
+    }
+
+    /// Details of slices that OpenSLO has no field for.
+    fn with_slices(&self, mut budgeting: Node) -> Node {
+        let details = self.keys.iter().find(|(key, _)| *key == "slices").map(|(_, node)| &node.value);
+        if let (Some(Value::Map(details)), Value::Map(outer)) = (details, &mut budgeting.value)
+            && let Some((key, Node { value: Value::Map(slices), .. })) = outer.first_mut()
+            && key.value == "timeslices"
+        {
+            slices.extend(details.iter().cloned());
+        }
+        budgeting
+    }
+
+    fn fixed(&self, holds: bool, at: Span, message: &str, reader: &mut Reader<'_>) -> Option<()> {
+        if !holds {
+            unsupported(at, message, "leave the annotation out to count the queries' events", reader);
+        }
+        holds.then_some(())
     }
 }
 
@@ -171,11 +218,16 @@ fn measured(
         }
     };
     let (sli, at) = sli?;
-    let events = metric::of_sli(sli, at, documents, reader);
-    if let Some((_, own)) = document.annotations.iter().find(|(key, _)| key == ITEM_KEY) {
-        return item::own(own, reader);
+    let Some((_, annotation)) = document.annotations.iter().find(|(key, _)| key == ITEM_KEY) else {
+        let events = metric::of_sli(sli, at, documents, reader)?;
+        return Some(("availability", events.keys()));
+    };
+    let (kind, mut keys) = item::own(annotation, reader)?;
+    if let Some((_, source)) = keys.iter_mut().find(|(key, _)| *key == "source") {
+        let events = metric::of_sli(sli, at, documents, reader)?;
+        *source = events.with(source);
     }
-    events.map(|events: Events| ("availability", events.keys()))
+    Some((kind, keys))
 }
 
 fn comparison_is_absent(objective: &At<wire::Objective>, reader: &mut Reader<'_>) {

@@ -3,6 +3,7 @@
 pub(crate) mod budgeting;
 pub(crate) mod window;
 
+use mainstay_core::slo::objective::{Direction, LatencyOf};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use self::budgeting::Budgeting;
@@ -72,6 +73,8 @@ section! {
         bad: Text,
         /// The expression that counts all events.
         total (required): Text,
+        /// How often it is asked. Default: 1m.
+        every: Dur,
     }
 }
 
@@ -98,8 +101,10 @@ section! {
         target: Ratio,
         /// The time over which it is judged. Default: 7d.
         window: Window,
-        /// What is timed: end_to_end or inference_only. Default: end_to_end.
-        of: LatencyOf,
+        /// What percentiles and `within` time: end_to_end, inference_only, first_token or per_token. Default: end_to_end.
+        of: LatencyWord,
+        /// Where answers in time are counted, if not by mainstay; `target` says how many there must be.
+        source: Source,
         /// The objective's name. Default: the service, `_latency_` and the percentile.
         name: Text,
         /// One sentence for people.
@@ -126,10 +131,10 @@ section! {
         metric (required): Text,
         /// What the metric was when the model was accepted.
         baseline (required): Real,
-        /// By how much it may be worse, such as 5%.
+        /// By how much it may be worse. Default: 5%.
         allowed_degradation: Ratio,
         /// Whether higher or lower values are better. Default: what is known of the metric.
-        direction: Direction,
+        direction: Better,
         /// The time over which it is judged. Default: 1d.
         window: Window,
         /// How long labels take. Default: 0s.
@@ -201,22 +206,20 @@ section! {
 
 choice! {
     /// What a latency is of.
-    LatencyOf = "what a latency is of" {
-        "end_to_end" => LatencyPart::EndToEnd,
-        "inference_only" => LatencyPart::InferenceOnly,
-    } -> LatencyPart
-}
-
-/// What a latency is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum LatencyPart {
-    EndToEnd,
-    InferenceOnly,
+    LatencyWord = "what a latency is of" {
+        "end_to_end" => LatencyOf::EndToEnd,
+        "inference_only" => LatencyOf::InferenceOnly,
+        "first_token" => LatencyOf::FirstToken,
+        "per_token" => LatencyOf::PerToken,
+    } -> LatencyOf
 }
 
 choice! {
     /// Which values of a metric are better.
-    Direction = "which values are better" { "higher" => true, "lower" => false, } -> bool
+    Better = "which values are better" {
+        "higher" => Direction::HigherIsBetter,
+        "lower" => Direction::LowerIsBetter,
+    } -> Direction
 }
 
 /// A rate whose key says that it is one: a number from 0 to 1, or a percentage.

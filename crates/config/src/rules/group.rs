@@ -1,11 +1,12 @@
 //! The groups of one objective.
 
-use std::fmt::Write as _;
 use std::time::Duration;
+
+use mainstay_core::slo::burn::{Pair, Severity};
 
 use crate::openslo::percent;
 
-use super::{BUCKET, GROUP_RULES_MAX, Group, Rule, Sli, Target, Tier, promql};
+use super::{BUCKET, GROUP_RULES_MAX, Group, Rule, Sli, Target, promql};
 
 pub(super) fn groups(target: &Target<'_>) -> Vec<Group> {
     let ids = Ids::new(target);
@@ -51,11 +52,11 @@ impl Ids {
 impl Target<'_> {
     /// The share of events that may be bad; digits that binary fractions add are left out.
     fn budget(&self) -> f64 {
-        ((1.0 - self.target) * 1e12).round() / 1e12
+        (self.allowed * 1e12).round() / 1e12
     }
 
     fn target(&self) -> f64 {
-        ((self.target * 1e12).round()) / 1e12
+        ((1.0 - self.allowed) * 1e12).round() / 1e12
     }
 }
 
@@ -64,8 +65,8 @@ fn group(kind: &str, interval: Option<Duration>, rules: Vec<Rule>, ids: &Ids) ->
 }
 
 /// The windows that alerts look at, shortest first.
-fn windows(tiers: &[Tier]) -> Vec<Duration> {
-    let mut windows: Vec<Duration> = tiers.iter().flat_map(|tier| [tier.short, tier.long]).collect();
+fn windows(pairs: &[Pair]) -> Vec<Duration> {
+    let mut windows: Vec<Duration> = pairs.iter().flat_map(|pair| [pair.short, pair.long]).collect();
     windows.sort_unstable();
     windows.dedup();
     windows
@@ -77,12 +78,17 @@ fn sli(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
         let expr = promql::error_ratio(&target.sli, target.name, window, target.budget());
         record(ratio_name(&written), expr, ids.with("sloth_window", written))
     };
-    windows(&target.tiers).into_iter().filter(|window| *window != target.window).map(of).collect()
+    windows(&target.pairs).into_iter().filter(|window| *window != target.window).map(of).collect()
 }
 
 fn ratio_name(window: &str) -> String {
     format!("slo:sli_error:ratio_rate{window}")
 }
+
+/// By how much the roots of bad events and of allowed ones must differ, that chance brings it once in 100,000 looks: half
+/// the normal quantile. The root of a Poisson count has a deviation of a half (Anscombe 1948); with few events this asks
+/// for a little more than the exact bound that mainstay's own alerts use.
+const BEYOND_CHANCE: f64 = 2.1325;
 
 const BAD_EVENTS: &str = "slo:sli_bad_events:increase5m";
 const ALL_EVENTS: &str = "slo:sli_total_events:increase5m";
@@ -92,12 +98,7 @@ fn period(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
     let written = promql::duration(target.window);
     let ratio = |expr: String| record(ratio_name(&written), expr, ids.with("sloth_window", written.clone()));
     match target.sli {
-        Sli::Gauges => {
-            let slo = promql::quoted(target.name);
-            let expr = format!("(1 - max(mainstay_slo_budget_remaining_ratio{{slo={slo}}})) * {}", target.budget());
-            vec![ratio(expr)]
-        }
-        Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } => {
+        Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } if target.is_rolling => {
             let bad = promql::bad(&target.sli, target.name, BUCKET);
             let all = promql::total(&target.sli, target.name, BUCKET);
             let sums = format!(
@@ -112,15 +113,18 @@ fn period(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
                 ratio(sums),
             ]
         }
+        Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } | Sli::Gauges => {
+            let slo = promql::quoted(target.name);
+            let expr = format!("(1 - max(mainstay_slo_budget_remaining_ratio{{slo={slo}}})) * {}", target.budget());
+            vec![ratio(expr)]
+        }
     }
 }
 
 /// Buckets lie side by side only if they are taken as often as they are long.
 fn period_interval(target: &Target<'_>) -> Option<Duration> {
-    match target.sli {
-        Sli::Gauges => None,
-        Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } => Some(BUCKET),
-    }
+    let summed = target.is_rolling && target.sli != Sli::Gauges;
+    summed.then_some(BUCKET)
 }
 
 fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
@@ -139,7 +143,7 @@ fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
                 ratio_name(window)
             )
         };
-        let shortest = windows(&target.tiers).first().copied().unwrap_or(target.window);
+        let shortest = windows(&target.pairs).first().copied().unwrap_or(target.window);
         rules.push(plain("slo:current_burn_rate:ratio", burn(&promql::duration(shortest))));
         rules.push(plain("slo:period_burn_rate:ratio", burn(&promql::duration(target.window))));
         let remaining = format!("1 - slo:period_burn_rate:ratio{selector}");
@@ -150,7 +154,7 @@ fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
     }
     let mut labels = ids.with("sloth_mode", "mainstay");
     labels.extend([
-        ("sloth_objective", percent(target.target).trim_end_matches('%').to_owned()),
+        ("sloth_objective", percent(target.target()).trim_end_matches('%').to_owned()),
         ("sloth_spec", "prometheus/v1".to_owned()),
         ("sloth_version", env!("CARGO_PKG_VERSION").to_owned()),
     ]);
@@ -160,49 +164,51 @@ fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
 
 fn alerts(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
     if target.budget() > 0.0 {
-        return [true, false].into_iter().filter_map(|page| burning(target, ids, page)).collect();
+        return [Severity::Page, Severity::Ticket].into_iter().filter_map(|severity| burning(target, ids, severity)).collect();
     }
     let expr = format!("max(mainstay_slo_budget_remaining_ratio{{slo={}}}) <= 0", promql::quoted(target.name));
     let what = "has no budget left: it allows no bad event, and there was one";
-    vec![alert(target, ids, true, expr, what)]
+    vec![alert(target, ids, Severity::Page, expr, what)]
 }
 
 /// One alert for all pairs of a severity: that they hold at once is one cause.
-fn burning(target: &Target<'_>, ids: &Ids, page: bool) -> Option<Rule> {
+fn burning(target: &Target<'_>, ids: &Ids, severity: Severity) -> Option<Rule> {
     let mut expr = String::new();
-    for tier in target.tiers.iter().filter(|tier| tier.page == page) {
+    for pair in target.pairs.iter().filter(|pair| pair.severity == severity) {
         if !expr.is_empty() {
             expr.push_str("\nor ignoring (sloth_window)\n");
         }
-        let _ = write!(expr, "{}", pair(target, ids, tier));
+        expr.push_str(&both(target, ids, pair));
     }
     let what = "burns its error budget too fast";
-    (!expr.is_empty()).then(|| alert(target, ids, page, expr, what))
+    (!expr.is_empty()).then(|| alert(target, ids, severity, expr, what))
 }
 
-fn pair(target: &Target<'_>, ids: &Ids, tier: &Tier) -> String {
-    let selector = &ids.selector;
+fn both(target: &Target<'_>, ids: &Ids, pair: &Pair) -> String {
+    let (selector, budget) = (&ids.selector, target.budget());
+    let factor = (pair.factor * 1e6).round() / 1e6;
     let above = |window: Duration| {
         let name = ratio_name(&promql::duration(window));
-        format!("({name}{selector} > ({} * {}))", tier.factor, target.budget())
+        format!("({name}{selector} > ({factor} * {budget}))")
     };
     let guard = match target.sli {
-        // mainstay's own alerts know how many events there were; a burn rate does not say it.
+        // What has no counters has no number of events; mainstay's own alerts know it.
         Sli::Gauges => String::new(),
         Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } => {
-            let bad = promql::bad(&target.sli, target.name, tier.long);
-            format!("\n    and on ()\n    ({bad} >= {})", target.min_bad)
+            let bad = promql::bad(&target.sli, target.name, pair.long);
+            let all = promql::total(&target.sli, target.name, pair.long);
+            format!("\n    and on ()\n    (sqrt({bad}) - sqrt({budget} * ({all})) > {BEYOND_CHANCE})")
         }
     };
-    format!("(\n    {}\n    and ignoring (sloth_window)\n    {}{guard}\n)", above(tier.short), above(tier.long))
+    format!("(\n    {}\n    and ignoring (sloth_window)\n    {}{guard}\n)", above(pair.short), above(pair.long))
 }
 
 fn record(name: String, expr: String, labels: Vec<(&'static str, String)>) -> Rule {
     Rule { record: Some(name), alert: None, expr, labels, annotations: Vec::new() }
 }
 
-fn alert(target: &Target<'_>, ids: &Ids, page: bool, expr: String, what: &str) -> Rule {
-    let severity = if page { "page" } else { "ticket" };
+fn alert(target: &Target<'_>, ids: &Ids, severity: Severity, expr: String, what: &str) -> Rule {
+    let severity = severity.name();
     let summary = format!("{} of {} {what}", target.name, target.service);
     let mut annotations =
         vec![("summary", summary), ("title", format!("({severity}) {} {}", target.service, target.name))];

@@ -20,7 +20,7 @@ pub(super) fn duration(length: Duration) -> String {
 }
 
 /// A label's value, escaped.
-pub(super) fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let mut out = String::from("\"");
     for c in value.chars() {
         match c {

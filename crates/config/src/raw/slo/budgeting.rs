@@ -1,11 +1,11 @@
 //! How a budget is counted.
 
+use mainstay_core::slo::objective::EmptySlice;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::read::{Kind, Reader, choice, section};
-use crate::span::At;
 use crate::suggest::did_you_mean;
 use crate::tree::{Node, Value};
 use crate::values::{Dur, Ratio, Whole};
@@ -94,31 +94,14 @@ section! {
     RatioTimeslices = "`ratio_timeslices`" {
         /// How long a slice is. Default: 1m.
         window: Dur,
-        /// What a slice with fewer events than `min_events` is: ignore, good or bad. Default: ignore.
-        empty: Empty,
-        /// Fewest events of a slice that is judged. Default: 1.
-        min_events: Whole<1, 1_000_000>,
     }
 }
 
 choice! {
     /// What a slice without events is.
     Empty = "what a slice without events is" {
-        "ignore" => EmptyWord::Ignore,
-        "good" => EmptyWord::Good,
-        "bad" => EmptyWord::Bad,
-    } -> EmptyWord
-}
-
-/// What a slice without events is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EmptyWord {
-    Ignore,
-    Good,
-    Bad,
-}
-
-/// The value of a field, or `None` where it was left out.
-pub(crate) fn given<T: Copy>(field: Option<&At<T>>) -> Option<T> {
-    field.map(|field| field.value)
+        "ignore" => EmptySlice::Ignored,
+        "good" => EmptySlice::Good,
+        "bad" => EmptySlice::Bad,
+    } -> EmptySlice
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_core::slo::window::Period;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::read::{Kind, Reader, Text, choice, section};
@@ -39,31 +40,19 @@ section! {
     /// A part of the calendar, one after the other.
     CalendarWindow = "a window of the calendar" {
         /// day, week, month, quarter or year.
-        calendar (required): Period,
+        calendar (required): PeriodWord,
         /// The IANA zone whose midnights count, such as Europe/Berlin. Default: UTC.
         zone: Text,
-        /// When the first one began, such as `2026-01-01 00:00:00`. Default: the calendar's own beginnings.
-        start: Text,
     }
 }
 
 choice! {
     /// A part of the calendar.
-    Period = "a part of the calendar" {
-        "day" => PeriodWord::Day,
-        "week" => PeriodWord::Week,
-        "month" => PeriodWord::Month,
-        "quarter" => PeriodWord::Quarter,
-        "year" => PeriodWord::Year,
-    } -> PeriodWord
-}
-
-/// A part of the calendar.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PeriodWord {
-    Day,
-    Week,
-    Month,
-    Quarter,
-    Year,
+    PeriodWord = "a part of the calendar" {
+        "day" => Period::Day,
+        "week" => Period::Week,
+        "month" => Period::Month,
+        "quarter" => Period::Quarter,
+        "year" => Period::Year,
+    } -> Period
 }
