@@ -23,7 +23,7 @@ use mainstay_core::slo::objective::Objective;
 use serde::Serialize;
 
 /// Most rules of a group, as Mimir's default has it.
-pub const GROUP_RULES_MAX: usize = 20;
+pub(crate) const GROUP_RULES_MAX: usize = 20;
 
 /// How long the buckets are that a window's events are added up from.
 const BUCKET: Duration = Duration::from_mins(5);
