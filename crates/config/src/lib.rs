@@ -36,7 +36,7 @@ use mainstay_core::plan::Plan;
 pub use code::{Code, explain};
 pub use finding::{Finding, Severity};
 pub use render::{render, to_json};
-pub use rules::prometheus_rules;
+pub use rules::{grafana_dashboard, prometheus_rules};
 pub use schema::schema;
 pub use span::Span;
 pub use template::template;

@@ -10,10 +10,12 @@
 //! A group has at most [`GROUP_RULES_MAX`] rules: Mimir takes no more. The window's ratio is bad events by all events,
 //! from sums of 5 minutes each; a mean of ratios, as Sloth has it, would let a quiet minute weigh as much as a busy one.
 
+mod grafana;
 mod group;
 mod objective;
 mod promql;
 
+pub use grafana::grafana_dashboard;
 pub(crate) use promql::quoted;
 
 use std::time::Duration;
@@ -97,7 +99,8 @@ fn as_map<S: serde::Serializer>(pairs: &[(&'static str, String)], serializer: S)
 /// assert!(rules.contains("record: slo:sli_error:ratio_rate5m"));
 /// ```
 pub fn prometheus_rules(service: &str, objectives: &[Objective]) -> String {
-    let groups = objectives.iter().flat_map(|objective| group::groups(&objective::target(service, objective))).collect();
+    let groups =
+        objectives.iter().flat_map(|objective| group::groups(&objective::target(service, objective))).collect();
     let body = serde_saphyr::to_string(&File { groups }).expect("text, lists and maps with text as keys are YAML");
     format!("# Made by mainstay from its config; change that, and export again.\n{body}")
 }

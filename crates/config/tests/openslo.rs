@@ -64,7 +64,9 @@ fn names_that_openslo_refuses_are_changed_and_kept() {
     );
     let plan = plan.expect("a plan");
     let exported = export(&plan.service, &plan.slos).text;
-    assert!(exported.contains("name: my-shop\n") && exported.contains("name: a-b\n") && exported.contains("name: a-b-2\n"));
+    assert!(
+        exported.contains("name: my-shop\n") && exported.contains("name: a-b\n") && exported.contains("name: a-b-2\n")
+    );
     let names: Vec<String> =
         imported(&exported, &plan.service).objectives.into_iter().map(|objective| objective.name).collect();
     assert_eq!(names, ["a_b", "a.b"]);
@@ -90,7 +92,8 @@ fn documents_of_others_become_objectives() {
         - availability:
     "#]]
     .assert_eq(&imported.items.lines().take(12).map(|line| format!("{line}\n")).collect::<String>());
-    expect_file!["golden/imported.txt"].assert_eq(&imported.objectives.iter().map(|o| shown(o) + "\n").collect::<String>());
+    expect_file!["golden/imported.txt"]
+        .assert_eq(&imported.objectives.iter().map(|o| shown(o) + "\n").collect::<String>());
     let warned: Vec<&str> = imported.findings.iter().map(|finding| finding.code.as_str()).collect();
     assert_eq!(warned, ["W0703", "W0703", "W0409"]);
 }
@@ -109,7 +112,9 @@ fn v1alpha_needs_to_be_told_where_prometheus_is() {
 
 #[test]
 fn any_text_is_answered() {
-    for text in ["", "---\n", "a", "[", "---\n---\n", "apiVersion: 1\n", "kind: []\nmetadata: {name: {}}\napiVersion: {}\n"] {
+    for text in
+        ["", "---\n", "a", "[", "---\n---\n", "apiVersion: 1\n", "kind: []\nmetadata: {name: {}}\napiVersion: {}\n"]
+    {
         let imported = openslo::import(text, &Into::default());
         assert!(imported.objectives.is_empty(), "{text}");
     }

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod slo;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap_complete::Shell;
 
 use crate::commands::init::System;
 use crate::output::Format;
+
+pub(crate) use slo::{SloCommand, SloExport};
 
 /// Keeps AI services answering, and proves it.
 #[derive(Debug, Parser)]
@@ -71,6 +75,9 @@ pub(crate) enum Command {
     /// List, claim or decide requests that wait for a person
     #[command(subcommand)]
     Review(ReviewCommand),
+    /// Take objectives in and give them out
+    #[command(subcommand)]
+    Slo(SloCommand),
     /// Tell more about a finding of `check`
     Explain {
         /// The finding's code, such as E0101

@@ -6,4 +6,5 @@ pub(crate) mod level;
 pub(crate) mod reference;
 pub(crate) mod review;
 pub(crate) mod serve;
+pub(crate) mod slo;
 pub(crate) mod status;

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{check, init, level, reference, review, serve, status};
+use crate::commands::{check, init, level, reference, review, serve, slo, status};
 use crate::exit::{Exit, Stop};
 
 /// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
@@ -50,6 +50,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Status => status::run(global),
         Command::Level(command) => level::run(global, command),
         Command::Review(command) => review::run(global, command),
+        Command::Slo(command) => slo::run(global, command),
         Command::Explain { code } => reference::explain(code, global.format),
         Command::Schema(schema) => reference::schema(schema),
         Command::Completions { shell } => reference::completions(*shell),

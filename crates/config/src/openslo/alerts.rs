@@ -64,7 +64,7 @@ fn policy_holds(policy: &wire::AlertPolicy, at: Span, documents: &Documents, rea
             (Some(name), None) => drop(referred(&documents.conditions, name, "AlertCondition", reader)),
             (None, Some(spec)) => condition_holds(&spec.value, reader),
             (Some(_), Some(_)) | (None, None) => {
-                one_of(condition.span, "`conditionRef` or an inline condition", reader)
+                one_of(condition.span, "`conditionRef` or an inline condition", reader);
             }
         }
     }

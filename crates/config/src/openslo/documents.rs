@@ -54,8 +54,8 @@ impl SloDocument {
 }
 
 pub(super) enum SloSpec {
-    V1(wire::Slo),
-    V1Alpha(alpha::Slo),
+    V1(Box<wire::Slo>),
+    V1Alpha(Box<alpha::Slo>),
 }
 
 /// The parts of a document before its kind gives them a meaning.
@@ -129,11 +129,11 @@ impl Documents {
         let read = match envelope.version {
             Version::V1 => wire::Slo::read(spec, reader).map(|spec| {
                 description(spec.description.as_ref(), reader);
-                SloSpec::V1(spec)
+                SloSpec::V1(Box::new(spec))
             }),
             Version::V1Alpha => alpha::Slo::read(spec, reader).map(|spec| {
                 description(spec.description.as_ref(), reader);
-                SloSpec::V1Alpha(spec)
+                SloSpec::V1Alpha(Box::new(spec))
             }),
         };
         let Some(spec) = read else { return };

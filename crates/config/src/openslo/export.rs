@@ -223,7 +223,10 @@ fn own(objective: &Objective) -> Option<Value> {
             keys.insert("direction".to_owned(), better.into());
             keys.insert("baseline".to_owned(), number(*baseline));
             keys.insert("allowed_degradation".to_owned(), percent(*allowed_degradation).into());
-            keys.insert("label_delay".to_owned(), if label_delay.is_zero() { "0s".into() } else { written(*label_delay).into() });
+            keys.insert(
+                "label_delay".to_owned(),
+                if label_delay.is_zero() { "0s".into() } else { written(*label_delay).into() },
+            );
             "quality"
         }
         Kind::ModelFreshness { max_age } => {

@@ -93,10 +93,9 @@ fn v1(document: &SloDocument, spec: &wire::Slo, documents: &Documents, reader: &
     let common = Common { document, window, kind, keys };
     let many = objectives.len() > 1;
     let parts = targets.into_iter().zip(budgeting).enumerate();
-    parts.filter_map(|(index, (target, budgeting))| {
-        common.item(many.then_some(index + 1), target?, budgeting?, reader)
-    })
-    .collect()
+    parts
+        .filter_map(|(index, (target, budgeting))| common.item(many.then_some(index + 1), &target?, budgeting?, reader))
+        .collect()
 }
 
 fn v1alpha(document: &SloDocument, spec: &alpha::Slo, documents: &Documents, reader: &mut Reader<'_>) -> Vec<Node> {
@@ -132,14 +131,14 @@ fn v1alpha(document: &SloDocument, spec: &alpha::Slo, documents: &Documents, rea
             }
             spec.budgetingMethod.as_ref()?;
             let common = Common { document, window: window.clone()?, kind: "availability", keys: events?.keys() };
-            common.item(many.then_some(index + 1), target?, item::text("occurrences", objective.span), reader)
+            common.item(many.then_some(index + 1), &target?, item::text("occurrences", objective.span), reader)
         })
         .collect();
     lowered.into_iter().flatten().collect()
 }
 
 impl Common<'_> {
-    fn item(&self, number: Option<usize>, target: At<f64>, budgeting: Node, reader: &mut Reader<'_>) -> Option<Node> {
+    fn item(&self, number: Option<usize>, target: &At<f64>, budgeting: Node, reader: &mut Reader<'_>) -> Option<Node> {
         let at = self.document.name.span;
         let mut keys = vec![("name", item::text(self.name(number), at)), ("window", self.window.clone())];
         if let Some(description) = self.document.description() {
@@ -153,14 +152,14 @@ impl Common<'_> {
             }
             "quality" => {
                 let fixed = (target.value - (1.0 - QUALITY_SLICES_BAD)).abs() < 1e-9 && !occurrences;
-                self.fixed(fixed, target.span, "quality is judged by time slices of which 95 % are good", reader)?;
+                fixed(fixed, target.span, "quality is judged by time slices of which 95 % are good", reader)?;
             }
             "freshness" => {
-                self.fixed(occurrences, target.span, "freshness is judged by occurrences", reader)?;
+                fixed(occurrences, target.span, "freshness is judged by occurrences", reader)?;
                 keys.push(("allowed_stale", percentage(1.0 - target.value)));
             }
             "safety" => {
-                self.fixed(occurrences, target.span, "safety is judged by occurrences", reader)?;
+                fixed(occurrences, target.span, "safety is judged by occurrences", reader)?;
                 keys.push(("max_rate", percentage(1.0 - target.value)));
             }
             other => unreachable!("no kind of objective: {other}"),
@@ -186,13 +185,13 @@ impl Common<'_> {
         }
         budgeting
     }
+}
 
-    fn fixed(&self, holds: bool, at: Span, message: &str, reader: &mut Reader<'_>) -> Option<()> {
-        if !holds {
-            unsupported(at, message, "leave the annotation out to count the queries' events", reader);
-        }
-        holds.then_some(())
+fn fixed(holds: bool, at: Span, message: &str, reader: &mut Reader<'_>) -> Option<()> {
+    if !holds {
+        unsupported(at, message, "leave the annotation out to count the queries' events", reader);
     }
+    holds.then_some(())
 }
 
 /// What is measured: mainstay's own indicator where the document carries one, else events of a source.

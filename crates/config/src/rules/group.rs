@@ -164,7 +164,10 @@ fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
 
 fn alerts(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
     if target.budget() > 0.0 {
-        return [Severity::Page, Severity::Ticket].into_iter().filter_map(|severity| burning(target, ids, severity)).collect();
+        return [Severity::Page, Severity::Ticket]
+            .into_iter()
+            .filter_map(|severity| burning(target, ids, severity))
+            .collect();
     }
     let expr = format!("max(mainstay_slo_budget_remaining_ratio{{slo={}}}) <= 0", promql::quoted(target.name));
     let what = "has no budget left: it allows no bad event, and there was one";

@@ -1,5 +1,6 @@
 //! Expressions: how many events were bad, and how many there were, in a stretch of time.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Sli;
@@ -12,7 +13,7 @@ pub(super) fn duration(length: Duration) -> String {
     for (each, unit) in units {
         let whole = rest / each;
         if whole > 0 {
-            out.push_str(&format!("{whole}{unit}"));
+            let _ = write!(out, "{whole}{unit}");
             rest %= each;
         }
     }

@@ -1,5 +1,6 @@
 //! One request, one connection, one answer: a source is asked a few times a minute.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -132,7 +133,9 @@ fn encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(out, "%{other:02X}");
+            }
         }
     }
     out

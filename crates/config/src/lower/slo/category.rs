@@ -22,9 +22,11 @@ const PAGE_BURN: f64 = 14.4;
 
 /// The parts of a section whose fields carry their names.
 macro_rules! parts {
-    ($raw:expr, $($field:ident),*) => {
-        Parts { $($field: $raw.$field.as_ref(),)* ..Parts::default() }
-    };
+    ($raw:expr, $($field:ident),*) => {{
+        let mut parts = Parts::default();
+        $( parts.$field = $raw.$field.as_ref(); )*
+        parts
+    }};
 }
 
 pub(super) fn availability(at: &At<raw::Availability>, known: &Known<'_>, reader: &mut Reader<'_>) -> Vec<Placed> {
@@ -74,7 +76,8 @@ fn share(target: &At<f64>, reader: &mut Reader<'_>) -> Option<f64> {
     }
     let highest = 1.0 / (1.0 - target.value);
     if highest < PAGE_BURN {
-        let message = format!("this burns at {highest:.1} when everything fails, and the fastest page is at {PAGE_BURN}");
+        let message =
+            format!("this burns at {highest:.1} when everything fails, and the fastest page is at {PAGE_BURN}");
         let help = "above 93.1% that page can fire; below, only slower ones";
         reader.report(Finding::new(Code::BurnUnreachable, target.span, message).help(help));
     }
@@ -187,7 +190,8 @@ fn direction(raw: &raw::Quality, metric: &At<String>, reader: &mut Reader<'_>) -
     let usual = Direction::of_metric(&metric.value);
     match (&raw.direction, usual) {
         (Some(written), Some(usual)) if written.value != usual => {
-            let finding = Finding::new(Code::Order, written.span, format!("`{}` is better the other way", metric.value));
+            let finding =
+                Finding::new(Code::Order, written.span, format!("`{}` is better the other way", metric.value));
             reader.report(finding.help("leave `direction` out, or name another metric"));
             None
         }

@@ -1,0 +1,45 @@
+//! `mainstay slo`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SloCommand {
+    /// Write the config's objectives in the form of another tool; needs no server
+    Export(SloExport),
+    /// Take objectives from OpenSLO v1 or v1alpha documents
+    Import {
+        /// The file of YAML documents; `-` is stdin
+        file: PathBuf,
+        /// Only show what is found, and the same objectives as items of `slos:`; needs no server
+        #[arg(long)]
+        check: bool,
+        /// Where Prometheus is if no document says it
+        #[arg(long, value_name = "URL")]
+        prometheus: Option<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SloExport {
+    #[command(flatten)]
+    pub(crate) form: SloForm,
+    /// Write to this file and not to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SloForm {
+    /// OpenSLO v1 documents
+    #[arg(long)]
+    pub(crate) openslo: bool,
+    /// Recording and alerting rules for Prometheus, under Sloth's names
+    #[arg(long)]
+    pub(crate) prometheus: bool,
+    /// A Grafana dashboard of budgets and burn rates
+    #[arg(long)]
+    pub(crate) grafana: bool,
+}
