@@ -65,7 +65,7 @@ pub struct Imported {
 /// ```
 /// use mainstay_config::openslo;
 ///
-/// let text = "apiVersion: openslo/v1\nkind: SLO\nmetadata: { name: a, colour: red }\nspec: {}\n";
+/// let text = "apiVersion: openslo/v1\nkind: Service\nmetadata: { name: a, colour: red }\nspec: {}\n";
 /// let imported = openslo::import(text, &openslo::Into::default());
 /// assert_eq!(imported.findings[0].code.as_str(), "E0104");
 /// assert!(imported.objectives.is_empty());

@@ -151,8 +151,8 @@ impl Common<'_> {
                 keys.extend([("target", percentage(target.value)), ("budgeting", self.with_slices(budgeting))]);
             }
             "quality" => {
-                let fixed = (target.value - (1.0 - QUALITY_SLICES_BAD)).abs() < 1e-9 && !occurrences;
-                fixed(fixed, target.span, "quality is judged by time slices of which 95 % are good", reader)?;
+                let holds = (target.value - (1.0 - QUALITY_SLICES_BAD)).abs() < 1e-9 && !occurrences;
+                fixed(holds, target.span, "quality is judged by time slices of which 95 % are good", reader)?;
             }
             "freshness" => {
                 fixed(occurrences, target.span, "freshness is judged by occurrences", reader)?;
