@@ -111,5 +111,6 @@ learnt from them. The figures say how levels compare, not how good such models a
 on to a deeper one, the row holds the answers of both.
 
 Each level keeps what was broken before it. Latency is that of the whole request at the client; the models are small and are
-not slowed down, so a level without a model saves less time here than it does beside a real one.
+not slowed down, so a level without a model saves less time here than it does beside a real one. A p99 of some hundred requests
+is set by whatever else the machine does meanwhile.
 ";
