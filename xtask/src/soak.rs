@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Times that the store is killed in the middle of its writes.
     #[arg(long, default_value_t = 100)]
     store_crashes: u32,
+    /// Months of service at exactly the objective, in virtual time, whose false pages are counted.
+    #[arg(long, default_value_t = 120)]
+    slo_months: u32,
     /// Stops before the next part once this many minutes have passed.
     #[arg(long, default_value_t = 240)]
     minutes: u64,
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
     let mut tally = breaker_days(args.breaker_seeds)?;
     tally = sum(tally, store_crashes(args.store_crashes)?);
+    tally = sum(tally, slo_months(args.slo_months)?);
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     for round in (0..args.fuzz_rounds).take_while(|_| Instant::now() < end) {
         println!("\n== fuzz, round {round}, seed {}", first + round);
@@ -68,6 +72,16 @@ fn store_crashes(rounds: u32) -> Result<Tally> {
     let test = ["test", "--package", "mainstay-store", "--test", "crash", "--", "--nocapture"];
     let mut command = shell::cargo(&test);
     command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+}
+
+/// Months of traffic at exactly the objective, from a request a minute to ten a second.
+fn slo_months(months: u32) -> Result<Tally> {
+    println!("\n== false pages at exactly the objective");
+    let test = ["test", "--release", "--package", "mainstay-core", "--test", "slo_alerts", "--", "--nocapture"];
+    let mut command = shell::cargo(&test);
+    command.env("MAINSTAY_SLO_MONTHS", months.to_string());
     let ended = shell::watch(&mut command)?;
     Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
 }

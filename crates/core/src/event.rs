@@ -164,6 +164,27 @@ pub enum EventKind {
         /// Why.
         reason: Word,
     },
+    /// An error budget has another status.
+    #[serde(rename = "slo.status_changed")]
+    SloStatusChanged {
+        /// The objective.
+        slo: String,
+        /// The status until then.
+        from: Word,
+        /// The status from then on.
+        to: Word,
+        /// The share of the budget that is left.
+        remaining: f64,
+        /// The event that spent a budget which tolerates none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
+    },
+    /// An alert on an error budget fires.
+    #[serde(rename = "slo.alert_fired")]
+    SloAlertFired(SloAlert),
+    /// An alert on an error budget fires no more.
+    #[serde(rename = "slo.alert_resolved")]
+    SloAlertResolved(SloAlert),
     /// A training run ended without what it was for.
     #[serde(rename = "training.run_failed")]
     TrainingFailed(TrainingEnded),
@@ -227,6 +248,29 @@ pub struct RequestFinished {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
+}
+
+/// An alert on an error budget.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SloAlert {
+    /// The objective.
+    pub slo: String,
+    /// `page` or `ticket`.
+    pub severity: Word,
+    /// `burn`, `trickle`, `rate` or `harm`.
+    pub why: Word,
+    /// The longer window, of a burn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_s: Option<u64>,
+    /// The shorter window, of a burn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_s: Option<u64>,
+    /// The burn rate from which on it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// The burn rate that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burn: Option<f64>,
 }
 
 /// How a training run ended.

@@ -6,13 +6,25 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mainstay_core::event::{self, Event, EventKind, ModelPromoted, RequestFinished, TrainingEnded};
+use mainstay_core::event::{self, Event, EventKind, ModelPromoted, RequestFinished, SloAlert, TrainingEnded};
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 use proptest::prelude::*;
 
 fn level(number: u8) -> Level {
     Level::new(number).unwrap()
+}
+
+fn alert() -> SloAlert {
+    SloAlert {
+        slo: "fraud_availability".to_owned(),
+        severity: "page".into(),
+        why: "burn".into(),
+        long_s: Some(3600),
+        short_s: Some(300),
+        factor: Some(14.4),
+        burn: Some(22.5),
+    }
 }
 
 fn every_kind() -> Vec<(&'static str, EventKind)> {
@@ -56,6 +68,18 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
             "health.changed",
             EventKind::HealthChanged { component: "account".to_owned(), healthy: false, reason: "timeout".into() },
         ),
+        (
+            "slo.status_changed",
+            EventKind::SloStatusChanged {
+                slo: "fraud_availability".to_owned(),
+                from: "healthy".into(),
+                to: "warning".into(),
+                remaining: 0.4,
+                event: None,
+            },
+        ),
+        ("slo.alert_fired", EventKind::SloAlertFired(alert())),
+        ("slo.alert_resolved", EventKind::SloAlertResolved(alert())),
         (
             "training.run_failed",
             EventKind::TrainingFailed(TrainingEnded {

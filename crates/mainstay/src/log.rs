@@ -44,6 +44,18 @@ pub(crate) fn event(event: &Event) {
         EventKind::HealthChanged { component, healthy, reason } => {
             tracing::warn!(%component, healthy, %reason, "health changed");
         }
+        EventKind::SloStatusChanged { slo, from, to, remaining, event } => {
+            tracing::warn!(%slo, %from, %to, remaining, event, "budget status changed");
+        }
+        EventKind::SloAlertFired(alert) if alert.severity == "page" => {
+            tracing::error!(slo = %alert.slo, why = %alert.why, burn = alert.burn, "budget alert fires");
+        }
+        EventKind::SloAlertFired(alert) => {
+            tracing::warn!(slo = %alert.slo, why = %alert.why, burn = alert.burn, "budget alert fires");
+        }
+        EventKind::SloAlertResolved(alert) => {
+            tracing::info!(slo = %alert.slo, why = %alert.why, "budget alert resolved");
+        }
         EventKind::TrainingFailed(run) => {
             tracing::warn!(run = %run.run, name = %run.name, state = %run.state, reason = %run.reason, "training run failed");
         }

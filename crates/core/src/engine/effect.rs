@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::event::{Event, EventKind, SloAlert};
 use crate::slo::budget::Status;
 use crate::slo::burn::Severity;
 use crate::time::Time;
@@ -81,6 +82,37 @@ impl Why {
             Why::Trickle => "trickle",
             Why::Rate => "rate",
             Why::Harm => "harm",
+        }
+    }
+}
+
+impl From<Effect> for Event {
+    fn from(effect: Effect) -> Event {
+        match effect {
+            Effect::StatusChanged { at, objective, from, to, remaining, event } => {
+                let (from, to) = (from.name().into(), to.name().into());
+                Event { at, kind: EventKind::SloStatusChanged { slo: objective, from, to, remaining, event } }
+            }
+            Effect::AlertFired { at, alert } => Event { at, kind: EventKind::SloAlertFired(alert.into()) },
+            Effect::AlertResolved { at, alert } => Event { at, kind: EventKind::SloAlertResolved(alert.into()) },
+        }
+    }
+}
+
+impl From<Alert> for SloAlert {
+    fn from(alert: Alert) -> SloAlert {
+        let (long_s, short_s, factor) = match alert.why {
+            Why::Burn { long, short, factor } => (Some(long.as_secs()), Some(short.as_secs()), Some(factor)),
+            Why::Trickle | Why::Rate | Why::Harm => (None, None, None),
+        };
+        SloAlert {
+            slo: alert.objective,
+            severity: alert.severity.name().into(),
+            why: alert.why.name().into(),
+            long_s,
+            short_s,
+            factor,
+            burn: alert.burn,
         }
     }
 }

@@ -50,6 +50,9 @@ impl Change {
             | EventKind::LimitChanged { .. }
             | EventKind::EndpointEjected { .. }
             | EventKind::EndpointReturned { .. }
+            | EventKind::SloStatusChanged { .. }
+            | EventKind::SloAlertFired(_)
+            | EventKind::SloAlertResolved(_)
             | EventKind::TrainingFailed(_)
             | EventKind::TrainingFinished(_)
             | EventKind::ModelPromoted(_)
