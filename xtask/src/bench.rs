@@ -8,6 +8,7 @@ mod install;
 mod open;
 mod processes;
 mod report;
+mod slo;
 mod systems;
 mod target;
 
@@ -22,6 +23,8 @@ pub(crate) enum Bench {
     Core,
     /// The five kinds of system: a staged outage from level 0 to 4 and back, and what a user loses at each level.
     Systems(systems::Args),
+    /// Budgets: memory, time of an event, an answer and a restart, beside a tracker that keeps a list.
+    Slo,
 }
 
 /// True when what was measured holds its aims; the gateway's figures are reported without a verdict.
@@ -30,5 +33,6 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Gateway(args) => gateway::run(args),
         Bench::Core => core::run(),
         Bench::Systems(args) => systems::run(args),
+        Bench::Slo => slo::run(),
     }
 }

@@ -1,7 +1,5 @@
 //! Budgets against a naive model: the list of all events.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::time::Duration;
 
 use mainstay_core::engine::Engine;

@@ -258,8 +258,8 @@ impl Ring {
     }
 
     fn held(&self) -> impl Iterator<Item = (Time, Counts)> + '_ {
-        let known = if self.buckets.is_empty() { 1..=0 } else { self.oldest()..=self.newest };
-        known
+        (self.oldest()..=self.newest)
+            .filter(|_| !self.buckets.is_empty())
             .map(|number| (Time::from_nanos(number * self.grain), self.buckets[self.slot(number)]))
             .filter(|(_, counts)| counts.total() > 0)
     }
