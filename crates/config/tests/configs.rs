@@ -111,7 +111,7 @@ fn what_is_not_written_has_its_documented_default() {
             retention: Retention {
                 tens: 3600s,
                 minutes: 86400s,
-                hours: 7948800s,
+                hours: 8035200s,
                 items: 2592000s,
                 events: 7776000s,
                 sketches: 2678400s,

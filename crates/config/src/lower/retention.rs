@@ -34,7 +34,8 @@ pub(super) fn retention(raw: Option<&At<raw::Retention>>, reader: &mut Reader<'_
     for (field, least) in [(&raw.tens, least.tens), (&raw.minutes, least.minutes)] {
         if let Some(field) = field.as_ref().filter(|field| field.value < least) {
             let message = format!("{:?} is too short: windows look back {least:?} at this grain", field.value);
-            reader.report(Finding::new(Code::OutOfRange, field.span, message).help("after a restart they would differ"));
+            reader
+                .report(Finding::new(Code::OutOfRange, field.span, message).help("after a restart they would differ"));
         }
     }
     if let Some(size) = raw.size.as_ref().filter(|size| size.value < SIZE_MIN) {

@@ -10,7 +10,7 @@ section! {
         tens: Dur,
         /// Counts of objectives per minute; older ones become hours. Default: 1d.
         minutes: Dur,
-        /// Counts of objectives per hour. Default: 92d.
+        /// Counts of objectives per hour. Default: 93d.
         hours: Dur,
         /// Predictions, labels, flags and signals from outside, and labels of requests that never came. Default: 30d.
         items: Dur,

@@ -29,8 +29,8 @@ impl Default for Retention {
         Retention {
             tens: Duration::from_hours(1),
             minutes: days(1),
-            // A calendar quarter.
-            hours: days(92),
+            // A calendar quarter, and the hour that a change of clocks may add.
+            hours: days(93),
             items: days(30),
             events: days(90),
             sketches: days(31),
