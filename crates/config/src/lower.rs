@@ -47,7 +47,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         tls: server::tls(root.tls)?,
         admin: server::admin(root.admin, reader),
         store: store?,
-        retention: retention::retention(root.retention.as_ref(), reader),
+        retention: retention::retention(root.retention.as_ref(), &slos, reader),
         limits: server::limits(root.limits),
         clients: clients?,
         trust: server::trust(root.trust),

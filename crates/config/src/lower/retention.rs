@@ -1,6 +1,9 @@
 //! `retention`: spans that must grow from the fine to the coarse.
 
+use std::time::Duration;
+
 use mainstay_core::plan::Retention;
+use mainstay_core::slo::objective::Objective;
 
 use super::value_or;
 use crate::code::Code;
@@ -12,8 +15,16 @@ use crate::span::At;
 /// Smallest store that holds its own schema and something to keep.
 const SIZE_MIN: usize = 4 << 20;
 
-pub(super) fn retention(raw: Option<&At<raw::Retention>>, reader: &mut Reader<'_>) -> Retention {
+/// Hours are kept for as long as the longest window of an objective, if nothing else is written.
+pub(super) fn retention(
+    raw: Option<&At<raw::Retention>>,
+    objectives: &[Objective],
+    reader: &mut Reader<'_>,
+) -> Retention {
+    let longest = objectives.iter().map(|objective| objective.window.longest()).max().unwrap_or_default();
     let default = Retention::default();
+    // One more hour: both edges of a window may lie within one.
+    let default = Retention { hours: default.hours.max(longest + Duration::from_hours(1)), ..default };
     let Some(At { value: raw, span }) = raw else { return default };
     let kept = Retention {
         tens: value_or(raw.tens.as_ref(), default.tens),
@@ -37,6 +48,11 @@ pub(super) fn retention(raw: Option<&At<raw::Retention>>, reader: &mut Reader<'_
             reader
                 .report(Finding::new(Code::OutOfRange, field.span, message).help("after a restart they would differ"));
         }
+    }
+    if let Some(hours) = raw.hours.as_ref().filter(|hours| hours.value < longest) {
+        let message = format!("{:?} is too short: an objective's window is {longest:?}", hours.value);
+        reader
+            .report(Finding::new(Code::OutOfRange, hours.span, message).help("its budget would forget what it counts"));
     }
     if let Some(size) = raw.size.as_ref().filter(|size| size.value < SIZE_MIN) {
         reader.report(Finding::new(Code::OutOfRange, size.span, "a store needs 4MiB at least"));

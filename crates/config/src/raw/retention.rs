@@ -10,7 +10,7 @@ section! {
         tens: Dur,
         /// Counts of objectives per minute; older ones become hours. Default: 1d.
         minutes: Dur,
-        /// Counts of objectives per hour. Default: 93d.
+        /// Counts of objectives per hour. Default: 93d, or as long as the longest window.
         hours: Dur,
         /// Predictions, labels, flags and signals from outside, and labels of requests that never came. Default: 30d.
         items: Dur,
