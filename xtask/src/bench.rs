@@ -1,5 +1,6 @@
 //! Speed: the gateway side by side with other proxies, and the machines in one process.
 
+mod answers;
 mod closed;
 mod core;
 mod gateway;
@@ -25,6 +26,8 @@ pub(crate) enum Bench {
     Systems(systems::Args),
     /// Budgets: memory, time of an event, an answer and a restart, beside a tracker that keeps a list.
     Slo,
+    /// Local answers in one process: time from the request's bytes to the answer's.
+    Answers,
 }
 
 /// True when what was measured holds its aims; the gateway's figures are reported without a verdict.
@@ -34,5 +37,6 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Core => core::run(),
         Bench::Systems(args) => systems::run(args),
         Bench::Slo => slo::run(),
+        Bench::Answers => answers::run(),
     }
 }

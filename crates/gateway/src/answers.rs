@@ -1,6 +1,7 @@
 //! Answers that need no backend: rules, tables, orders, words, counts, and the last good answer to the same request. How a static answer looks on
 //! the wire is in [`protocol::render`](crate::protocol::render).
 
+mod alone;
 mod cache;
 pub(crate) mod files;
 mod flights;
@@ -16,6 +17,7 @@ use mainstay_core::plan::{Answer, AnswerRule, PriorityRule};
 use mainstay_core::route::Class;
 use serde_json::Value;
 
+pub use self::alone::{LocalRoute, Without};
 pub use self::cache::{AnswerCache, CachedAnswer, NotStored};
 pub(crate) use self::flights::{Flights, Lead, Led};
 pub use self::key::{KeyParts, MAX_KEYED_BYTES, RequestKey};

@@ -297,3 +297,43 @@ fn each_kind_of_system_starts_with_a_config_that_is_right_and_its_data() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(text(&unknown.stderr).contains("fraud-detection"), "{unknown:?}");
 }
+
+/// What was told to be held is there after the process was killed, and can be decided.
+#[test]
+fn held_requests_survive_a_kill() {
+    let bench = Bench::new("reviews");
+    bench.write(
+        "mainstay.yaml",
+        "service: s\nlisten: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nstore: sqlite:state/mainstay.db\nroutes:\n  - name: r\n    \
+         path: /v1/echo\n    deadline: 5s\n    ladder:\n      - { level: 4, queue: { name: risk, respond: { body: { held: { column: id } } }, \
+         otherwise: { body: { held: none } } } }\n",
+    );
+    let server = Server::start(&bench);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let answer = post(&server.listen, "/v1/echo");
+        held.push(answer[answer.rfind('{').unwrap()..].to_owned());
+    }
+    assert_eq!(held[0], r#"{"held":"risk-1"}"#);
+    server.signal("KILL");
+    drop(server.end());
+
+    let server = Server::start(&bench);
+    let ask = |arguments: &[&str]| bench.run(&[arguments, &["--url", &server.url, "--format", "json"]].concat());
+    let list = ask(&["review", "list", "--state", "waiting"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(list["reviews"].as_array().unwrap().len(), held.iter().filter(|told| !told.contains("none")).count());
+    let claimed = ask(&["review", "claim", "--by", "ana"]);
+    assert_eq!((&json(&claimed)["id"], &json(&claimed)["state"]), (&1.into(), &"claimed".into()));
+    assert!(ask(&["review", "decide", "1", "allow", "--by", "ana"]).status.success());
+    assert!(!ask(&["review", "decide", "1", "block", "--by", "bo"]).status.success());
+    server.signal("KILL");
+    drop(server.end());
+
+    let server = Server::start(&bench);
+    let decided = bench.run(&["review", "list", "--state", "decided", "--url", &server.url, "--format", "json"]);
+    let decided: Value = serde_json::from_slice(&decided.stdout).unwrap();
+    assert_eq!((&decided["reviews"][0]["id"], &decided["reviews"][0]["decision"]), (&1.into(), &"allow".into()));
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}

@@ -31,6 +31,11 @@ fn headers() {
 }
 
 #[test]
+fn keywords() {
+    fuzz("keywords");
+}
+
+#[test]
 fn open_inference() {
     fuzz("open_inference");
 }
@@ -43,6 +48,16 @@ fn packed() {
 #[test]
 fn pointer() {
     fuzz("pointer");
+}
+
+#[test]
+fn queue_file() {
+    fuzz("queue_file");
+}
+
+#[test]
+fn table() {
+    fuzz("table");
 }
 
 #[test]

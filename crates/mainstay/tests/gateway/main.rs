@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod failure;
 mod features;
+mod local_answers;
 mod operation;
 mod overload;
 mod recovery;
