@@ -10,9 +10,9 @@
 //! Everything is counted in events: a minute without traffic weighs nothing, and a failed request weighs as much at night
 //! as at noon. Times are arguments; nothing here reads a clock.
 
+pub mod window;
 pub mod objective;
 pub mod sli;
-pub mod window;
 pub mod series;
 pub mod budget;
 pub mod burn;

@@ -34,7 +34,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// Direct dependencies the core may have: each one is in the build of everything.
-const CORE_DEPENDENCIES_MAX: usize = 8;
+const CORE_DEPENDENCIES_MAX: usize = 10;
 
 /// A manifest as sections of `key = value` lines, which is all that the rules need.
 pub(crate) struct Manifest {
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn the_core_stays_small() {
-        let many = "a = { workspace = true }\n".repeat(9);
+        let many = "a = { workspace = true }\n".repeat(11);
         let text = format!("[package]\nname = \"mainstay-core\"\n[lints]\nworkspace = true\n[dependencies]\n{many}");
-        assert_eq!(findings(&text), ["Cargo.toml:0: the core has 9 direct dependencies; at most 8"]);
+        assert_eq!(findings(&text), ["Cargo.toml:0: the core has 11 direct dependencies; at most 10"]);
     }
 }

@@ -109,7 +109,8 @@ const NOT_EXECUTABLE: [i32; 2] = [126, 127];
 const FATAL_TEXTS: [&str; 6] =
     ["ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "unrecognized arguments"];
 /// Texts of frameworks that ran out of an accelerator's memory.
-const OOM_TEXTS: [&str; 4] = ["CUDA out of memory", "OutOfMemoryError", "MemoryError", "RESOURCE_EXHAUSTED: Out of memory"];
+const OOM_TEXTS: [&str; 4] =
+    ["CUDA out of memory", "OutOfMemoryError", "MemoryError", "RESOURCE_EXHAUSTED: Out of memory"];
 /// Texts of a full or broken disk.
 const STORAGE_TEXTS: [&str; 3] = ["No space left on device", "Input/output error", "Disk quota exceeded"];
 
@@ -345,7 +346,10 @@ mod tests {
             (Exit { stderr: "RuntimeError: CUDA out of memory.".to_owned(), ..exit() }, Class::Oom),
             (Exit { code: Some(143), ..exit() }, Class::Preempted),
             (Exit { code: Some(2), moved: false, ..exit() }, Class::UserFatal),
-            (Exit { stderr: "ModuleNotFoundError: No module named 'x'".to_owned(), moved: false, ..exit() }, Class::UserFatal),
+            (
+                Exit { stderr: "ModuleNotFoundError: No module named 'x'".to_owned(), moved: false, ..exit() },
+                Class::UserFatal,
+            ),
             (Exit { error: Some(("data".to_owned(), true)), ..exit() }, Class::Data),
             (Exit { stderr: "OSError: [Errno 28] No space left on device".to_owned(), ..exit() }, Class::Storage),
             (Exit { ended: Ended::ForHang, signal: Some(9), ..exit() }, Class::Hang),
@@ -373,9 +377,10 @@ mod tests {
         let mut rng = Rng::new(3);
         let mut policy = Policy::new(Budgets::with_retries(3));
         let turns = [Class::Crash, Class::Hang, Class::Storage].into_iter().cycle();
-        let stopped = turns.take(20).map(|class| policy.handle_exit(class, "", &mut rng)).find(|next| {
-            matches!(next, Next::Stop { .. })
-        });
+        let stopped = turns
+            .take(20)
+            .map(|class| policy.handle_exit(class, "", &mut rng))
+            .find(|next| matches!(next, Next::Stop { .. }));
         assert_eq!(stopped, Some(Next::Stop { reason: "no_progress" }));
     }
 

@@ -100,7 +100,9 @@ impl Gate {
         context.add_variable_from_value("has_champion", Value::Bool(champion.is_some()));
         match program.execute(&context) {
             Ok(Value::Bool(true)) => Verdict::Passed,
-            Ok(Value::Bool(false)) => Verdict::Failed(format!("`{}` does not hold with {}", self.source(), shown(metrics))),
+            Ok(Value::Bool(false)) => {
+                Verdict::Failed(format!("`{}` does not hold with {}", self.source(), shown(metrics)))
+            }
             Ok(_) => Verdict::Failed(format!("`{}` is neither true nor false", self.source())),
             Err(error) => Verdict::Failed(format!("`{}` cannot be evaluated: {error}", self.source())),
         }

@@ -82,7 +82,11 @@ mod tests {
             let of = |every: Duration| goodput(job, every, 40, &mut Rng::new(9));
             let suggested = of(best);
             for other in [best / 4, best * 4, Duration::from_hours(1)] {
-                assert!(suggested > of(other), "save {save} s, failing each {mtbf} s: {suggested} against {}", of(other));
+                assert!(
+                    suggested > of(other),
+                    "save {save} s, failing each {mtbf} s: {suggested} against {}",
+                    of(other)
+                );
             }
         }
     }
