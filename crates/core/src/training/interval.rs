@@ -75,7 +75,7 @@ mod tests {
             let job = Job {
                 work: Duration::from_hours(24),
                 save: Duration::from_secs(save),
-                restart: Duration::from_secs(60),
+                restart: Duration::from_mins(1),
                 between_failures: Duration::from_secs(mtbf),
             };
             let best = suggested(job.save, job.between_failures);

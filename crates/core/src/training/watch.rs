@@ -73,7 +73,7 @@ impl Watch {
 
     /// An attempt started.
     pub fn handle_started(&mut self, now: Time) {
-        self.phase = INIT.to_owned();
+        INIT.clone_into(&mut self.phase);
         self.budget = None;
         self.step = 0;
         self.since = Some(now);
@@ -88,7 +88,7 @@ impl Watch {
     pub fn handle_progress(&mut self, step: u64, now: Time) {
         if self.phase != STEP {
             self.learn(now);
-            self.phase = STEP.to_owned();
+            STEP.clone_into(&mut self.phase);
             self.budget = None;
         } else if step == self.step {
             return;
