@@ -122,7 +122,7 @@ fn one_bad_request_in_forty_wakes_nobody() {
     for n in 0..40 {
         let counts = if n == 20 { Counts::BAD } else { Counts::GOOD };
         world.engine.handle_counts(id, world.now, counts, world.now);
-        world.now = world.now + Duration::from_secs(60);
+        world.now = world.now + STEP;
         world.engine.handle_timeout(world.now);
     }
     while let Some(effect) = world.engine.poll_effect() {
