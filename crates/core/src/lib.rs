@@ -15,6 +15,5 @@ pub mod slo;
 pub mod plan;
 pub mod metric;
 pub mod status;
-pub mod training;
 pub mod registry;
 pub mod engine;
