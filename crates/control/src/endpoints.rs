@@ -1,10 +1,14 @@
 //! What can be asked. One table makes the router, the roles and `openapi.json`, so that none of them knows what the
 //! others do not. The table is written where the handlers are, a module per noun.
 
+mod events;
+mod ingest;
 mod levels;
 mod read;
 mod reviews;
 mod service;
+mod slos;
+mod store;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -25,6 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) path: &'static str,
     pub(crate) operation: &'static str,
     pub(crate) summary: &'static str,
+    /// What may be asked in the query.
+    pub(crate) parameters: &'static [Parameter],
     /// What the body is.
     pub(crate) request: Option<Body>,
     pub(crate) answer: Answer,
@@ -53,13 +59,31 @@ pub(crate) enum Answer {
     Object,
     /// Text of these media types.
     Text(&'static [&'static str]),
+    /// JSON of a type, with 202: it is durable.
+    Accepted(MakeSchema),
     /// Nothing: 204.
     Nothing,
 }
 
+/// A parameter of a query.
+#[derive(Clone, Copy)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
 /// Everything that can be asked, in the order of the documentation.
 pub(crate) fn all() -> Vec<Endpoint> {
-    [service::endpoints(), levels::endpoints(), reviews::endpoints()].into_iter().flatten().collect()
+    let nouns = [
+        service::endpoints(),
+        levels::endpoints(),
+        reviews::endpoints(),
+        slos::endpoints(),
+        events::endpoints(),
+        ingest::endpoints(),
+        store::endpoints(),
+    ];
+    nouns.into_iter().flatten().collect()
 }
 
 /// The paths that need no token.
@@ -82,7 +106,18 @@ impl Endpoint {
     {
         let handler = on(MethodFilter::GET, handler);
         let (method, role) = (Method::GET, Some(Role::Viewer));
-        Endpoint { method, path, operation, summary, request: None, answer, problems: &[], role, handler }
+        Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            parameters: &[],
+            request: None,
+            answer,
+            problems: &[],
+            role,
+            handler,
+        }
     }
 
     /// Something to do; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -99,7 +134,18 @@ impl Endpoint {
     {
         let handler = on(MethodFilter::POST, handler);
         let (method, role) = (Method::POST, Some(Role::Operator));
-        Endpoint { method, path, operation, summary, request: None, answer, problems: &[], role, handler }
+        Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            parameters: &[],
+            request: None,
+            answer,
+            problems: &[],
+            role,
+            handler,
+        }
     }
 
     /// Something to put in place; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -116,7 +162,18 @@ impl Endpoint {
     {
         let handler = on(MethodFilter::PUT, handler);
         let (method, role) = (Method::PUT, Some(Role::Operator));
-        Endpoint { method, path, operation, summary, request: None, answer, problems: &[], role, handler }
+        Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            parameters: &[],
+            request: None,
+            answer,
+            problems: &[],
+            role,
+            handler,
+        }
     }
 
     /// Something to take away; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -127,12 +184,32 @@ impl Endpoint {
     {
         let handler = on(MethodFilter::DELETE, handler);
         let (method, role, answer) = (Method::DELETE, Some(Role::Operator), Answer::Nothing);
-        Endpoint { method, path, operation, summary, request: None, answer, problems: &[], role, handler }
+        Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            parameters: &[],
+            request: None,
+            answer,
+            problems: &[],
+            role,
+            handler,
+        }
     }
 
     /// Its body is JSON of this type.
     fn takes<T: JsonSchema>(self) -> Endpoint {
         Endpoint { request: Some(Body { schema: schema::<T>, media: &["application/json"] }), ..self }
+    }
+
+    /// Its body is an object of this type, or one a line, as the media type says.
+    fn takes_lines<T: JsonSchema>(self, media: &'static [&'static str]) -> Endpoint {
+        Endpoint { request: Some(Body { schema: schema::<T>, media }), ..self }
+    }
+
+    fn parameters(self, parameters: &'static [Parameter]) -> Endpoint {
+        Endpoint { parameters, ..self }
     }
 
     fn problems(self, problems: &'static [u16]) -> Endpoint {

@@ -11,9 +11,11 @@
 mod access;
 mod admin;
 mod data_plane;
+pub mod engine;
 mod endpoints;
 mod exposition;
 mod guard;
+mod ingest;
 mod openapi;
 mod problem;
 mod reviews;
@@ -23,6 +25,7 @@ mod wire;
 
 pub use admin::{Admin, BindError};
 pub use data_plane::{ControlError, DataPlane, Finding, Reload, ReloadReport};
+pub use engine::{Engine, EngineError};
 pub use exposition::{openmetrics, prometheus};
 pub use openapi::document as openapi;
 pub use reviews::{Deciding, ReviewProblem, Reviews};

@@ -67,9 +67,12 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
         "responses": responses(endpoint, &mut schemas.sent),
         "security": security(endpoint.role),
     });
-    let parameters: Vec<Value> = parameters(endpoint.path)
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect();
+    let of_path = parameters(endpoint.path)
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let of_query = endpoint.parameters.iter().map(|asked| {
+        json!({ "name": asked.name, "in": "query", "description": asked.about, "schema": { "type": "string" } })
+    });
+    let parameters: Vec<Value> = of_path.chain(of_query).collect();
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
@@ -95,6 +98,7 @@ fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
             let schema = json!({ "schema": { "type": "string" } });
             ("200", types.iter().map(|media| ((*media).to_owned(), schema.clone())).collect())
         }
+        Answer::Accepted(schema) => ("202", json!({ "application/json": { "schema": schema(generator) } })),
         Answer::Nothing => ("204", json!({})),
     };
     let problem = json!({ "application/problem+json": { "schema": generator.subschema_for::<Problem>() } });

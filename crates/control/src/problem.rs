@@ -5,11 +5,17 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mainstay_core::answer::review::Refused;
+use mainstay_store::StoreError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::data_plane::{ControlError, Finding};
+use crate::engine::EngineError;
+use crate::ingest::LineFault;
 use crate::reviews::ReviewProblem;
+
+/// When to come back where too much waits to be stored.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// What every failure looks like. `type` is a stable name; `detail` is for people and may change.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -26,6 +32,9 @@ pub(crate) struct Problem {
     /// What is wrong with a config that was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    /// What is wrong with a body, line by line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<LineFault>,
     /// When to come back.
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -68,7 +77,7 @@ impl Kind {
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path has other methods")
             }
-            Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Somebody else was first"),
+            Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Something else is there already"),
             Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long to arrive"),
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another media type"),
@@ -85,12 +94,25 @@ impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
         let (status, name, title) = kind.parts();
         let kind = format!("urn:mainstay:problem:{name}");
-        Problem { kind, title, status: status.as_u16(), detail: detail.into(), findings: Vec::new(), retry_after: None }
+        Problem {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            findings: Vec::new(),
+            lines: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// Says when to come back.
     pub(crate) fn with_retry_after(self, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..self }
+    }
+
+    /// Says what is wrong line by line.
+    pub(crate) fn with_lines(self, lines: Vec<LineFault>) -> Problem {
+        Problem { lines, ..self }
     }
 
     pub(crate) fn refused(findings: Vec<Finding>) -> Problem {
@@ -121,6 +143,33 @@ impl From<ControlError> for Problem {
             ControlError::UnknownRoute => Kind::UnknownRoute,
             ControlError::UnknownLevel => Kind::Invalid,
             ControlError::Unavailable(_) => Kind::Unavailable,
+        };
+        Problem::new(kind, error.to_string())
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Problem {
+        match error {
+            EngineError::Busy => Problem::new(Kind::Unavailable, error.to_string()).with_retry_after(BUSY_RETRY),
+            EngineError::Stopped => Problem::new(Kind::Unavailable, error.to_string()),
+            EngineError::Store(error) => Problem::from(error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        let kind = match &error {
+            StoreError::Busy => {
+                return Problem::new(Kind::Unavailable, error.to_string()).with_retry_after(BUSY_RETRY);
+            }
+            StoreError::TooLarge { .. } | StoreError::Invalid(_) | StoreError::Io { .. } => Kind::Invalid,
+            StoreError::Conflict { .. } => Kind::Conflict,
+            StoreError::Unknown(_) => Kind::NotFound,
+            StoreError::Closed | StoreError::Full | StoreError::Corrupt(_) | StoreError::Database(_) => {
+                Kind::Unavailable
+            }
         };
         Problem::new(kind, error.to_string())
     }

@@ -8,6 +8,8 @@ use axum::extract::FromRef;
 use mainstay_core::answer::review::{Decision, Review};
 
 use crate::data_plane::DataPlane;
+use crate::engine::Engine;
+use crate::problem::{Kind, Problem};
 use crate::reviews::{Deciding, ReviewProblem, Reviews};
 
 /// The parts of a running mainstay, one handle per noun: each can be built, tested and left out alone.
@@ -15,12 +17,22 @@ use crate::reviews::{Deciding, ReviewProblem, Reviews};
 pub struct Site {
     plane: Arc<dyn DataPlane>,
     desk: Desk,
+    engine: Option<Engine>,
 }
 
 impl Site {
     /// A site of a data plane and nothing else.
     pub fn new(plane: Arc<dyn DataPlane>) -> Site {
-        Site { plane, desk: Desk(Arc::new(NoReviews)) }
+        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None }
+    }
+
+    /// The same with an engine, and so with objectives, a log of events and a store.
+    pub fn with_engine(self, engine: Engine) -> Site {
+        Site { engine: Some(engine), ..self }
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Engine, Problem> {
+        self.engine.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
     }
 
     /// The site with lines in which requests wait for a person.

@@ -1,15 +1,21 @@
 //! The JSON of the admin API. Domain types are converted here, by hand: what leaves is decided here and nowhere else.
 
 mod answers;
+mod corrections;
 mod levels;
 mod reviews;
 mod service;
+mod slos;
+mod store;
 
 use std::time::Duration;
 
+pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
 pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQuery};
-pub(crate) use service::{Probe, Status};
+pub(crate) use service::{BudgetStatus, Probe, Status};
+pub(crate) use slos::{Slo, Slos};
+pub(crate) use store::{Accepted, Backup, BackupRequest, EventPage, LoggedEvent};
 
 /// A whole number and its unit.
 fn duration(text: &str) -> Option<Duration> {

@@ -1,6 +1,7 @@
 //! What a worker counts while it serves, without a lock; settled into the totals a few times a second.
 
 pub(crate) mod families;
+mod sums;
 mod totals;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,10 @@ use std::time::Duration;
 use mainstay_core::metric::{Histogram, OVERHEAD_SECONDS, RATIO, SECONDS};
 use mainstay_core::plan::Plan;
 use mainstay_core::route::{Class, Level};
+use mainstay_core::time::Time;
 
+pub use sums::Summed;
+pub(crate) use sums::{Ledger, Sums};
 pub(crate) use totals::Totals;
 
 /// The counts of one worker under one config, by index into its plan.
@@ -77,6 +81,8 @@ pub(crate) struct FeatureCounters {
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
+    /// When.
+    pub(crate) at: Time,
     pub(crate) class: Class,
     /// The level that answered; `None` if none did.
     pub(crate) level: Option<Level>,
@@ -85,6 +91,49 @@ pub(crate) struct Ended {
     pub(crate) duration: Duration,
     /// What of that was not spent waiting for others.
     pub(crate) overhead: Duration,
+    /// How it came to its end.
+    pub(crate) ending: Ending,
+    /// The backend whose model answered.
+    pub(crate) model: Option<usize>,
+    /// How long that model took.
+    pub(crate) inference: Option<Duration>,
+    /// From the head of the request to the first part of a streamed answer.
+    pub(crate) first_part: Option<Duration>,
+    /// What the answer says of its confidence.
+    pub(crate) confidence: Option<f64>,
+    /// Parts of a streamed answer.
+    pub(crate) parts: u32,
+    /// The features that the answer was made from.
+    pub(crate) features: Option<UsedFeatures>,
+    /// Which filters of the route's objectives hold, a bit each.
+    pub(crate) filters: u64,
+    /// Whether it was a probe of the operator's own.
+    pub(crate) synthetic: bool,
+}
+
+/// Features that an answer was made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsedFeatures {
+    pub(crate) set: usize,
+    /// The oldest of the times at which they were true, as far as it is known.
+    pub(crate) oldest: Option<Time>,
+    /// Whether any is older than the set allows.
+    pub(crate) stale: bool,
+}
+
+/// How a request came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// The caller got an answer: one of ours, or a backend's.
+    Answered,
+    /// No level admitted it.
+    Shed,
+    /// The answer broke off on its way.
+    BrokenOff,
+    /// The caller did not want it any more, or its own body came to nothing.
+    Cancelled,
+    /// The request was the caller's mistake.
+    CallersFault,
 }
 
 impl Counters {

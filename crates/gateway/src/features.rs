@@ -146,8 +146,8 @@ impl FeatureStage {
 
     fn merge(&self, gather: &mut Gather, at: usize, cell: &Cell, known: Option<&[Option<Known>]>, now: Time) {
         match (cell.status, &cell.value) {
-            (Status::Present, Some(value)) => gather.online(value.clone(), self.is_stale(cell.event, now)),
-            (Status::OutsideMaxAge, Some(value)) => gather.online(value.clone(), true),
+            (Status::Present, Some(value)) => gather.online(value.clone(), cell.event, self.is_stale(cell.event, now)),
+            (Status::OutsideMaxAge, Some(value)) => gather.online(value.clone(), cell.event, true),
             (Status::Null, _) | (Status::Present, None) => gather.fill_in(self.defaults[at].as_ref()),
             (Status::NotFound | Status::Invalid, _) | (Status::OutsideMaxAge, None) => {
                 self.recall(gather, at, known, now);
@@ -158,7 +158,10 @@ impl FeatureStage {
     fn recall(&self, gather: &mut Gather, at: usize, known: Option<&[Option<Known>]>, now: Time) {
         let known = known.and_then(|row| row.get(at)).and_then(Option::as_ref);
         match known.filter(|known| now.since(known.seen) <= self.cache.max_age()) {
-            Some(known) => gather.cached(known.value.clone(), self.is_stale(known.event.or(Some(known.seen)), now)),
+            Some(known) => {
+                let event = known.event.or(Some(known.seen));
+                gather.cached(known.value.clone(), event, self.is_stale(event, now));
+            }
             None => {
                 gather.miss();
                 gather.fill_in(self.defaults[at].as_ref());

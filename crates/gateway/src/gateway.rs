@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::acceptor::{self, Crew};
 use crate::answers::{AnswerCache, Flights, files};
-use crate::counters::Totals;
+use crate::counters::{Summed, Totals};
 use crate::events::EventSink;
 use crate::keeper;
 use crate::reviews::{ReviewError, ReviewLine};
@@ -100,6 +100,7 @@ impl Gateway {
             clock,
             seed,
             totals: Arc::default(),
+            ledger: Arc::default(),
             answers: Arc::new(AnswerCache::new(ANSWER_CACHE_BYTES)),
             flights: Flights::default(),
             events,
@@ -243,6 +244,12 @@ impl Gateway {
         let shared = self.current.load();
         let line = shared.lines.iter().find(|line| line.name == queue);
         line.cloned().ok_or_else(|| ReviewError::NoQueue(queue.to_owned()))
+    }
+
+    /// What objectives counted since this was last asked. Each event is told once, at most 200 ms after it happened; after
+    /// [`Gateway::shutdown`] what is left.
+    pub fn take_sums(&self) -> Summed {
+        self.current.load().ledger.lock().expect("counting does not panic").take()
     }
 
     /// Stops accepting, lets running requests end within the plan's `drain`, and returns when all threads have ended.

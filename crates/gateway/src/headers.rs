@@ -11,6 +11,14 @@ pub(crate) const STALE: HeaderName = HeaderName::from_static("x-mainstay-stale-f
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// From a trusted caller: the request is a probe, and counts towards no objective.
+const SYNTHETIC: HeaderName = HeaderName::from_static("x-mainstay-synthetic");
+
+/// Whether a request says that it is a probe and no user's.
+pub(crate) fn is_synthetic(headers: &HeaderMap) -> bool {
+    headers.get(SYNTHETIC).is_some_and(|value| value.as_bytes() == b"true")
+}
+
 /// Removes what a backend says in our name: it may be another mainstay.
 pub(crate) fn strip_ours(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| name.as_str().starts_with("x-mainstay-")) {

@@ -35,6 +35,7 @@ mod tls;
 mod upstream;
 mod worker;
 
+pub use counters::Summed;
 pub use events::EventSink;
 pub use gateway::{Gateway, StartError, UnknownRoute};
 pub use tls::TlsError;

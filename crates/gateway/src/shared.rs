@@ -16,7 +16,7 @@ pub(crate) use features::FeatureShared;
 pub(crate) use route::{Around, RouteShared, written};
 
 use crate::answers::files::{self, DataFile};
-use crate::counters::Totals;
+use crate::counters::{Ledger, Totals};
 use crate::events::EventSink;
 use crate::identity::Clients;
 use crate::reviews::{self, ReviewLine};
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     /// By index into the plan's routes.
     pub(crate) routes: Vec<Arc<RouteShared>>,
     pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     /// Files that levels answer from.
@@ -54,6 +55,7 @@ pub(crate) struct Lasting {
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     pub(crate) events: EventSink,
@@ -84,6 +86,7 @@ impl Shared {
             clock: lasting.clock,
             seed: lasting.seed,
             totals: lasting.totals,
+            ledger: lasting.ledger,
             answers: lasting.answers,
             flights: lasting.flights,
             files,
@@ -106,6 +109,7 @@ impl Shared {
             clock: self.clock,
             seed: self.seed,
             totals: Arc::clone(&self.totals),
+            ledger: Arc::clone(&self.ledger),
             answers: Arc::clone(&self.answers),
             flights: self.flights.clone(),
             events: self.events.clone(),

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use crate::attempt::Flight;
 use crate::body::Upload;
-use crate::counters::Ended;
+use crate::counters::{Ended, Ending};
 use crate::upstream::pool::Lease;
 use crate::worker::State;
 
@@ -32,6 +32,8 @@ pub(crate) struct Relay {
     record: Option<Record>,
     /// Whether the first part has come.
     begun: bool,
+    /// Parts that have come. A language model's server sends one for each token, or nearly so.
+    parts: u32,
     /// What the backend's breaker learns where the answer ends well.
     verdict: Outcome,
     /// The request's body, where it may still be on its way.
@@ -83,6 +85,7 @@ impl Relay {
             timer: None,
             record: None,
             begun: false,
+            parts: 0,
             verdict: Outcome::Success,
             upload: None,
         }
@@ -113,7 +116,7 @@ impl Relay {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
-        self.count();
+        self.count(None);
     }
 
     /// The answer broke off: by the backend, or because the caller's own body did.
@@ -124,21 +127,33 @@ impl Relay {
             flight.finish(if fault.is_some() { Outcome::Cancelled } else { Outcome::failure(kind) });
         }
         self.lease = None;
-        self.count();
+        self.count(Some(if fault.is_some() { Ending::Cancelled } else { Ending::BrokenOff }));
     }
 
-    fn count(&mut self) {
-        if let Some(mut record) = self.record.take() {
-            record.ended.duration = record.state.shared.clock.now().since(record.began);
-            record.state.counters.borrow_mut().routes[record.route].end(&record.ended);
+    /// Counts the request, once; `None`: it ended as it began.
+    fn count(&mut self, ending: Option<Ending>) {
+        let Some(mut record) = self.record.take() else { return };
+        record.ended.at = record.state.shared.clock.now();
+        record.ended.parts = self.parts;
+        let whole = record.ended.at.since(record.began);
+        // The model went on answering since the head came.
+        let streamed = whole.saturating_sub(record.ended.duration);
+        record.ended.inference = record.ended.inference.map(|took| took + streamed);
+        record.ended.duration = whole;
+        record.ended.ending = ending.unwrap_or(record.ended.ending);
+        record.state.end(record.route, &record.ended);
+    }
+
+    fn note_part(&mut self) {
+        self.parts = self.parts.saturating_add(1);
+        if std::mem::replace(&mut self.begun, true) {
+            return;
         }
-    }
-
-    fn note_first_part(&mut self) {
-        if !std::mem::replace(&mut self.begun, true)
-            && let Some(flight) = &mut self.flight
-        {
+        if let Some(flight) = &mut self.flight {
             flight.first_part_came();
+        }
+        if let Some(record) = &mut self.record {
+            record.ended.first_part = Some(record.state.shared.clock.now().since(record.began));
         }
     }
 
@@ -163,7 +178,7 @@ impl Body for Relay {
         }
         match Pin::new(&mut me.rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                me.note_first_part();
+                me.note_part();
                 if me.rest.is_end_stream() {
                     me.end();
                 }
@@ -196,8 +211,8 @@ impl Body for Relay {
 }
 
 impl Drop for Relay {
-    /// The flight reports the cancellation itself; the request is counted as it stands.
+    /// The flight reports the cancellation itself; the request is counted as the caller left it.
     fn drop(&mut self) {
-        self.count();
+        self.count(Some(Ending::Cancelled));
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::connection::{self, Drain};
-use crate::counters::Counters;
+use crate::counters::{Counters, Ended, Sums};
 use crate::shared::Shared;
 use crate::upstream::Pool;
 
@@ -55,6 +55,7 @@ pub(crate) struct State {
     /// By feature set.
     pub(crate) feature_pools: Vec<Rc<Pool>>,
     pub(crate) counters: RefCell<Counters>,
+    sums: RefCell<Sums>,
     pub(crate) rng: RefCell<Rng>,
     /// By route: requests that the shared retry budget has not heard of yet.
     pub(crate) admitted: Vec<Cell<u32>>,
@@ -150,10 +151,22 @@ impl State {
             pools,
             feature_pools,
             counters: RefCell::new(Counters::new(&shared.plan)),
+            sums: RefCell::new(Sums::new(&shared.plan)),
             rng: RefCell::new(Rng::new(seed)),
             admitted: shared.routes.iter().map(|_| Cell::new(0)).collect(),
             shared,
         }
+    }
+
+    /// Counts a request that ended.
+    pub(crate) fn end(&self, route: usize, ended: &Ended) {
+        self.counters.borrow_mut().routes[route].end(ended);
+        self.sums.borrow_mut().end(&self.shared.plan, route, ended);
+    }
+
+    /// Which filters of the route's objectives hold for a request.
+    pub(crate) fn filters(&self, route: usize, facts: &dyn mainstay_core::expr::Facts) -> u64 {
+        self.sums.borrow().filters(&self.shared.plan, route, facts, &mut self.rng.borrow_mut())
     }
 
     /// Hands the counts over and closes connections that idled for too long.
@@ -172,6 +185,9 @@ impl State {
     fn hand_over(&self) {
         let mut totals = self.shared.totals.lock().expect("counting does not panic");
         totals.absorb(&self.shared.plan, &mut self.counters.borrow_mut());
+        drop(totals);
+        let mut ledger = self.shared.ledger.lock().expect("counting does not panic");
+        ledger.absorb(&self.shared.plan, &mut self.sums.borrow_mut());
     }
 }
 

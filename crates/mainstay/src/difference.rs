@@ -27,6 +27,7 @@ fn live(plan: &Plan) -> Parts {
     ]);
     parts.extend(plan.backends.iter().map(|backend| part(format!("backends.{}", backend.name), backend)));
     parts.extend(plan.features.iter().map(|set| part(format!("features.{}", set.name), set)));
+    parts.extend(plan.slos.iter().map(|slo| part(format!("slos.{}", slo.name), slo)));
     parts.extend(plan.routes.iter().map(|route| part(format!("routes.{}", route.name), route)));
     parts
 }

@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod demo;
 mod difference;
+mod engine;
 mod exit;
 mod log;
 mod output;

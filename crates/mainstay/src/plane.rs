@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mainstay_control::{ControlError, DataPlane, Deciding, Reload, ReloadReport, ReviewProblem, Reviews};
+use mainstay_control::{ControlError, DataPlane, Deciding, Engine, Reload, ReloadReport, ReviewProblem, Reviews};
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::metric::Family;
@@ -15,6 +15,7 @@ use mainstay_gateway::{EventSink, Gateway, UnknownRoute};
 use mainstay_tower::clock::Clock;
 
 use crate::difference;
+use crate::engine;
 use crate::source::{Refused, Source};
 
 /// A gateway, its clock, and the config that it runs.
@@ -23,14 +24,15 @@ pub(crate) struct Plane {
     clock: Clock,
     source: Source,
     events: EventSink,
+    engine: Engine,
     /// Held for the whole of a reload, so that two of them do not mix.
     reloading: Mutex<()>,
 }
 
 impl Plane {
     /// A plane over a gateway that runs the config of `source`.
-    pub(crate) fn new(gateway: Gateway, clock: Clock, source: Source, events: EventSink) -> Plane {
-        Plane { gateway, clock, source, events, reloading: Mutex::new(()) }
+    pub(crate) fn new(gateway: Gateway, clock: Clock, source: Source, events: EventSink, engine: Engine) -> Plane {
+        Plane { gateway, clock, source, events, engine, reloading: Mutex::new(()) }
     }
 
     /// Reads the config again and puts it in force; a bad one changes nothing and is given back.
@@ -49,7 +51,11 @@ impl Plane {
         let (plan, _, _) = self.source.load()?;
         let running = self.gateway.plan();
         let report = difference::between(&running, &plan);
+        let terms = engine::terms(&plan);
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
+        if let Err(error) = self.engine.set_terms(terms) {
+            tracing::error!(%error, "the engine goes on with the objectives that it has; reload again");
+        }
         Ok(report)
     }
 }

@@ -3,19 +3,20 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use mainstay_control::{Admin, Site};
+use mainstay_control::{Admin, Engine, Site};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Plan;
 use mainstay_core::time::Time;
 use mainstay_gateway::{EventSink, Gateway};
 use mainstay_tower::clock::Clock;
 
+use crate::engine::{self, Keeping};
 use crate::exit::Stop;
 use crate::plane::Plane;
 use crate::source::Source;
@@ -29,6 +30,7 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     /// What the admin API and signals act on.
     pub(crate) plane: Arc<Plane>,
+    keeping: Mutex<Option<Keeping>>,
 }
 
 impl Service {
@@ -41,23 +43,24 @@ impl Service {
     ) -> Result<(Service, Admin), Stop> {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
+        let seed = entropy();
+        let keeping = engine::start(&plan, clock, seed, sink.clone())?;
         let tokens = plan.admin.tokens.clone();
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
-        let gateway =
-            Gateway::start(Arc::new(plan), clock, entropy(), sink.clone()).context("cannot start the gateway");
-        let plane = Arc::new(Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink));
-        let admin = Admin::bind(
-            admin_address,
-            &tokens,
-            Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _),
-        )
-        .await
-        .with_context(|| format!("cannot open the admin API at {admin_address}"))
-        .map_err(Stop::unreachable)?;
-        spawn_events(events, on_event).map_err(Stop::unreachable)?;
+        let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
+        let engine = keeping.engine.clone();
+        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink, engine.clone());
+        let plane = Arc::new(plane);
+        let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _).with_engine(engine.clone());
+        let admin = Admin::bind(admin_address, &tokens, site)
+            .await
+            .with_context(|| format!("cannot open the admin API at {admin_address}"))
+            .map_err(Stop::unreachable)?;
+        spawn_events(events, engine, on_event).map_err(Stop::unreachable)?;
+        let _ = keeping.source.set(Arc::clone(&plane));
         plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
-        Ok((Service { clock, plane }, admin))
+        Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
     }
 
     /// Takes no new requests and finishes those that run, within the config's drain time.
@@ -66,6 +69,12 @@ impl Service {
         let drained = tokio::task::spawn_blocking(move || plane.gateway.shutdown()).await;
         if drained.is_err() {
             tracing::error!("the gateway panicked while it drained");
+        }
+        let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeping) = keeping
+            && tokio::task::spawn_blocking(|| keeping.stop()).await.is_err()
+        {
+            tracing::error!("the engine could not be stopped");
         }
     }
 
@@ -89,7 +98,16 @@ fn wall_clock() -> anyhow::Result<Clock> {
 /// The thread ends when the last sender of events is gone.
 fn spawn_events(
     events: Receiver<Event>,
+    engine: Engine,
     mut on_event: impl FnMut(&Event) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("events".to_owned()).spawn(move || events.iter().for_each(|event| on_event(&event)))
+    thread::Builder::new().name("events".to_owned()).spawn(move || {
+        for event in events {
+            on_event(&event);
+            // Requests are told by a sample and counted by sums; the log is for what changed.
+            if !matches!(event.kind, EventKind::RequestFinished(_)) && !engine.note(event) {
+                tracing::debug!("an event was not stored");
+            }
+        }
+    })
 }

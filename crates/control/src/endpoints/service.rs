@@ -7,8 +7,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Answer, Endpoint, json};
 use crate::data_plane::{Plane, ReloadReport};
+use crate::engine::Engine;
 use crate::exposition::{self, OPENMETRICS_TYPE, PROMETHEUS_TYPE};
 use crate::problem::{Kind, Problem};
+use crate::site::Site;
 use crate::{openapi, wire};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -49,13 +51,15 @@ async fn readyz(State(plane): State<Plane>) -> Result<Json<wire::Probe>, Problem
 }
 
 /// OpenMetrics for whoever accepts it, as Prometheus does.
-async fn metrics(State(plane): State<Plane>, headers: HeaderMap) -> Response {
+async fn metrics(State(site): State<Site>, State(plane): State<Plane>, headers: HeaderMap) -> Response {
+    let mut families = plane.metrics();
+    families.extend(site.engine().map(Engine::metrics).unwrap_or_default());
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let openmetrics = accepted.flat_map(|accept| accept.split(',')).any(accepts_openmetrics);
     let (media_type, page) = if openmetrics {
-        (OPENMETRICS_TYPE, exposition::openmetrics(plane.metrics()))
+        (OPENMETRICS_TYPE, exposition::openmetrics(families))
     } else {
-        (PROMETHEUS_TYPE, exposition::prometheus(plane.metrics()))
+        (PROMETHEUS_TYPE, exposition::prometheus(families))
     };
     ([(header::CONTENT_TYPE, media_type)], page).into_response()
 }
@@ -72,8 +76,26 @@ async fn describe() -> Json<serde_json::Value> {
     Json(openapi::document())
 }
 
-async fn status(State(plane): State<Plane>) -> Json<wire::Status> {
-    Json(plane.status().into())
+async fn status(State(site): State<Site>, State(plane): State<Plane>) -> Json<wire::Status> {
+    let mut status = wire::Status::from(plane.status());
+    status.budgets = site.engine().map(budgets).unwrap_or_default();
+    Json(status)
+}
+
+fn budgets(engine: &Engine) -> Vec<wire::BudgetStatus> {
+    let now = engine.now();
+    let budgets = engine.budgets();
+    let brief = |(id, objective): (_, &mainstay_core::slo::objective::Objective)| {
+        let answer = budgets.core.answer(id, now);
+        let severest = answer.alerts.iter().map(|alert| alert.severity).max();
+        wire::BudgetStatus {
+            slo: objective.name.clone(),
+            status: answer.budget.status.name(),
+            remaining: answer.budget.remaining,
+            alert: severest.map(mainstay_core::slo::burn::Severity::name),
+        }
+    };
+    budgets.core.objectives().map(brief).collect()
 }
 
 async fn reload(State(plane): State<Plane>) -> Result<Json<ReloadReport>, Problem> {

@@ -27,6 +27,21 @@ pub(crate) struct Status {
     files: Vec<FileStatus>,
     /// The lines in which requests wait for a person.
     queues: Vec<QueueStatus>,
+    /// The budgets of the objectives, in the config's order.
+    pub(crate) budgets: Vec<BudgetStatus>,
+}
+
+/// How a budget stands, in short.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BudgetStatus {
+    /// The objective's name.
+    pub(crate) slo: String,
+    /// `no_data`, `healthy`, `warning`, `critical` or `exhausted`.
+    pub(crate) status: &'static str,
+    /// The share that is left.
+    pub(crate) remaining: f64,
+    /// The severest alert that fires: `page` or `ticket`; null: none.
+    pub(crate) alert: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -121,6 +136,7 @@ impl From<status::Status> for Status {
             features: from.features.into_iter().map(FeatureStatus::from).collect(),
             files: from.files.into_iter().map(FileStatus::from).collect(),
             queues: from.reviews.into_iter().map(QueueStatus::from).collect(),
+            budgets: Vec::new(),
         }
     }
 }

@@ -250,7 +250,8 @@ async fn the_description_matches_the_service() {
             if let Some(media) = answer.header("content-type") {
                 assert!(described["content"][media].is_object(), "{method} {path}: {media}");
                 let schema = &described["content"][media]["schema"];
-                if let Some(name) = schema["$ref"].as_str() {
+                // A problem leaves out what it has nothing to say about.
+                if let Some(name) = schema["$ref"].as_str().filter(|_| answer.status < 300) {
                     let schema = document.pointer(name.trim_start_matches('#')).expect(name);
                     assert_same_keys(schema, &answer.json());
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mainstay_core::time::Time;
 use serde_json::Value;
 
 /// Features of one request: a table of rows (entities) and columns (references).
@@ -12,6 +13,8 @@ pub struct Retrieved {
     values: Vec<Option<Value>>,
     /// Values in use that are older than the set's `max_age`, or that the store calls too old.
     pub stale: usize,
+    /// The oldest of the times at which values in use were true, as far as that is known.
+    pub oldest: Option<Time>,
     /// Values that came from the cache.
     pub hits: usize,
     /// Values that were looked for in the cache and are not there, or too old there.
@@ -64,17 +67,18 @@ pub(super) struct Gather(Retrieved);
 impl Gather {
     pub(super) fn new(refs: Arc<[String]>, rows: usize) -> Gather {
         let values = Vec::with_capacity(refs.len() * rows);
-        Gather(Retrieved { refs, rows, values, stale: 0, hits: 0, misses: 0, defaulted: 0, missing: 0 })
+        Gather(Retrieved { refs, rows, values, stale: 0, oldest: None, hits: 0, misses: 0, defaulted: 0, missing: 0 })
     }
 
-    pub(super) fn online(&mut self, value: Value, is_stale: bool) {
+    pub(super) fn online(&mut self, value: Value, event: Option<Time>, is_stale: bool) {
         self.0.stale += usize::from(is_stale);
+        self.0.oldest = self.0.oldest.into_iter().chain(event).min();
         self.0.values.push(Some(value));
     }
 
-    pub(super) fn cached(&mut self, value: Value, is_stale: bool) {
+    pub(super) fn cached(&mut self, value: Value, event: Option<Time>, is_stale: bool) {
         self.0.hits += 1;
-        self.online(value, is_stale);
+        self.online(value, event, is_stale);
     }
 
     /// Counts a look into the cache that found nothing; what fills the hole is said by `fill_in`.

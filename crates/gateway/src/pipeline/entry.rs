@@ -45,8 +45,10 @@ pub(super) struct Served {
     pub(super) headers: HeaderMap,
     pub(super) body: AnswerBody,
     pub(super) confidence: Option<f64>,
-    /// Whether a model gave it, and meant it.
+    /// The backend whose model gave it, and meant it.
     pub(super) by_model: Option<usize>,
+    /// How long that model took.
+    pub(super) inference: Option<Duration>,
 }
 
 /// Asks an entry's backend until `until`.
@@ -58,6 +60,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
         return Tried::Answered(served);
     }
     visit.stale = 0;
+    visit.used = None;
     if let Some((set, mode)) = features
         && let Err(reason) = features::provide(visit, set.0, *mode, until).await
     {
@@ -304,6 +307,7 @@ fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration)
         body: answered.body,
         confidence: answered.confidence,
         by_model: by_model.then_some(backend),
+        inference: by_model.then_some(took),
     }
 }
 
@@ -416,7 +420,7 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
         headers.insert(header::CONTENT_TYPE, content_type.clone());
     }
     let body = AnswerBody::held(kept.body_for(facts.id.as_deref()));
-    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None })
+    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None, inference: None })
 }
 
 fn render(visit: &Visit<'_>, entry: usize, answer: &Answer) -> Result<Rendered, protocol::RenderError> {
@@ -443,6 +447,7 @@ impl Served {
             body: AnswerBody::held(rendered.body),
             confidence: None,
             by_model: None,
+            inference: None,
         }
     }
 }

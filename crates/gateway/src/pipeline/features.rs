@@ -10,6 +10,7 @@ use mainstay_tower::breaker::Guard;
 
 use super::visit::Visit;
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
+use crate::counters::UsedFeatures;
 use crate::features::{FEAST_PATH, Keys, Retrieved};
 use crate::shared::FeatureShared;
 use crate::worker::State;
@@ -63,6 +64,7 @@ fn note(visit: &mut Visit<'_>, set: usize, retrieved: Retrieved) {
     counted.stale += retrieved.stale as u64;
     drop(counters);
     visit.stale = retrieved.stale as u32;
+    visit.used = Some(UsedFeatures { set, oldest: retrieved.oldest, stale: retrieved.stale > 0 });
     if visit.features.len() <= set {
         visit.features.resize_with(set + 1, || None);
     }

@@ -12,7 +12,7 @@ use mainstay_core::time::Time;
 use super::entry::Served;
 use super::visit::Visit;
 use crate::body::{AnswerBody, UploadFault};
-use crate::counters::Ended;
+use crate::counters::{Ended, Ending};
 use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::protocol::{Failure, FailureCause, Rendered};
@@ -25,7 +25,7 @@ const SAMPLED: f64 = 0.01;
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
     let level = visit.shared().routes[visit.route].entries[entry].level;
-    let Served { status, headers: mut fields, body, confidence, by_model } = served;
+    let Served { status, headers: mut fields, body, confidence, by_model, inference } = served;
     headers::strip_hop_by_hop(&mut fields);
     headers::strip_ours(&mut fields);
     // The length of what a HEAD request did not get is part of its answer.
@@ -47,8 +47,10 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     }
     let kind = visit.entry(entry).answer.kind();
     visit.state.counters.borrow_mut().routes[visit.route].entry(level, kind).answered += 1;
-    let ended = ended(visit, Some(level), status);
-    sample(visit, &ended, confidence, by_model);
+    let ending = if status.is_client_error() { Ending::CallersFault } else { Ending::Answered };
+    let features = visit.used.filter(|_| by_model.is_some());
+    let ended = Ended { model: by_model, inference, confidence, features, ..ended(visit, Some(level), status, ending) };
+    sample(visit, &ended);
     let body = count(visit, ended, body);
     respond(status, fields, body)
 }
@@ -59,7 +61,7 @@ pub(super) fn shed(visit: &mut Visit<'_>, reason: LoadReason) -> Response<Answer
     let failure = Failure::new(FailureCause::Shed, "the service is at its limit; try again later")
         .with_retry(wait, visit.retries_are_welcome());
     visit.reason = Some(reason.as_str());
-    fail(visit, &failure)
+    fail(visit, &failure, Ending::Shed)
 }
 
 /// No entry was left.
@@ -71,7 +73,7 @@ pub(super) fn exhausted(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     } else {
         Failure::new(FailureCause::Exhausted, "no level had an answer")
     };
-    fail(visit, &failure)
+    fail(visit, &failure, Ending::Answered)
 }
 
 /// The request's body came to nothing while it was passed on.
@@ -85,17 +87,17 @@ pub(super) fn broken_off(visit: &mut Visit<'_>, fault: UploadFault) -> Response<
         UploadFault::Broken => "the request's body broke off, or is not valid HTTP".to_owned(),
     };
     visit.reason = Some(fault.cause().code());
-    fail(visit, &Failure::new(fault.cause(), message))
+    fail(visit, &Failure::new(fault.cause(), message), Ending::CallersFault)
 }
 
-fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>) -> Response<AnswerBody> {
+fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Response<AnswerBody> {
     let rendered = super::error(visit.protocol(), failure, &visit.id);
     let mut fields = HeaderMap::with_capacity(10);
     failure.write_headers(&mut fields);
     write_headers(visit, None, &mut fields);
-    let ended = ended(visit, None, rendered.status);
-    visit.state.counters.borrow_mut().routes[visit.route].end(&ended);
-    sample(visit, &ended, None, None);
+    let ended = ended(visit, None, rendered.status, ending);
+    visit.state.end(visit.route, &ended);
+    sample(visit, &ended);
     respond_with(rendered, fields)
 }
 
@@ -110,9 +112,27 @@ pub(super) fn refused(
 ) -> Response<AnswerBody> {
     let plan = &state.shared.plan.routes[route];
     let rendered = super::error(plan.protocol, failure, id);
-    let duration = state.shared.clock.now().since(began);
-    let ended = Ended { class, level: None, code: rendered.status.as_u16(), duration, overhead: duration };
-    state.counters.borrow_mut().routes[route].end(&ended);
+    let at = state.shared.clock.now();
+    let duration = at.since(began);
+    let ended = Ended {
+        at,
+        class,
+        level: None,
+        code: rendered.status.as_u16(),
+        duration,
+        overhead: duration,
+        // What is refused before its ladder is a mistake, or beyond the client's own rate.
+        ending: Ending::CallersFault,
+        model: None,
+        inference: None,
+        first_part: None,
+        parts: 0,
+        confidence: None,
+        features: None,
+        filters: 0,
+        synthetic: false,
+    };
+    state.end(route, &ended);
     let mut fields = HeaderMap::with_capacity(8);
     failure.write_headers(&mut fields);
     fields.insert(REQUEST_ID, id.clone());
@@ -181,17 +201,33 @@ fn remember(visit: &Visit<'_>, status: StatusCode, fields: &HeaderMap, body: &An
     }
 }
 
-fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode) -> Ended {
-    let duration = visit.shared().clock.now().since(visit.began);
-    let overhead = duration.saturating_sub(visit.waited);
-    Ended { class: visit.class, level, code: status.as_u16(), duration, overhead }
+fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode, ending: Ending) -> Ended {
+    let now = visit.shared().clock.now();
+    let duration = now.since(visit.began);
+    Ended {
+        at: now,
+        class: visit.class,
+        level,
+        code: status.as_u16(),
+        duration,
+        overhead: duration.saturating_sub(visit.waited),
+        ending,
+        model: None,
+        inference: None,
+        first_part: None,
+        parts: 0,
+        confidence: None,
+        features: None,
+        filters: visit.state.filters(visit.route, &visit.facts()),
+        synthetic: visit.synthetic,
+    }
 }
 
 /// Counts the request: at once, or when its relayed answer ends.
 fn count(visit: &Visit<'_>, ended: Ended, body: AnswerBody) -> AnswerBody {
     match body {
         AnswerBody::Held(_) => {
-            visit.state.counters.borrow_mut().routes[visit.route].end(&ended);
+            visit.state.end(visit.route, &ended);
             body
         }
         AnswerBody::Relayed(mut relay) => {
@@ -203,12 +239,12 @@ fn count(visit: &Visit<'_>, ended: Ended, body: AnswerBody) -> AnswerBody {
 }
 
 /// Tells of one request in a hundred.
-fn sample(visit: &Visit<'_>, ended: &Ended, confidence: Option<f64>, by_model: Option<usize>) {
+fn sample(visit: &Visit<'_>, ended: &Ended) {
     if visit.state.rng.borrow_mut().unit() >= SAMPLED {
         return;
     }
     let shared = visit.shared();
-    let model = by_model.map(|b| &shared.plan.backends[b]);
+    let model = ended.model.map(|b| &shared.plan.backends[b]);
     let finished = RequestFinished {
         client: Some(visit.client.to_owned()).filter(|c| !c.is_empty()),
         request_id: visit.id.to_str().unwrap_or_default().to_owned(),
@@ -220,7 +256,7 @@ fn sample(visit: &Visit<'_>, ended: &Ended, confidence: Option<f64>, by_model: O
         attempts: visit.attempts,
         duration: ended.duration,
         overhead: ended.overhead,
-        confidence,
+        confidence: ended.confidence,
         model: model.and_then(|b| b.model.clone()),
         model_version: model.and_then(|b| b.version.clone()),
     };

@@ -19,7 +19,9 @@ use crate::answers::local::Asked;
 use crate::answers::{KeyParts, Lead, RequestFacts, RequestKey, class_by_rules};
 use crate::attempt::Failed;
 use crate::body::Outgoing;
+use crate::counters::UsedFeatures;
 use crate::features::Retrieved;
+use crate::headers;
 use crate::identity::Caller;
 use crate::protocol::{self, Facts, Failure, FailureCause};
 use crate::shared::Shared;
@@ -60,6 +62,10 @@ pub(crate) struct Visit<'a> {
     pub(super) stale: u32,
     /// Others wait for this request's answer, until it is dropped.
     pub(super) lead: Option<Lead>,
+    /// The features of the entry at hand.
+    pub(super) used: Option<UsedFeatures>,
+    /// Whether it is a probe of the operator's own and no user's.
+    pub(super) synthetic: bool,
 }
 
 impl<'a> Visit<'a> {
@@ -81,6 +87,7 @@ impl<'a> Visit<'a> {
             Err(error) => return Err(Failure::new(FailureCause::BadRequest, error.to_string())),
         };
         let hints = protocol::hints(&head.headers, &shared.plan.objectives);
+        let synthetic = caller.trusted && headers::is_synthetic(&head.headers);
         let ready_at = shared.clock.now();
         let deadline = [hints.deadline, facts.timeout].into_iter().flatten().fold(plan.deadline, Duration::min);
         let runtime = &shared.routes[route];
@@ -110,6 +117,8 @@ impl<'a> Visit<'a> {
             features: Vec::new(),
             stale: 0,
             lead: None,
+            used: None,
+            synthetic,
         };
         visit.note_keys();
         if !caller.is_stranger() {

@@ -40,6 +40,9 @@ impl Change {
                 let word = |healthy: bool| if healthy { "healthy" } else { "unhealthy" }.to_owned();
                 change(format!("health {component}"), word(!healthy), word(*healthy), reason)
             }
+            EventKind::SloStatusChanged { slo, from, to, .. } => {
+                change(format!("budget {slo}"), from.to_string(), to.to_string(), "events")
+            }
             EventKind::Started { .. }
             | EventKind::Draining {}
             | EventKind::Stopped {}
@@ -50,7 +53,6 @@ impl Change {
             | EventKind::LimitChanged { .. }
             | EventKind::EndpointEjected { .. }
             | EventKind::EndpointReturned { .. }
-            | EventKind::SloStatusChanged { .. }
             | EventKind::SloAlertFired(_)
             | EventKind::SloAlertResolved(_)
             | EventKind::TrainingFailed(_)

@@ -1,0 +1,85 @@
+//! Objectives, their budgets, and what is left out of them.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+
+use super::read::{read_json, readable};
+use super::{Endpoint, json};
+use crate::access::Caller;
+use crate::engine::corrections;
+use crate::problem::{Kind, Problem};
+use crate::site::Site;
+use crate::wire;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/api/v1/slos", "slos", "Objectives and their budgets", json::<wire::Slos>(), slos)
+            .problems(&[503]),
+        Endpoint::get("/api/v1/slos/{name}", "slo", "An objective and its budget", json::<wire::Slo>(), slo)
+            .problems(&[404, 503]),
+        Endpoint::get(
+            "/api/v1/corrections",
+            "corrections",
+            "Intervals that budgets leave out",
+            json::<wire::Corrections>(),
+            all_corrections,
+        )
+        .problems(&[503]),
+        Endpoint::post(
+            "/api/v1/corrections",
+            "correct",
+            "Leave an interval out of budgets",
+            json::<wire::Correction>(),
+            correct,
+        )
+        .takes::<wire::CorrectionRequest>()
+        .problems(&[400, 404, 408, 413, 415, 422, 503]),
+    ]
+}
+
+async fn slos(State(site): State<Site>) -> Result<Json<wire::Slos>, Problem> {
+    let engine = site.engine()?;
+    let now = engine.now();
+    let budgets = engine.budgets();
+    let core = &budgets.core;
+    let slos = core.objectives().map(|(id, objective)| wire::Slo::of(objective, core.answer(id, now), now)).collect();
+    Ok(Json(wire::Slos { slos }))
+}
+
+async fn slo(State(site): State<Site>, name: Result<Path<String>, PathRejection>) -> Result<Json<wire::Slo>, Problem> {
+    let name = readable(name)?;
+    let engine = site.engine()?;
+    let now = engine.now();
+    let budgets = engine.budgets();
+    let id = budgets.core.id(&name).ok_or_else(|| unknown(&name))?;
+    let objective = budgets.objective(id).ok_or_else(|| unknown(&name))?;
+    Ok(Json(wire::Slo::of(objective, budgets.core.answer(id, now), now)))
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no objective `{name}`"))
+}
+
+async fn all_corrections(State(site): State<Site>) -> Result<Json<wire::Corrections>, Problem> {
+    let corrections = site.engine()?.budgets().corrections().iter().map(wire::Correction::from).collect();
+    Ok(Json(wire::Corrections { corrections }))
+}
+
+/// What was acknowledged is known after a restart.
+async fn correct(
+    State(site): State<Site>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    request: Request,
+) -> Result<Json<wire::Correction>, Problem> {
+    let engine = site.engine()?;
+    let asked: wire::CorrectionRequest = read_json(request).await?;
+    let made = asked.checked(&caller.name, engine.now()).map_err(|why| Problem::new(Kind::Invalid, why))?;
+    if let Some(name) = made.objectives.iter().find(|name| engine.budgets().core.id(name).is_none()) {
+        return Err(unknown(name));
+    }
+    engine.store().change(vec![corrections::change(&made)], engine.now()).await?;
+    let answer = wire::Correction::from(&made);
+    engine.budgets().correct(made);
+    Ok(Json(answer))
+}

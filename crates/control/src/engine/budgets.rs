@@ -1,0 +1,295 @@
+//! The core's engine, as an image of what rests in the store.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mainstay_core::engine::{Engine as Core, Memory, ObjectiveId};
+use mainstay_core::slo::correction::Correction;
+use mainstay_core::slo::objective::{Budgeting, Kind, Objective};
+use mainstay_core::slo::series::{Counts, GRAIN, bucket_of};
+use mainstay_core::slo::sli::{Facts, Features, Origin};
+use mainstay_core::slo::window::Stretch;
+use mainstay_core::time::Time;
+use mainstay_store::bucket::{HOUR, MINUTE, Series, TEN_SECONDS};
+use mainstay_store::item::State;
+use mainstay_store::{Store, StoreError};
+
+use super::{Terms, corrections, models};
+use crate::ingest::{Meaning, Observation, Observed};
+
+/// What the memory of an objective is kept under, before its name.
+const MEMORY: &str = "slo/";
+/// Longest stretch of the clock that is stored at once: a day of buckets.
+const AGED_MAX: Duration = Duration::from_hours(24);
+
+/// All objectives, and what was counted towards them.
+pub(crate) struct Budgets {
+    pub(crate) terms: Terms,
+    pub(crate) core: Core,
+    corrections: Vec<Correction>,
+    /// What was counted since this process started, by objective.
+    since_start: BTreeMap<String, Counts>,
+    /// The memories that rest, by objective.
+    kept: BTreeMap<String, String>,
+    /// The last bucket of each clock-driven objective that was handed to the store.
+    aged: BTreeMap<String, Time>,
+}
+
+impl Budgets {
+    /// Makes the image of what rests.
+    pub(super) async fn restore(terms: Terms, store: &dyn Store, now: Time) -> Result<Budgets, StoreError> {
+        let core = Core::new(terms.slos.clone(), now);
+        let corrections = corrections::load(store).await?;
+        let (since_start, kept, aged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut budgets = Budgets { terms, core, corrections, since_start, kept, aged };
+        budgets.core.set_corrections(budgets.corrections.clone(), Vec::new());
+        budgets.recall(store, |_| true, now).await?;
+        budgets.learn_models(store, now).await?;
+        Ok(budgets)
+    }
+
+    /// Judges by other terms. Objectives keep what was counted by their names; those that are new to this process have what
+    /// rests of them.
+    pub(super) async fn change_terms(engine: &super::Engine, terms: Terms, now: Time) -> Result<(), StoreError> {
+        let store = &**engine.store();
+        let rests = store.load().await?;
+        let memories = store.states(MEMORY).await?;
+        let mut budgets = engine.budgets();
+        let before: Vec<String> = budgets.terms.slos.iter().map(|slo| slo.name.clone()).collect();
+        budgets.core.reload(terms.slos.clone(), now);
+        budgets.terms = terms;
+        let is_new = |name: &str| !before.iter().any(|known| known == name);
+        budgets.put_back(rests, memories, is_new, now);
+        Ok(())
+    }
+
+    async fn recall(&mut self, store: &dyn Store, of: fn(&str) -> bool, now: Time) -> Result<(), StoreError> {
+        let rests = store.load().await?;
+        let memories = store.states(MEMORY).await?;
+        self.put_back(rests, memories, of, now);
+        Ok(())
+    }
+
+    fn put_back(&mut self, rests: Vec<Series>, memories: Vec<State>, of: impl Fn(&str) -> bool, now: Time) {
+        for series in rests.iter().filter(|series| of(&series.objective)) {
+            self.put_series_back(series, now);
+        }
+        for state in memories {
+            let name = state.key.strip_prefix(MEMORY).unwrap_or_default();
+            let Some(id) = self.core.id(name).filter(|_| of(name)) else { continue };
+            let text = String::from_utf8(state.data).unwrap_or_default();
+            match Memory::from_json(&text) {
+                Ok(memory) => {
+                    if let Some(aged) = memory.aged {
+                        self.aged.insert(name.to_owned(), Time::from_nanos(aged));
+                    }
+                    self.core.restore(id, memory);
+                    self.kept.insert(name.to_owned(), text);
+                }
+                Err(error) => tracing::warn!(%error, objective = name, "an objective begins without its memory"),
+            }
+        }
+    }
+
+    fn put_series_back(&mut self, series: &Series, now: Time) {
+        let Some(id) = self.core.id(&series.objective) else { return };
+        let counts_slices = self.objective(id).is_some_and(|slo| slo.budgeting != Budgeting::Occurrences);
+        let grains = [(&series.hours, HOUR), (&series.minutes, MINUTE), (&series.tens, TEN_SECONDS)];
+        for (buckets, seconds) in grains {
+            for bucket in buckets {
+                let counts = Counts { good: bucket.good, bad: bucket.bad };
+                if counts_slices {
+                    // Events rest, slices are judged from them. What was rolled up is judged as far as it is known.
+                    self.core.handle_counts(id, bucket.start, counts, now);
+                } else {
+                    self.core.restore_counts(id, Duration::from_secs(seconds), bucket.start, counts);
+                }
+            }
+        }
+    }
+
+    /// Looks at the registry: which models are served, and when they were made.
+    pub(super) async fn learn_models(&mut self, store: &dyn Store, now: Time) -> Result<(), StoreError> {
+        for (model, made) in models::served(store, &self.terms.models).await? {
+            self.core.handle_model(&model, made, now);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn objective(&self, id: ObjectiveId) -> Option<&Objective> {
+        self.core.objectives().find(|(other, _)| *other == id).map(|(_, objective)| objective)
+    }
+
+    /// Counts events of a moment; `false` where there is no such objective.
+    pub(super) fn record(&mut self, objective: &str, at: Time, counts: Counts, now: Time) -> bool {
+        let Some(id) = self.core.id(objective) else { return false };
+        self.core.handle_counts(id, at, counts, now);
+        self.note(objective, counts);
+        true
+    }
+
+    /// Counts harm that a request did.
+    pub(super) fn record_harm(&mut self, objective: &str, request: &str, at: Time, now: Time) {
+        if let Some(id) = self.core.id(objective) {
+            // Its request was counted when it was answered, and stays counted: the store only adds.
+            self.core.handle_harm(id, request, at, false, now);
+            self.note(objective, Counts::BAD);
+        }
+    }
+
+    fn note(&mut self, objective: &str, counts: Counts) {
+        self.since_start.entry(objective.to_owned()).or_default().add(counts);
+    }
+
+    /// What was counted since this process started.
+    pub(super) fn since_start(&self, objective: &str) -> Counts {
+        self.since_start.get(objective).copied().unwrap_or_default()
+    }
+
+    /// What is left out of budgets.
+    pub(crate) fn corrections(&self) -> &[Correction] {
+        &self.corrections
+    }
+
+    /// Leaves something out from here on; a correction with the same id is replaced.
+    pub(crate) fn correct(&mut self, correction: Correction) {
+        self.corrections.retain(|there| there.id != correction.id);
+        self.corrections.push(correction);
+        self.corrections.sort_by(|a, b| a.id.cmp(&b.id));
+        self.core.set_corrections(self.corrections.clone(), Vec::new());
+    }
+
+    /// What the clock has counted since it was last asked: by objective and bucket.
+    pub(super) fn aged(&mut self, now: Time) -> Vec<(String, Time, Counts)> {
+        let mut counted = Vec::new();
+        let current = bucket_of(now);
+        let driven = |slo: &Objective| matches!(slo.kind, Kind::ModelFreshness { .. });
+        let slos: Vec<(ObjectiveId, String)> =
+            self.core.objectives().filter(|(_, slo)| driven(slo)).map(|(id, slo)| (id, slo.name.clone())).collect();
+        for (id, name) in slos {
+            let earliest = bucket_of(now - AGED_MAX);
+            let mut at = self.aged.get(&name).map_or(current, |last| (*last + GRAIN).max(earliest));
+            while at <= current {
+                let counts = self.core.counts(id, Stretch { from: at, to: at });
+                if counts.total() > 0 {
+                    self.note(&name, counts);
+                    counted.push((name.clone(), at, counts));
+                    self.aged.insert(name.clone(), at);
+                }
+                at = at + GRAIN;
+            }
+        }
+        counted
+    }
+
+    /// The memories that differ from what rests, as states of the store.
+    pub(super) fn memories(&mut self) -> Vec<State> {
+        let all: Vec<(ObjectiveId, String)> = self.core.objectives().map(|(id, slo)| (id, slo.name.clone())).collect();
+        let mut changed = Vec::new();
+        for (id, name) in all {
+            let text = self.core.memory(id).to_json();
+            if self.kept.get(&name) != Some(&text) {
+                changed.push(State { key: format!("{MEMORY}{name}"), data: text.clone().into_bytes() });
+                self.kept.insert(name, text);
+            }
+        }
+        changed
+    }
+
+    /// What something from outside adds, and to which objectives.
+    pub(super) fn judge(&self, meaning: &Meaning) -> Vec<(String, Time, Counts)> {
+        match meaning {
+            Meaning::Nothing => Vec::new(),
+            Meaning::Harm { at, route, model, .. } => {
+                let about = |scope: &Option<String>, named: &Option<String>| scope.is_none() || scope == named;
+                let harmed = self.core.objectives().filter(|(_, slo)| {
+                    let scope = &slo.scope;
+                    matches!(slo.kind, Kind::Safety { .. }) && about(&scope.route, route) && about(&scope.model, model)
+                });
+                harmed.map(|(_, slo)| (slo.name.clone(), *at, Counts::BAD)).collect()
+            }
+            Meaning::Observed(observation) => self.judge_observation(observation),
+        }
+    }
+
+    fn judge_observation(&self, observation: &Observation) -> Vec<(String, Time, Counts)> {
+        let facts = facts(observation);
+        let named = |id: ObjectiveId| self.objective(id).map(|slo| (slo.name.clone(), &slo.kind));
+        // A filter looks at the request itself, which is not here.
+        let judged = self.core.judge(&facts, |_| false).filter_map(|(id, counts)| {
+            let (name, kind) = named(id)?;
+            is_told(kind, &observation.what).then_some((name, observation.at, counts))
+        });
+        judged.chain(self.exposed(observation, &facts)).collect()
+    }
+
+    /// Safety's total is what was answered.
+    fn exposed(&self, observation: &Observation, facts: &Facts<'_>) -> Vec<(String, Time, Counts)> {
+        let answered = match observation.what {
+            Observed::Request { code, .. } => (200..300).contains(&code),
+            Observed::Prediction { .. } => true,
+            Observed::Features { .. } | Observed::Probe => false,
+        };
+        let exposed = self.core.objectives().filter(|(_, slo)| {
+            let counts = matches!(slo.kind, Kind::Safety { .. }) && slo.scope.filter.is_none();
+            answered && counts && slo.scope.covers(facts)
+        });
+        exposed.map(|(_, slo)| (slo.name.clone(), observation.at, Counts::GOOD)).collect()
+    }
+}
+
+/// Whether an observation says anything about a kind of objective.
+fn is_told(kind: &Kind, what: &Observed) -> bool {
+    match (kind, what) {
+        (_, Observed::Probe) => false,
+        (Kind::FeatureFreshness { .. }, Observed::Features { .. }) => true,
+        (Kind::FeatureFreshness { .. }, Observed::Request { .. } | Observed::Prediction { .. }) => false,
+        (_, Observed::Features { .. }) => false,
+        (Kind::Latency { .. }, Observed::Request { duration, .. }) => duration.is_some(),
+        (Kind::Availability { .. }, Observed::Request { .. }) => true,
+        // A prediction is the model's side of a request, which is reported by itself.
+        (Kind::Availability { .. } | Kind::Latency { .. }, Observed::Prediction { .. }) => false,
+        (
+            Kind::Safety { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. },
+            Observed::Request { .. } | Observed::Prediction { .. },
+        ) => false,
+    }
+}
+
+fn facts(observation: &Observation) -> Facts<'_> {
+    let nothing = Facts {
+        route: observation.route.as_deref().unwrap_or_default(),
+        class: observation.class,
+        model: observation.model.as_deref(),
+        level: None,
+        code: 200,
+        duration: Duration::ZERO,
+        inference: None,
+        first_token: None,
+        per_token: None,
+        confidence: None,
+        features: None,
+        origin: Origin::Caller,
+    };
+    match &observation.what {
+        Observed::Request { level, code, duration, inference, confidence } => Facts {
+            level: Some(*level),
+            code: *code,
+            duration: duration.unwrap_or_default(),
+            inference: *inference,
+            confidence: *confidence,
+            origin: if *code == CLIENT_LEFT { Origin::Cancelled } else { Origin::Caller },
+            ..nothing
+        },
+        Observed::Prediction { confidence, inference } => {
+            Facts { inference: *inference, confidence: *confidence, ..nothing }
+        }
+        Observed::Features { view, age } => {
+            Facts { features: Some(Features { view, oldest: Some(*age), stale: false }), ..nothing }
+        }
+        Observed::Probe => Facts { origin: Origin::Synthetic, ..nothing },
+    }
+}
+
+/// The status that proxies log where the caller left before the answer.
+const CLIENT_LEFT: u16 = 499;

@@ -1,0 +1,81 @@
+//! Budgets and the store as metrics.
+
+use mainstay_core::metric::{Family, Kind, Sample, Value};
+
+use super::Engine;
+
+type Labels = Vec<(&'static str, String)>;
+
+pub(super) fn families(engine: &Engine) -> Vec<Family> {
+    let mut all = budgets(engine);
+    all.extend(store(engine));
+    all
+}
+
+fn budgets(engine: &Engine) -> Vec<Family> {
+    let now = engine.now();
+    let budgets = engine.budgets();
+    let ids: Vec<_> = budgets.core.objectives().map(|(id, objective)| (id, objective.name.clone())).collect();
+    let answers: Vec<_> = ids.into_iter().map(|(id, name)| (name, budgets.core.answer(id, now))).collect();
+    let label = |name: &String| vec![("slo", name.clone())];
+    let remaining = answers.iter().map(|(name, answer)| (label(name), answer.budget.remaining));
+    let since_start = |name: &String| budgets.since_start(name);
+    let good = answers.iter().map(|(name, _)| (label(name), since_start(name).good));
+    let bad = answers.iter().map(|(name, _)| (label(name), since_start(name).bad));
+    let burn = answers.iter().flat_map(|(name, answer)| {
+        let rates = answer.burn.iter().filter_map(|burn| Some((burn.window, burn.rate?)));
+        rates.map(move |(window, rate)| (vec![("slo", name.clone()), ("window", written(window))], rate))
+    });
+    let firing = answers.iter().flat_map(|(name, answer)| {
+        let labels = |severity: &str| vec![("slo", name.clone()), ("severity", severity.to_owned())];
+        let count = |severity: &str| answer.alerts.iter().filter(|alert| alert.severity.name() == severity).count();
+        ["page", "ticket"].map(|severity| (labels(severity), count(severity) as f64))
+    });
+    vec![
+        gauges(
+            "mainstay_slo_budget_remaining_ratio",
+            "The share of the budget that is left; below 0: overspent.",
+            remaining,
+        ),
+        gauges("mainstay_slo_burn_rate", "The bad share of a look-back over what is allowed.", burn),
+        counters("mainstay_slo_good", "Good events that were counted since the start.", good),
+        counters("mainstay_slo_bad", "Bad events that were counted since the start.", bad),
+        gauges("mainstay_slo_alerts_firing", "Alerts on how the budget burns that fire.", firing),
+    ]
+}
+
+fn store(engine: &Engine) -> Vec<Family> {
+    let stats = engine.store().stats();
+    let one = |value: f64| std::iter::once((Labels::new(), value));
+    vec![
+        counter("mainstay_store_commits", "Transactions of the store.", stats.commits),
+        counter("mainstay_store_refused", "Writes that were turned away because too many waited.", stats.refused),
+        counter("mainstay_store_failed", "Writes that failed.", stats.failed),
+        gauges("mainstay_store_queued", "Writes that wait.", one(stats.queued as f64)),
+        gauges("mainstay_store_bytes", "The size of the store's file.", one(stats.size_bytes as f64)),
+    ]
+}
+
+/// A window as people write it.
+fn written(window: std::time::Duration) -> String {
+    match window.as_secs() {
+        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
+        s if s % 3_600 == 0 => format!("{}h", s / 3_600),
+        s if s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}
+
+fn gauges(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, f64)>) -> Family {
+    let samples = of.map(|(labels, value)| Sample { labels, value: Value::Gauge(value) }).collect();
+    Family { name, help, kind: Kind::Gauge, samples }
+}
+
+fn counters(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, u64)>) -> Family {
+    let samples = of.map(|(labels, count)| Sample { labels, value: Value::Count(count) }).collect();
+    Family { name, help, kind: Kind::Counter, samples }
+}
+
+fn counter(name: &'static str, help: &'static str, count: u64) -> Family {
+    counters(name, help, std::iter::once((Labels::new(), count)))
+}

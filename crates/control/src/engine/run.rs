@@ -1,0 +1,190 @@
+//! The loop.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use mainstay_core::event::Event;
+use mainstay_store::change::Change;
+use mainstay_store::record;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::external::External;
+use super::ingest::{Entry, Taken, ingest};
+use super::models;
+use super::settle::Settling;
+use super::{Budgets, Engine, EngineError, OnEvent, Source, Terms};
+
+/// How often sums are taken from their source and stored: what a killed process may lose.
+const SETTLE_EVERY: Duration = Duration::from_millis(500);
+/// How often the store rolls up and forgets.
+const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
+/// Most events that are appended to the log in one transaction.
+const LOG_MAX: usize = 1_000;
+
+/// What the engine is told.
+pub(super) enum Command {
+    /// Store and count these.
+    Ingest(Vec<Entry>, oneshot::Sender<Result<Vec<Taken>, EngineError>>),
+    /// Judge by these terms from here on.
+    Terms(Terms),
+    /// The registry of models is another.
+    ModelsChanged,
+}
+
+/// An engine that waits to be run.
+pub struct Running {
+    engine: Engine,
+    commands: mpsc::Receiver<Command>,
+    log: mpsc::Receiver<Event>,
+    settling: Settling,
+    on_event: OnEvent,
+    external: External,
+    /// Entries that are being stored.
+    storing: JoinSet<()>,
+}
+
+impl Running {
+    pub(super) fn new(
+        engine: Engine,
+        commands: mpsc::Receiver<Command>,
+        log: mpsc::Receiver<Event>,
+        source: Source,
+        on_event: OnEvent,
+        instance: String,
+    ) -> Running {
+        let (settling, external) = (Settling::new(source, instance), External::default());
+        Running { engine, commands, log, settling, on_event, external, storing: JoinSet::new() }
+    }
+
+    /// Runs until `stop` completes; then stores what is left.
+    pub async fn until(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut settle = tokio::time::interval(SETTLE_EVERY);
+        settle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut maintain = tokio::time::interval(MAINTAIN_EVERY);
+        maintain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                _ = settle.tick() => self.settle().await,
+                _ = maintain.tick() => self.maintain().await,
+                Some(_) = self.storing.join_next() => {}
+            }
+        }
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command).await;
+        }
+        self.drain().await;
+        let states = self.engine.budgets().memories();
+        self.settling.remember(states);
+        self.settle().await;
+        if let Err(error) = self.engine.store().close().await {
+            tracing::error!(%error, "the store could not be closed");
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ingest(entries, reply) => {
+                let engine = self.engine.clone();
+                self.storing.spawn(async move {
+                    // Whoever asked may be gone; what was taken is counted all the same.
+                    let _ = reply.send(ingest(&engine, entries).await);
+                });
+            }
+            Command::Terms(terms) => self.change_terms(terms).await,
+            Command::ModelsChanged => self.learn_models().await,
+        }
+    }
+
+    /// Everything is stored first, so that objectives that are new here have all that was ever counted.
+    async fn change_terms(&mut self, terms: Terms) {
+        self.drain().await;
+        self.settle().await;
+        if let Err(error) = Budgets::change_terms(&self.engine, terms, self.engine.now()).await {
+            tracing::error!(%error, "the objectives in force stay: the store cannot be read");
+        }
+    }
+
+    async fn learn_models(&mut self) {
+        let served = self.engine.budgets().terms.models.clone();
+        match models::served(&**self.engine.store(), &served).await {
+            Ok(models) => {
+                let now = self.engine.now();
+                let mut budgets = self.engine.budgets();
+                models.iter().for_each(|(model, made)| budgets.core.handle_model(model, *made, now));
+            }
+            Err(error) => tracing::warn!(%error, "the registry of models cannot be read"),
+        }
+    }
+
+    /// Waits for what is being stored.
+    async fn drain(&mut self) {
+        while self.storing.join_next().await.is_some() {}
+    }
+
+    async fn settle(&mut self) {
+        self.settling.take(&self.engine);
+        self.external.read(&self.engine, &mut self.settling).await;
+        self.judge();
+        self.settling.store(&self.engine).await;
+        self.append_log().await;
+    }
+
+    /// Judges what the clock drives, and tells what changed.
+    fn judge(&mut self) {
+        let now = self.engine.now();
+        let mut budgets = self.engine.budgets();
+        if now < budgets.core.poll_timeout() {
+            return;
+        }
+        budgets.core.handle_timeout(now);
+        for (objective, start, counts) in budgets.aged(now) {
+            self.settling.add(objective, start, counts);
+        }
+        let states = budgets.memories();
+        self.settling.remember(states);
+        while let Some(effect) = budgets.core.poll_effect() {
+            (self.on_event)(effect.into());
+        }
+    }
+
+    async fn append_log(&mut self) {
+        while !self.log.is_empty() {
+            let mut changes = Vec::new();
+            while changes.len() < LOG_MAX
+                && let Ok(event) = self.log.try_recv()
+            {
+                changes.push(logged(&event));
+            }
+            if let Err(error) = self.engine.store().change(changes, self.engine.now()).await {
+                tracing::warn!(%error, "events were not stored");
+                return;
+            }
+        }
+    }
+
+    async fn maintain(&mut self) {
+        if let Err(error) = self.engine.store().maintain(self.engine.now()).await {
+            tracing::warn!(%error, "the store was not maintained");
+        }
+    }
+}
+
+/// An event as the log keeps it.
+fn logged(event: &Event) -> Change {
+    let body = event.to_json();
+    let kind = serde_json::from_str::<Typed>(&body).map(|typed| typed.kind).unwrap_or_default();
+    Change::Event(record::Event { seq: 0, at: event.at, kind, body })
+}
+
+#[derive(serde::Deserialize)]
+struct Typed {
+    #[serde(rename = "type")]
+    kind: String,
+}

@@ -1,0 +1,89 @@
+//! Sums on their way to the store: counted in memory at once, stored at most a second later, exactly once.
+
+use std::collections::BTreeMap;
+
+use mainstay_core::slo::series::Counts;
+use mainstay_core::time::Time;
+use mainstay_store::StoreError;
+use mainstay_store::item::{Delta, State, Sums};
+
+use super::{Engine, Source, Summed};
+
+/// Most sums in one transaction.
+const SUMS_MAX: usize = 100_000;
+
+/// Sums that are not stored yet.
+pub(super) struct Settling {
+    source: Source,
+    instance: String,
+    sequence: u64,
+    waiting: BTreeMap<(String, Time), Counts>,
+    states: BTreeMap<String, Vec<u8>>,
+    /// What was offered to the store and may have been stored: it is offered again as it was.
+    offered: Option<Sums>,
+}
+
+impl Settling {
+    pub(super) fn new(source: Source, instance: String) -> Settling {
+        Settling { source, instance, sequence: 0, waiting: BTreeMap::new(), states: BTreeMap::new(), offered: None }
+    }
+
+    /// Will store events of an objective that have been counted.
+    pub(super) fn add(&mut self, objective: String, start: Time, counts: Counts) {
+        self.waiting.entry((objective, start)).or_default().add(counts);
+    }
+
+    /// Will store these, once everything that was added so far is stored.
+    pub(super) fn remember(&mut self, states: Vec<State>) {
+        self.states.extend(states.into_iter().map(|state| (state.key, state.data)));
+    }
+
+    /// Takes what was summed up, and counts it.
+    pub(super) fn take(&mut self, engine: &Engine) {
+        let Summed { counts, latencies } = (self.source)();
+        let now = engine.now();
+        let mut budgets = engine.budgets();
+        for (objective, start, counts) in counts {
+            if budgets.record(&objective, start, counts, now) {
+                self.add(objective, start, counts);
+            }
+        }
+        for (route, start, seen) in latencies {
+            budgets.core.handle_latencies(&route, start, &seen, now);
+        }
+    }
+
+    /// Stores what waits.
+    pub(super) async fn store(&mut self, engine: &Engine) {
+        while let Some(sums) = self.offered.take().or_else(|| self.next()) {
+            match engine.store().add_sums(sums.clone(), engine.now()).await {
+                Ok(_) => {}
+                Err(error @ (StoreError::Invalid(_) | StoreError::TooLarge { .. })) => {
+                    tracing::error!(%error, "sums that the store refuses are given up");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "sums wait for the store");
+                    self.offered = Some(sums);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Sums> {
+        if self.waiting.is_empty() && self.states.is_empty() {
+            return None;
+        }
+        self.sequence += 1;
+        let mut deltas = Vec::new();
+        while deltas.len() < SUMS_MAX
+            && let Some(((objective, start), counts)) = self.waiting.pop_first()
+        {
+            deltas.push(Delta { objective, start, good: counts.good, bad: counts.bad });
+        }
+        // States speak of all that was added: they go with the last of it.
+        let states = if self.waiting.is_empty() { std::mem::take(&mut self.states) } else { BTreeMap::new() };
+        let states = states.into_iter().map(|(key, data)| State { key, data }).collect();
+        Some(Sums { source: self.instance.clone(), sequence: self.sequence, deltas, states, sketches: Vec::new() })
+    }
+}
