@@ -262,18 +262,28 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["required"], json!(["level"]));
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         DELETE /api/v1/levels/{route}
+        GET /api/v1/corrections
+        GET /api/v1/events
         GET /api/v1/levels
         GET /api/v1/reviews
+        GET /api/v1/slos
+        GET /api/v1/slos/{name}
         GET /api/v1/status
         GET /healthz
         GET /metrics
         GET /openapi.json
         GET /readyz
+        POST /api/v1/backup
         POST /api/v1/config/reload
+        POST /api/v1/corrections
+        POST /api/v1/events
+        POST /api/v1/flags
+        POST /api/v1/labels
         POST /api/v1/reviews
-        PUT /api/v1/levels/{route}"]]
+        POST /api/v1/signals
+        PUT /api/v1/levels/{route}"#]]
     .assert_eq(&operations.join("\n"));
     server.stop().await;
 }
