@@ -14,12 +14,13 @@ const ENVIRONMENTS: [&str; 4] = ["mlserver", "feast", "openai", "training"];
 
 /// The files that run in a peer's environment, for the client that it holds.
 fn files(name: &str) -> Vec<String> {
-    let more = match name {
-        "mlserver" => Some("test_systems.py"),
-        "openai" => Some("test_systems_chat.py"),
-        _ => None,
+    let more: &[&str] = match name {
+        "mlserver" => &["test_mlserver.py", "test_systems.py"],
+        "openai" => &["test_openai.py", "test_systems_chat.py"],
+        "training" => &["test_training_client.py", "test_training_digits.py"],
+        _ => return vec![format!("test_{name}.py")],
     };
-    std::iter::once(format!("test_{name}.py")).chain(more.map(str::to_owned)).collect()
+    more.iter().map(|file| (*file).to_owned()).collect()
 }
 
 /// Which peers.

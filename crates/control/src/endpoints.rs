@@ -4,8 +4,10 @@
 mod events;
 mod ingest;
 mod levels;
+mod models;
 mod read;
 mod reviews;
+mod runs;
 mod service;
 mod slos;
 mod store;
@@ -78,6 +80,8 @@ pub(crate) fn all() -> Vec<Endpoint> {
         service::endpoints(),
         levels::endpoints(),
         reviews::endpoints(),
+        models::endpoints(),
+        runs::endpoints(),
         slos::endpoints(),
         events::endpoints(),
         ingest::endpoints(),

@@ -12,7 +12,9 @@ use serde::Serialize;
 use crate::data_plane::{ControlError, Finding};
 use crate::engine::EngineError;
 use crate::ingest::LineFault;
+use crate::registry::ModelError;
 use crate::reviews::ReviewProblem;
+use crate::wire;
 
 /// When to come back where too much waits to be stored.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -58,6 +60,11 @@ pub(crate) enum Kind {
     MediaType,
     Invalid,
     ConfigRefused,
+    UnknownModel,
+    UnknownRun,
+    VersionTaken,
+    PromotionRefused,
+    PromotionFailed,
     Unavailable,
 }
 
@@ -84,6 +91,15 @@ impl Kind {
             Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body says something impossible"),
             Kind::ConfigRefused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "config-refused", "The config was refused; nothing changed")
+            }
+            Kind::UnknownModel => (StatusCode::NOT_FOUND, "unknown-model", "There is no such model"),
+            Kind::UnknownRun => (StatusCode::NOT_FOUND, "unknown-run", "There is no such run"),
+            Kind::VersionTaken => (StatusCode::CONFLICT, "version-taken", "This version has other files"),
+            Kind::PromotionRefused => {
+                (StatusCode::CONFLICT, "promotion-refused", "The version may not become champion; nothing changed")
+            }
+            Kind::PromotionFailed => {
+                (StatusCode::BAD_GATEWAY, "promotion-failed", "The change of champion did not hold")
             }
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service cannot do this"),
         }
@@ -113,6 +129,11 @@ impl Problem {
     /// Says what is wrong line by line.
     pub(crate) fn with_lines(self, lines: Vec<LineFault>) -> Problem {
         Problem { lines, ..self }
+    }
+
+    /// A change of champion that did not hold: what became of it, and where the pointer was read to stand.
+    pub(crate) fn promotion_failed(promotion: &wire::Promotion) -> Problem {
+        Problem::new(Kind::PromotionFailed, promotion.to_string())
     }
 
     pub(crate) fn refused(findings: Vec<Finding>) -> Problem {
@@ -170,6 +191,28 @@ impl From<StoreError> for Problem {
             StoreError::Closed | StoreError::Full | StoreError::Corrupt(_) | StoreError::Database(_) => {
                 Kind::Unavailable
             }
+        };
+        Problem::new(kind, error.to_string())
+    }
+}
+
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Problem {
+        let kind = match &error {
+            ModelError::Unknown(_) => Kind::UnknownModel,
+            ModelError::Refused(_) => Kind::PromotionRefused,
+            ModelError::Store(StoreError::Conflict { .. }) => Kind::VersionTaken,
+            ModelError::Store(StoreError::TooLarge { .. } | StoreError::Invalid(_)) => Kind::Invalid,
+            ModelError::Store(
+                StoreError::Busy
+                | StoreError::Closed
+                | StoreError::Full
+                | StoreError::Corrupt(_)
+                | StoreError::Unknown(_)
+                | StoreError::Io { .. }
+                | StoreError::Database(_),
+            )
+            | ModelError::BrokenOff => Kind::Unavailable,
         };
         Problem::new(kind, error.to_string())
     }

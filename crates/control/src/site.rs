@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::extract::FromRef;
 
 use mainstay_core::answer::review::{Decision, Review};
+use mainstay_core::metric::Family;
 
 use crate::data_plane::DataPlane;
 use crate::engine::Engine;
 use crate::problem::{Kind, Problem};
+use crate::registry::Registry;
 use crate::reviews::{Deciding, ReviewProblem, Reviews};
 
 /// The parts of a running mainstay, one handle per noun: each can be built, tested and left out alone.
@@ -18,12 +20,13 @@ pub struct Site {
     plane: Arc<dyn DataPlane>,
     desk: Desk,
     engine: Option<Engine>,
+    shelf: Shelf,
 }
 
 impl Site {
     /// A site of a data plane and nothing else.
     pub fn new(plane: Arc<dyn DataPlane>) -> Site {
-        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None }
+        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None, shelf: Shelf::default() }
     }
 
     /// The same with an engine, and so with objectives, a log of events and a store.
@@ -38,6 +41,33 @@ impl Site {
     /// The site with lines in which requests wait for a person.
     pub fn with_reviews(self, reviews: Arc<dyn Reviews>) -> Site {
         Site { desk: Desk(reviews), ..self }
+    }
+
+    /// The site with models and training runs.
+    pub fn with_registry(self, registry: Arc<Registry>) -> Site {
+        Site { shelf: Shelf(Some(registry)), ..self }
+    }
+
+    /// Metrics of models and of training runs.
+    pub(crate) fn registry_metrics(&self) -> Vec<Family> {
+        self.shelf.0.iter().flat_map(|registry| registry.metrics()).collect()
+    }
+}
+
+/// Models and runs, where there is a store for them.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(Option<Arc<Registry>>);
+
+impl Shelf {
+    /// The registry, or why there is none.
+    pub(crate) fn open(&self) -> Result<&Arc<Registry>, Problem> {
+        self.0.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+}
+
+impl FromRef<Site> for Shelf {
+    fn from_ref(site: &Site) -> Self {
+        site.shelf.clone()
     }
 }
 

@@ -4,6 +4,8 @@ mod answers;
 mod corrections;
 mod levels;
 mod reviews;
+mod models;
+mod runs;
 mod service;
 mod slos;
 mod store;
@@ -12,7 +14,11 @@ use std::time::Duration;
 
 pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
+pub(crate) use models::{
+    GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, models,
+};
 pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQuery};
+pub(crate) use runs::{Reported, Run, RunReport, RunState, Runs, RunsQuery};
 pub(crate) use service::{BudgetStatus, Probe, Status};
 pub(crate) use slos::{Slo, Slos};
 pub(crate) use store::{Accepted, Backup, BackupRequest, EventPage, LoggedEvent};

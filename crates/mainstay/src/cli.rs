@@ -72,6 +72,12 @@ pub(crate) enum Command {
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]
     Level(LevelCommand),
+    /// Show training runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Show models and their versions, and change which one is served
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// List, claim or decide requests that wait for a person
     #[command(subcommand)]
     Review(ReviewCommand),
@@ -122,6 +128,62 @@ pub(crate) enum LevelCommand {
     },
     /// Let a route's level follow its health again
     Auto { route: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List runs, the last changed first
+    List {
+        /// Only those that train this
+        #[arg(long)]
+        name: Option<String>,
+        /// Only those in this state, such as running or failed
+        #[arg(long)]
+        state: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one run, with a plot of its metrics
+    Show {
+        id: String,
+        /// Write the plot to this file, as SVG
+        #[arg(long, value_name = "FILE")]
+        plot: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List models and their versions
+    List {
+        /// This model alone
+        name: Option<String>,
+    },
+    /// Make a version the champion, everywhere or not at all
+    Promote {
+        model: String,
+        version: String,
+        /// Refuse unless this is the champion; "" is none
+        #[arg(long, value_name = "VERSION")]
+        expect: Option<String>,
+        /// Pass over gates and the budget's policy; needs --reason
+        #[arg(long, requires = "reason")]
+        force: bool,
+        /// Why; it is kept
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Make an earlier champion the champion again
+    Rollback {
+        model: String,
+        /// An earlier champion; without it, the one before
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Why; it is kept
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

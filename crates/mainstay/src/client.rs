@@ -118,6 +118,13 @@ fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
         StatusCode::UNAUTHORIZED => error.context("the admin API wants a token: --token or MAINSTAY_TOKEN"),
         _ => error,
     };
+    // The service worked and decided against it.
+    if ["promotion-refused", "promotion-failed"]
+        .iter()
+        .any(|kind| problem["type"].as_str().is_some_and(|it| it.ends_with(kind)))
+    {
+        return Err(Stop::no(anyhow!("{text}")));
+    }
     Err(if status.is_client_error() { Stop::usage(error) } else { Stop::unreachable(error) })
 }
 

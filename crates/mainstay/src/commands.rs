@@ -3,8 +3,10 @@
 pub(crate) mod check;
 pub(crate) mod init;
 pub(crate) mod level;
+pub(crate) mod models;
 pub(crate) mod reference;
 pub(crate) mod review;
+pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod slo;
 pub(crate) mod status;

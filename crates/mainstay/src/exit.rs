@@ -46,6 +46,11 @@ impl Stop {
         Stop::Failed(Exit::Unreachable, error.into())
     }
 
+    /// It worked, and the answer is no.
+    pub(crate) fn no(error: impl Into<anyhow::Error>) -> Stop {
+        Stop::Failed(Exit::No, error.into())
+    }
+
     /// What cannot happen, happened.
     pub(crate) fn bug(error: impl Into<anyhow::Error>) -> Stop {
         Stop::Failed(Exit::Bug, error.into())

@@ -12,6 +12,7 @@ mod exit;
 mod log;
 mod output;
 mod plane;
+mod plot;
 mod secrets;
 mod service;
 mod source;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{check, init, level, reference, review, serve, slo, status};
+use crate::commands::{check, init, level, models, reference, review, runs, serve, slo, status};
 use crate::exit::{Exit, Stop};
 
 /// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
@@ -50,6 +51,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Serve { log } => serve::run(global, log),
         Command::Status => status::run(global),
         Command::Level(command) => level::run(global, command),
+        Command::Runs(command) => runs::run(global, command),
+        Command::Models(command) => models::run(global, command),
         Command::Review(command) => review::run(global, command),
         Command::Slo(command) => slo::run(global, command),
         Command::Explain { code } => reference::explain(code, global.format),

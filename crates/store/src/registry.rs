@@ -30,7 +30,7 @@ pub struct Move {
     pub pointer: String,
     /// Where it must stand before; `None`: anywhere. `Some("")`: nowhere yet.
     pub expect: Option<String>,
-    /// Where it goes. There must be such a version.
+    /// Where it goes. There must be such a version; the empty name is nowhere.
     pub version: String,
     /// Who moves it.
     pub actor: String,

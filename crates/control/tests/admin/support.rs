@@ -251,6 +251,10 @@ impl Server {
     pub(crate) async fn start_with(tokens: &[Token]) -> Server {
         let plane = Arc::new(Plane::new());
         let site = Site::new(plane.clone()).with_reviews(Arc::new(Desk::new()));
+        Server::start_site(tokens, plane, site).await
+    }
+
+    pub(crate) async fn start_site(tokens: &[Token], plane: Arc<Plane>, site: Site) -> Server {
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, site).await.unwrap();
         let admin = admin.with_hosts(["ops.example".to_owned()]);
         let addr = admin.local_addr();
@@ -270,6 +274,10 @@ impl Server {
 
     pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.send("PUT", path, &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body).await
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {

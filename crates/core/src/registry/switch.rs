@@ -85,6 +85,13 @@ impl Switch {
         Switch { from, to, state: State::Moving, due: Some(first) }
     }
 
+    /// One that was interrupted after its pointer had moved: whether anybody was told is not known, so it is taken back.
+    pub fn interrupted(from: impl Into<String>, to: impl Into<String>) -> Switch {
+        let mut switch = Switch::new(from, to);
+        switch.back("interrupted".to_owned());
+        switch
+    }
+
     /// What to do next, once; `None`: an input is awaited, or it ended.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.due.take()
@@ -228,6 +235,17 @@ mod tests {
         let ended = run(&mut world);
         assert_eq!(ended, Outcome::RolledBack { reason: "broken".to_owned(), server: None });
         assert_eq!(world.pointer, "1");
+    }
+
+    #[test]
+    fn what_was_interrupted_is_taken_back() {
+        let mut switch = Switch::interrupted("", "1");
+        assert_eq!(switch.poll_effect(), Some(Effect::Move { expect: "1".to_owned(), to: String::new() }));
+        switch.handle_moved(Ok(()));
+        switch.handle_told(Err("gone".to_owned()));
+        switch.handle_read(Ok(String::new()));
+        let (reason, server) = ("interrupted".to_owned(), Some("gone".to_owned()));
+        assert_eq!(switch.outcome(), Some(&Outcome::RolledBack { reason, server }));
     }
 
     proptest! {

@@ -27,7 +27,8 @@ pub(super) async fn put_version(version: &Version, session: &mut Session) -> Res
 }
 
 pub(super) async fn make_move(to: &Move, now: Time, session: &mut Session) -> Result<u64, StoreError> {
-    if digest(&to.model, &to.version, session).await?.is_none() {
+    // The empty name is nowhere: the way back from a first move.
+    if !to.version.is_empty() && digest(&to.model, &to.version, session).await?.is_none() {
         return Err(StoreError::Unknown(format!("version {} of model {}", to.version, to.model)));
     }
     let query = sqlx::query_as(
