@@ -113,11 +113,11 @@ fn restart() {
     let counts = Counts { good: 999, bad: 1 };
     for id in (0..count).map(ObjectiveId) {
         for hour in 0..DAYS * 24 - 24 {
-            engine.restore_counts(id, Duration::from_secs(3_600), Time::from_secs(START + hour * 3_600), counts);
+            engine.restore_counts(id, Duration::from_hours(1), Time::from_secs(START + hour * 3_600), counts);
         }
         for minute in 0..23 * 60 {
             let at = START + (DAYS - 1) * 86_400 + minute * 60;
-            engine.restore_counts(id, Duration::from_secs(60), Time::from_secs(at), counts);
+            engine.restore_counts(id, Duration::from_mins(1), Time::from_secs(at), counts);
         }
         for ten in 0..360 {
             let at = START + DAYS * 86_400 - 3_600 + ten * 10;

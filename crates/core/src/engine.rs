@@ -175,7 +175,7 @@ impl Engine {
     pub fn handle_harm(&mut self, id: ObjectiveId, event: &str, at: Time, known: bool, now: Time) {
         let now = self.advance(now);
         let Some(tracker) = self.trackers.get_mut(id.0) else { return };
-        if tracker.harm(event, at.min(now), known) == Recorded::TooOld {
+        if tracker.harm(event, at.min(now), known, now) == Recorded::TooOld {
             self.too_old = self.too_old.saturating_add(1);
         }
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// The event that spent a budget which tolerates none: its name and its time in nanoseconds.
-    pub first_bad: Option<(String, u64)>,
+    /// The events of the window that are not tolerated, oldest first: what they were, and when in nanoseconds.
+    pub named: Vec<(String, u64)>,
     /// The safety evidence: logarithms, good, bad, peak, and when it began.
     pub evidence: Option<([f64; 6], u64, u64, f64, u64)>,
     /// The trickle detector's logarithms.

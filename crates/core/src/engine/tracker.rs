@@ -28,6 +28,10 @@ const CONFIDENCE: f64 = 0.95;
 const TRICKLE: f64 = 1e7;
 /// Rates that a trickle is weighed against, as multiples of what is allowed.
 const TRICKLE_TIMES: [f64; 3] = [1.5, 3.0, 10.0];
+/// No detector rises above this much evidence: it must be able to fall again soon after what it told of is over.
+const TRICKLE_MOST: f64 = 1e8;
+/// Most events that are named where nothing is tolerated; of more the first ones and the latest two.
+const NAMED_MAX: usize = 32;
 /// Longest stretch without a tick that a clock-driven objective is judged for afterwards.
 const AGED_MAX: u64 = 8_640;
 /// A pair that fired goes on until its long window burns slower than this share of its factor.
@@ -77,7 +81,8 @@ pub(super) struct Tracker {
     pairs: Vec<Pair>,
     firing: Vec<Alert>,
     status: Status,
-    first_bad: Option<FirstBad>,
+    /// Events that are not tolerated, oldest first: those of the window, and not yet removed ones from before it.
+    named: Vec<FirstBad>,
     evidence: Option<(Evidence, Time)>,
     /// Logarithms of the trickle detector's statistics.
     trickle: Vec<f64>,
@@ -113,7 +118,7 @@ impl Tracker {
             pairs,
             firing: Vec::new(),
             status: Status::NoData,
-            first_bad: None,
+            named: Vec::new(),
             evidence,
             trickle: vec![f64::NEG_INFINITY; TRICKLE_TIMES.len()],
             aged: None,
@@ -138,7 +143,7 @@ impl Tracker {
         fresh.slices = self.slices;
         fresh.signal = self.signal;
         fresh.status = self.status;
-        fresh.first_bad = self.first_bad;
+        fresh.named = self.named;
         fresh.aged = self.aged;
         if self.objective.kind == fresh.objective.kind {
             fresh.evidence = self.evidence;
@@ -175,10 +180,8 @@ impl Tracker {
         }
     }
 
-    pub(super) fn harm(&mut self, event: &str, at: Time, known: bool) -> Recorded {
-        if self.first_bad.as_ref().is_none_or(|first| at < first.at) {
-            self.first_bad = Some(FirstBad { event: event.to_owned(), at });
-        }
+    pub(super) fn harm(&mut self, event: &str, at: Time, known: bool, now: Time) -> Recorded {
+        self.name(event.to_owned(), at, now);
         if known {
             self.series.take_back(at, Counts::GOOD);
         }
@@ -186,6 +189,20 @@ impl Tracker {
             evidence.handle(Counts::BAD);
         }
         self.series.record(at, Counts::BAD)
+    }
+
+    /// Remembers what an event that is not tolerated was, for as long as it is within the window.
+    fn name(&mut self, event: String, at: Time, now: Time) {
+        let from = self.series.edge(self.objective.window.to_date(now));
+        self.named.retain(|bad| bad.at >= from);
+        if at < from {
+            return;
+        }
+        if self.named.len() >= NAMED_MAX {
+            self.named.remove(NAMED_MAX - 2);
+        }
+        let place = self.named.partition_point(|bad| bad.at <= at);
+        self.named.insert(place, FirstBad { event, at });
     }
 
     pub(super) fn quality(&mut self, slice: Time, metric: Interval, labels: u64) {
@@ -218,9 +235,9 @@ impl Tracker {
         let mut at = self.aged.map_or(current, |aged| (aged + GRAIN).max(earliest));
         while at <= current {
             let is_old = at.since(trained) > max_age;
-            if is_old && self.first_bad.is_none() {
-                let event = format!("model older than {max_age:?}");
-                self.first_bad = Some(FirstBad { event, at });
+            let from = self.series.edge(self.objective.window.to_date(now));
+            if is_old && self.named.iter().all(|bad| bad.at < from) {
+                self.name(format!("model older than {max_age:?}"), at, now);
             }
             self.series.record(at, if is_old { Counts::BAD } else { Counts::GOOD });
             at = at + GRAIN;
@@ -265,7 +282,7 @@ impl Tracker {
             let p1 = times * allowed;
             if p1 < 1.0 {
                 let gain = counts.bad as f64 * times.ln() + counts.good as f64 * ((1.0 - p1) / (1.0 - allowed)).ln();
-                *log = log.max(0.0) + gain;
+                *log = (log.max(0.0) + gain).min(TRICKLE_MOST.ln());
             }
         }
     }
@@ -298,7 +315,7 @@ impl Tracker {
                 from,
                 to: budget.status,
                 remaining: budget.remaining,
-                event: self.first_bad_within(now).map(|first| first.event),
+                event: self.first_bad(cut, now).map(|first| first.event),
             });
         }
         let firing = self.alerts(cut, now);
@@ -337,7 +354,7 @@ impl Tracker {
         if self.evidence.as_ref().is_some_and(|(evidence, _)| evidence.alarms(SAFETY_ALPHA)) {
             firing.push(alert(Severity::Page, Why::Rate, None));
         }
-        if self.objective.kind.tolerates_none() && self.first_bad_within(now).is_some() {
+        if self.objective.kind.tolerates_none() && self.counts(self.objective.window.to_date(now), cut).bad > 0 {
             let severity = match self.objective.kind {
                 Kind::ModelFreshness { .. } => Severity::Ticket,
                 Kind::Availability { .. }
@@ -352,10 +369,11 @@ impl Tracker {
         firing
     }
 
-    fn first_bad_within(&self, now: Time) -> Option<FirstBad> {
-        let window = self.objective.window.to_date(now);
-        let counts = self.series.within(window);
-        self.first_bad.clone().filter(|_| counts.bad > 0)
+    /// The first event of the window that is not tolerated, other than those that are cut out.
+    fn first_bad(&self, cut: &[Stretch], now: Time) -> Option<FirstBad> {
+        let from = self.series.edge(self.objective.window.to_date(now));
+        let counts = |bad: &&FirstBad| bad.at >= from && !cut.iter().any(|out| out.holds(bad.at));
+        self.named.iter().find(counts).cloned()
     }
 
     fn budget(&self, cut: &[Stretch], now: Time) -> (Counts, Budget) {
@@ -409,7 +427,7 @@ impl Tracker {
             burn: burns,
             alerts: self.firing.clone(),
             signal: self.signal,
-            first_bad: self.first_bad_within(now),
+            first_bad: self.first_bad(cut, now),
             claim: self.claim(counts),
             pending: self.slices.as_ref().map_or(0, Slices::pending),
             percentiles,
@@ -433,7 +451,7 @@ impl Tracker {
         });
         let finite = self.trickle.iter().all(|log| log.is_finite());
         Memory {
-            first_bad: self.first_bad.as_ref().map(|first| (first.event.clone(), first.at.as_nanos())),
+            named: self.named.iter().map(|bad| (bad.event.clone(), bad.at.as_nanos())).collect(),
             evidence,
             trickle: finite.then(|| self.trickle.clone()),
             status: Some(self.status.name().to_owned()),
@@ -442,7 +460,8 @@ impl Tracker {
     }
 
     pub(super) fn restore(&mut self, memory: Memory) {
-        self.first_bad = memory.first_bad.map(|(event, at)| FirstBad { event, at: Time::from_nanos(at) });
+        let named = memory.named.into_iter().take(NAMED_MAX);
+        self.named = named.map(|(event, at)| FirstBad { event, at: Time::from_nanos(at) }).collect();
         if let (Some((evidence, since)), Some((logs, good, bad, peak, began))) = (&mut self.evidence, memory.evidence) {
             let Kind::Safety { max_rate } = self.objective.kind else { return };
             *evidence = Evidence::restore(max_rate, (logs, Counts { good, bad }, peak));

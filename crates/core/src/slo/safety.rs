@@ -51,7 +51,9 @@ impl Evidence {
 
     /// How many times likelier the events are under the alternatives than under p0.
     pub fn value(&self) -> f64 {
-        self.logs.iter().map(|log| log.exp()).sum::<f64>() / ALTERNATIVES.len() as f64
+        let mean = self.logs.iter().map(|log| log.exp()).sum::<f64>() / ALTERNATIVES.len() as f64;
+        // Hundreds of bad events are more evidence than a number holds, and JSON knows no infinity.
+        mean.min(f64::MAX)
     }
 
     /// Whether it ever reached 1 / `alpha`.
