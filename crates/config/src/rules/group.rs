@@ -179,7 +179,7 @@ fn burning(target: &Target<'_>, ids: &Ids, severity: Severity) -> Option<Rule> {
     let mut expr = String::new();
     for pair in target.pairs.iter().filter(|pair| pair.severity == severity) {
         if !expr.is_empty() {
-            expr.push_str("\nor ignoring (sloth_window)\n");
+            expr.push_str("\nor\n");
         }
         expr.push_str(&both(target, ids, pair));
     }
@@ -192,7 +192,8 @@ fn both(target: &Target<'_>, ids: &Ids, pair: &Pair) -> String {
     let factor = (pair.factor * 1e6).round() / 1e6;
     let above = |window: Duration| {
         let name = ratio_name(&promql::duration(window));
-        format!("({name}{selector} > ({factor} * {budget}))")
+        // Without its window, an alert stays the same one while its pairs take turns.
+        format!("max({name}{selector} > ({factor} * {budget})) without (sloth_window)")
     };
     let guard = match target.sli {
         // What has no counters has no number of events; mainstay's own alerts know it.
@@ -203,7 +204,7 @@ fn both(target: &Target<'_>, ids: &Ids, pair: &Pair) -> String {
             format!("\n    and on ()\n    (sqrt({bad}) - sqrt({budget} * ({all})) > {BEYOND_CHANCE})")
         }
     };
-    format!("(\n    {}\n    and ignoring (sloth_window)\n    {}{guard}\n)", above(pair.short), above(pair.long))
+    format!("(\n    {}\n    and\n    {}{guard}\n)", above(pair.short), above(pair.long))
 }
 
 fn record(name: String, expr: String, labels: Vec<(&'static str, String)>) -> Rule {
