@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay_core::engine::{Alert, Effect, Engine, Memory, ObjectiveId, Signal, Why};
 use mainstay_core::slo::budget::Status;
 use mainstay_core::slo::correction::Correction;
-use mainstay_core::slo::objective::{Kind, Objective};
+use mainstay_core::slo::objective::{Direction, Kind, Objective};
 use mainstay_core::slo::series::Counts;
 use mainstay_core::slo::window::Stretch;
 use mainstay_core::stats::Interval;
@@ -191,4 +191,26 @@ fn an_objective_of_an_earlier_config_is_counted_nowhere() {
     engine.handle_harm(ObjectiveId(7), "a", START, false, START);
     engine.handle_signal(ObjectiveId(7), Signal::Failed, START);
     assert_eq!(engine.too_old(), 0);
+}
+
+#[test]
+fn a_quality_budget_says_what_labels_that_are_to_come_can_make_of_it() {
+    let kind = Kind::quality("precision", Direction::HigherIsBetter, 0.92, 0.05).unwrap();
+    let Kind::Quality { metric, direction, baseline, allowed_degradation, .. } = kind else { unreachable!() };
+    let label_delay = Duration::from_hours(1);
+    let kind = Kind::Quality { metric, direction, baseline, allowed_degradation, label_delay };
+    let start = Time::from_secs(1_800_000_000);
+    let mut engine = Engine::new(vec![Objective::new("s", kind)], start);
+    let id = engine.id("s_quality_precision").unwrap();
+    for slice in 0..94 {
+        let at = start + Duration::from_mins(10 * slice);
+        engine.handle_quality(id, at, Interval { low: 0.9, high: 0.95 }, 100, at);
+    }
+    let now = start + Duration::from_mins(10 * 94) + Duration::from_mins(50);
+    let answer = engine.answer(id, now);
+    assert_eq!((answer.counts.good, answer.pending), (94, 6));
+    let bounds = answer.bounds.unwrap();
+    // Six bad slices of a hundred, five allowed.
+    assert!((bounds.low - (1.0 - 0.06 / 0.05)).abs() < 1e-9, "{bounds:?}");
+    assert_eq!(bounds.high, 1.0);
 }

@@ -62,6 +62,9 @@ pub(crate) struct Slo {
     safety: Option<Safety>,
     /// Slices of time that have begun and are not judged.
     pending_slices: usize,
+    /// The share of the budget that is left if all pending slices turn out bad, and if all turn out good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_bounds: Option<[f64; 2]>,
     /// Whether it is estimated from a sample, since its filter needs the interpreter.
     estimate: bool,
 }
@@ -201,6 +204,7 @@ impl Slo {
                 alarm: claim.alarms,
             }),
             pending_slices: answer.pending,
+            remaining_bounds: answer.bounds.map(|bounds| [bounds.low, bounds.high]),
             estimate: objective.scope.filter.as_ref().is_some_and(|filter| !filter.is_native()),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::slo::budget::{Budget, Forecast};
 use crate::slo::series::Counts;
 use crate::slo::window::Stretch;
+use crate::stats::Interval;
 use crate::time::Time;
 
 use super::effect::Alert;
@@ -39,6 +40,8 @@ pub struct Answer {
     pub claim: Option<Claim>,
     /// Slices that have begun and are not judged.
     pub pending: usize,
+    /// The share of the budget that is left if all pending slices turn out bad, and if all turn out good; `None` without any.
+    pub bounds: Option<Interval>,
     /// Real percentiles of a latency objective's route.
     pub percentiles: Vec<Percentile>,
 }

@@ -396,6 +396,7 @@ impl Tracker {
         let window = self.objective.window.to_date(now);
         let allowed = self.objective.kind.allowed_bad();
         let (counts, budget) = self.budget(cut, now);
+        let pending = self.pending(now);
         let mut burns: Vec<Burn> = Vec::new();
         for length in self.pairs.iter().flat_map(|pair| [pair.short, pair.long]) {
             if !burns.iter().any(|burn| burn.window == length) {
@@ -429,9 +430,23 @@ impl Tracker {
             signal: self.signal,
             first_bad: self.first_bad(cut, now),
             claim: self.claim(counts),
-            pending: self.slices.as_ref().map_or(0, Slices::pending),
+            pending,
+            bounds: bounds(counts, pending, allowed),
             percentiles,
         }
+    }
+
+    fn pending(&self, now: Time) -> usize {
+        let delay = match self.objective.kind {
+            Kind::Quality { label_delay, .. } => Some(label_delay),
+            Kind::Availability { .. }
+            | Kind::Latency { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::FeatureFreshness { .. }
+            | Kind::Safety { .. }
+            | Kind::External { .. } => None,
+        };
+        self.slices.as_ref().map_or(0, |slices| slices.pending(delay, now))
     }
 
     fn claim(&self, counts: Counts) -> Option<Claim> {
@@ -473,6 +488,15 @@ impl Tracker {
         self.status = memory.status.and_then(|name| Status::of_name(&name)).unwrap_or(Status::NoData);
         self.aged = memory.aged.map(Time::from_nanos);
     }
+}
+
+/// What is left if all pending slices are bad, and if all are good.
+fn bounds(counts: Counts, pending: usize, allowed: f64) -> Option<Interval> {
+    let more = pending as u64;
+    let left = |good: u64, bad: u64| {
+        Budget::of(Counts { good: counts.good + good, bad: counts.bad + bad }, allowed).remaining
+    };
+    (more > 0).then(|| Interval { low: left(0, more), high: left(more, 0) })
 }
 
 fn percentiles<'a>(sketches: impl Iterator<Item = &'a Sketches>, window: Stretch) -> Vec<Percentile> {

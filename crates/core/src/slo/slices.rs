@@ -97,9 +97,15 @@ impl Slices {
         changes
     }
 
-    /// Slices that have begun and were not judged.
-    pub fn pending(&self) -> usize {
-        self.next.map_or(0, |next| self.remembered.range(next..).count())
+    /// Slices that have begun and were not judged: of those that the clock judges, the ones with events; of those that others
+    /// measure (a `delay` until labels have matured), all that are younger than that.
+    pub fn pending(&self, delay: Option<Duration>, now: Time) -> usize {
+        let Some(next) = self.next else { return 0 };
+        let Some(delay) = delay else { return self.remembered.range(next..).count() };
+        let first = (now - delay).as_nanos() / self.width;
+        let current = now.as_nanos() / self.width;
+        let measured = self.remembered.range(first..=current).filter(|(_, slice)| slice.verdict.is_some()).count();
+        usize::try_from(current - first + 1).unwrap_or(usize::MAX).saturating_sub(measured)
     }
 
     fn judge(&mut self, number: u64) -> Option<Change> {
