@@ -15,6 +15,7 @@ mod plane;
 mod plot;
 mod secrets;
 mod service;
+mod serving;
 mod source;
 mod table;
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use mainstay_control::{Admin, Engine, Site};
+use mainstay_control::{Admin, Engine, Registry, Site};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Plan;
 use mainstay_core::time::Time;
@@ -19,6 +19,7 @@ use mainstay_tower::clock::Clock;
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
 use crate::plane::Plane;
+use crate::serving::Served;
 use crate::source::Source;
 
 /// Events that may wait to be logged; more than that are dropped and counted.
@@ -50,9 +51,13 @@ impl Service {
         let service = plan.service.clone();
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
         let engine = keeping.engine.clone();
+        let served = Served { engine: engine.clone(), events: sink.clone(), clock };
         let plane = Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink, engine.clone());
         let plane = Arc::new(plane);
-        let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _).with_engine(engine.clone());
+        let registry = Registry::open(Arc::clone(engine.store()), Arc::new(served)).await;
+        let registry = registry.context("cannot read models and runs").map_err(Stop::unreachable)?;
+        let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _);
+        let site = site.with_engine(engine.clone()).with_registry(registry);
         let admin = Admin::bind(admin_address, &tokens, site)
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
