@@ -55,6 +55,7 @@ codes! {
     CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
     Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";
     Zone = "E0215": "A time zone is named as in the IANA database, such as `Europe/Berlin` or `UTC`. The database is built in: a machine without one, or with an old one, changes nothing.";
+    Clock = "E0216": "A time of day is written with two digits each, from `00:00` to `23:59`, by the clock of the zone that stands beside it.";
     NoSuch = "E0301": "A name that refers to nothing: a misspelt one, or one that is not defined in this file.";
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";

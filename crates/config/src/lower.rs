@@ -8,6 +8,7 @@ mod backend;
 mod features;
 mod ladder;
 mod local;
+mod policy;
 mod retention;
 mod route;
 mod server;
@@ -39,6 +40,8 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let mut names = Names::new(&root, store.as_ref());
     let routes = route::routes(root.routes.as_ref(), environment, &mut names, reader);
     let slos = slo::objectives(&root, service.as_deref().unwrap_or_default(), reader);
+    let policies = policy::policies(&root, reader);
+    let maintenance = policy::maintenance(&root, &slos, reader);
     names.report_unused(reader);
     Some(Plan {
         service: service?,
@@ -56,6 +59,8 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         features: features?,
         routes: routes?,
         slos,
+        policies,
+        maintenance,
     })
 }
 

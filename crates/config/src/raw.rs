@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod features;
 pub(crate) mod local;
+pub(crate) mod policy;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod slo;
@@ -46,6 +47,10 @@ section! {
         routes (required): List<route::Route>,
         /// The service level objectives.
         slos: List<slo::Slo>,
+        /// What spent budgets forbid, by name. An objective without a `policy` has the usual one.
+        policies: Named<policy::Policy>,
+        /// Maintenance that comes again and is left out of budgets, by name.
+        maintenance: Named<policy::Maintenance>,
         /// Reserved.
         observability: Json,
         /// Reserved.

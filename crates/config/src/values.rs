@@ -53,6 +53,11 @@ text_value! {
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d|w)$" }
 }
 text_value! {
+    /// A time of day.
+    Clock: jiff::civil::Time = "a time of day such as `02:30`", Code::Clock, parse::clock,
+    { "type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$" }
+}
+text_value! {
     /// A duration that may be zero.
     Wait: Duration = "a duration such as `0ms`, `200ms` or `5s`", Code::Duration, parse::duration_or_zero,
     { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d|w)$" }

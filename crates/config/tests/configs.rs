@@ -242,6 +242,8 @@ fn what_is_not_written_has_its_documented_default() {
                 },
             ],
             slos: [],
+            policies: [],
+            maintenance: [],
         }
     "#]]
     .assert_debug_eq(&plan);

@@ -118,7 +118,7 @@ fn findings_show_the_line_with_a_caret_and_a_hint_and_mask_secrets() {
         4 | dedline: 5s
           | ^^^^^^^ unknown key
           |
-          = help: known here: `service`, `environment`, `listen`, `admin`, `store`, `retention`, `tls`, `limits`, `clients`, `trust`, `objectives`, `backends`, `features`, `routes`, `slos`, `observability`, `drift`, `labels`, `safety`, `incidents`, `oncall`, `notify`, `chaos`, `gamedays`, ...
+          = help: known here: `service`, `environment`, `listen`, `admin`, `store`, `retention`, `tls`, `limits`, `clients`, `trust`, `objectives`, `backends`, `features`, `routes`, `slos`, `policies`, `maintenance`, `observability`, `drift`, `labels`, `safety`, `incidents`, `oncall`, `notify`, ...
 
         mainstay.yaml: 4 errors
     "#]].assert_eq(&shown);

@@ -23,8 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
+use mainstay_core::slo::correction::Maintenance;
 use mainstay_core::slo::objective::Objective;
-use mainstay_core::slo::policy::{Action, Refusal};
+use mainstay_core::slo::policy::{Action, Policy, Refusal};
 use mainstay_core::slo::series::Counts;
 use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
@@ -77,6 +78,10 @@ pub type OnEvent = Box<dyn FnMut(Event) + Send>;
 pub struct Terms {
     /// The objectives.
     pub slos: Vec<Objective>,
+    /// What spent budgets forbid.
+    pub policies: Vec<Policy>,
+    /// Maintenance that is left out of budgets.
+    pub maintenance: Vec<Maintenance>,
     /// The routes' names.
     pub routes: Vec<String>,
     /// Models that backends serve, by name.

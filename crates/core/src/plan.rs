@@ -19,7 +19,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::route::Class;
+use crate::slo::correction::Maintenance;
 use crate::slo::objective::Objective;
+use crate::slo::policy::Policy;
 
 pub use crate::answer::template::{Answer, Template};
 
@@ -67,6 +69,10 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// The service level objectives, in the order in which they were written.
     pub slos: Vec<Objective>,
+    /// What spent budgets forbid.
+    pub policies: Vec<Policy>,
+    /// Maintenance that is left out of budgets.
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// Index into [`Plan::backends`].

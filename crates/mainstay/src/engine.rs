@@ -72,6 +72,8 @@ pub(crate) fn terms(plan: &Plan) -> Terms {
     let model = |backend: &mainstay_core::plan::Backend| backend.model.clone();
     Terms {
         slos: plan.slos.clone(),
+        policies: plan.policies.clone(),
+        maintenance: plan.maintenance.clone(),
         routes: plan.routes.iter().map(|route| route.name.clone()).collect(),
         models: plan.backends.iter().filter_map(model).collect(),
     }

@@ -75,6 +75,22 @@ fn of_item(item: &At<raw::Slo>, known: &Known<'_>, reader: &mut Reader<'_>) -> V
     objectives
 }
 
+/// The policies that objectives name.
+pub(super) fn policies_named(root: &Root) -> impl Iterator<Item = &At<String>> {
+    root.slos.iter().flat_map(|slos| &slos.value).flat_map(|item| {
+        let raw = &item.value;
+        [
+            raw.availability.as_ref().and_then(|slo| slo.value.policy.as_ref()),
+            raw.latency.as_ref().and_then(|slo| slo.value.policy.as_ref()),
+            raw.quality.as_ref().and_then(|slo| slo.value.policy.as_ref()),
+            raw.freshness.as_ref().and_then(|slo| slo.value.policy.as_ref()),
+            raw.safety.as_ref().and_then(|slo| slo.value.policy.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+    })
+}
+
 /// Names tell objectives apart in metrics, in the store and in the API.
 fn distinct(placed: &[Placed], reader: &mut Reader<'_>) {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();

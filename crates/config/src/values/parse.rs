@@ -199,3 +199,13 @@ fn authority_holds(authority: &str) -> bool {
     };
     port_holds && host_holds
 }
+
+/// `HH:MM`, from `00:00` to `23:59`.
+pub(super) fn clock(text: &str) -> Result<jiff::civil::Time, Option<String>> {
+    let number = |digits: &str| -> Option<i8> {
+        let plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if plain { digits.parse().ok() } else { None }
+    };
+    let parts = text.split_once(':').and_then(|(hour, minute)| Some((number(hour)?, number(minute)?)));
+    parts.and_then(|(hour, minute)| jiff::civil::Time::new(hour, minute, 0, 0).ok()).ok_or(None)
+}

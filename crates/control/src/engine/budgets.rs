@@ -42,7 +42,7 @@ impl Budgets {
         let corrections = corrections::load(store).await?;
         let (since_start, kept, aged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut budgets = Budgets { terms, core, corrections, since_start, kept, aged };
-        budgets.core.set_corrections(budgets.corrections.clone(), Vec::new());
+        budgets.apply_terms();
         budgets.recall(store, |_| true, now).await?;
         budgets.learn_models(store, now).await?;
         Ok(budgets)
@@ -58,6 +58,7 @@ impl Budgets {
         let before: Vec<String> = budgets.terms.slos.iter().map(|slo| slo.name.clone()).collect();
         budgets.core.reload(terms.slos.clone(), now);
         budgets.terms = terms;
+        budgets.apply_terms();
         let is_new = |name: &str| !before.iter().any(|known| known == name);
         budgets.put_back(rests, memories, is_new, now);
         Ok(())
@@ -146,6 +147,12 @@ impl Budgets {
         self.since_start.get(objective).copied().unwrap_or_default()
     }
 
+    /// Puts policies, maintenance and corrections in force.
+    fn apply_terms(&mut self) {
+        self.core.set_policies(self.terms.policies.clone());
+        self.core.set_corrections(self.corrections.clone(), self.terms.maintenance.clone());
+    }
+
     /// What is left out of budgets.
     pub(crate) fn corrections(&self) -> &[Correction] {
         &self.corrections
@@ -156,7 +163,7 @@ impl Budgets {
         self.corrections.retain(|there| there.id != correction.id);
         self.corrections.push(correction);
         self.corrections.sort_by(|a, b| a.id.cmp(&b.id));
-        self.core.set_corrections(self.corrections.clone(), Vec::new());
+        self.apply_terms();
     }
 
     /// What the clock has counted since it was last asked: by objective and bucket.

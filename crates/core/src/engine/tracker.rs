@@ -493,9 +493,8 @@ impl Tracker {
 /// What is left if all pending slices are bad, and if all are good.
 fn bounds(counts: Counts, pending: usize, allowed: f64) -> Option<Interval> {
     let more = pending as u64;
-    let left = |good: u64, bad: u64| {
-        Budget::of(Counts { good: counts.good + good, bad: counts.bad + bad }, allowed).remaining
-    };
+    let left =
+        |good: u64, bad: u64| Budget::of(Counts { good: counts.good + good, bad: counts.bad + bad }, allowed).remaining;
     (more > 0).then(|| Interval { low: left(0, more), high: left(more, 0) })
 }
 
