@@ -223,12 +223,13 @@ mod tests {
                         r.line, r.item.kind, r.item.client, r.item.id, r.item.about, r.item.body, r.meaning
                     )
                 };
-                received.iter().map(shown).collect::<String>()
+                received.iter().map(shown).collect::<Vec<_>>().concat()
             }
             Err(faults) => faults
                 .iter()
                 .map(|f| format!("{}: {}: {}\n", f.line, f.field.as_deref().unwrap_or("-"), f.message))
-                .collect(),
+                .collect::<Vec<_>>()
+                .concat(),
         };
         expected.assert_eq(&text);
     }
@@ -260,7 +261,7 @@ mod tests {
              {\"type\":\"request\",\"id\":\"r\",\"code\":200,\"latency\":3}\n\
              {\"type\":\"other\",\"id\":\"r\"}\n\
              [1]\n",
-            &expect![[r#"
+            &expect![[r"
                 1: route: there is no such route; known here: score, chat
                 1: code: this must be an HTTP status from 100 to 599
                 2: at: this lies 360 s in the future; at most 300 s are accepted
@@ -271,13 +272,13 @@ mod tests {
                 5: -: unknown field `latency`, expected one of `id`, `client`, `at`, `route`, `class`, `level`, `code`, `duration_us`, `inference_us`, `confidence`, `model`, `model_version`, `synthetic`
                 6: -: unknown variant `other`, expected one of `request`, `prediction`, `features` at line 1 column 15
                 7: -: invalid type: integer `1`, expected variant identifier at line 1 column 2
-            "#]],
+            "]],
         );
         check::<Reported>(
             "\n",
-            &expect![[r#"
+            &expect![[r"
             1: -: the body is empty
-        "#]],
+        "]],
         );
     }
 
@@ -294,15 +295,15 @@ mod tests {
         );
         check::<Flag>(
             "{\"request_id\":\"r1\",\"verdict\":\"confirmed\",\"kind\":\"toxicity\"}\n{\"request_id\":\"r1\",\"verdict\":\"maybe\"}\n",
-            &expect![[r#"
+            &expect![[r"
                 2: -: unknown variant `maybe`, expected one of `confirmed`, `suspected`, `cleared` at line 1 column 36
-            "#]],
+            "]],
         );
         check::<Signal>(
             "{\"id\":\"s1\",\"name\":\"ctr\",\"value\":0.25,\"arm\":\"b\"}\n{\"id\":\"s2\",\"name\":\"ctr\",\"value\":1e999}\n",
-            &expect![[r#"
+            &expect![[r"
                 2: -: number out of range at line 1 column 37
-            "#]],
+            "]],
         );
     }
 }

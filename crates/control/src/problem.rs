@@ -24,13 +24,13 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Problem {
     /// `urn:mainstay:problem:` and a stable word.
     #[serde(rename = "type")]
-    kind: String,
+    kind: Box<str>,
     /// The kind of failure in words, the same for each occurrence.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// This occurrence in words.
-    detail: String,
+    detail: Box<str>,
     /// What is wrong with a config that was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
@@ -111,10 +111,10 @@ impl Problem {
         let (status, name, title) = kind.parts();
         let kind = format!("urn:mainstay:problem:{name}");
         Problem {
-            kind,
+            kind: kind.into(),
             title,
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             findings: Vec::new(),
             lines: Vec::new(),
             retry_after: None,

@@ -1,5 +1,7 @@
 //! Prometheus as a source, against a server that answers whatever it is told to.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::time::Duration;
 
 use mainstay_control::source::{ANSWER_BYTES_MAX, Counters, Prometheus, QueryError, Reading};

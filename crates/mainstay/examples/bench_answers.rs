@@ -18,7 +18,7 @@ const KEYWORDS: usize = 10_000;
 const ITEMS: usize = 200;
 const CALLS: usize = 20_000;
 
-const CONFIG: &str = r#"
+const CONFIG: &str = r"
 service: bench
 routes:
   - name: oip
@@ -34,7 +34,7 @@ routes:
       - { level: 3, name: recency of a file, rank: { by: recency, items: /inputs/0/data, file: DIR/items.jsonl, column: id, value: at } }
       - { level: 4, name: unranked, rank: { by: none, items: /inputs/0/data } }
       - { level: 4, respond: { outputs: [{ name: p, value: 0.5 }] } }
-"#;
+";
 
 fn main() {
     let dir = std::env::temp_dir().join(format!("mainstay-bench-answers-{}", std::process::id()));
@@ -96,8 +96,8 @@ fn text(n: usize) -> String {
     for at in 0..150 {
         let _ = write!(text, "{} ", WORDS[(n * 31 + at * 7) % WORDS.len()]);
     }
-    if n % 3 == 0 {
-        let _ = write!(text, "Bad-W0rd{}", n);
+    if n.is_multiple_of(3) {
+        let _ = write!(text, "Bad-W0rd{n}");
     }
     text
 }
@@ -120,7 +120,7 @@ fn write_files(dir: &Path) -> std::io::Result<()> {
         let item = json!({ "id": format!("item-{n}"), "title": title(n), "clicks": n % 977, "at": 1_700_000_000 + n });
         let _ = writeln!(items, "{item}");
     }
-    let words: String = (0..KEYWORDS).map(|n| format!("badword{n}\tlist\n")).collect();
+    let words = (0..KEYWORDS).map(|n| format!("badword{n}\tlist\n")).collect::<Vec<_>>().concat();
     std::fs::write(dir.join("table.csv"), table)?;
     std::fs::write(dir.join("items.jsonl"), items)?;
     std::fs::write(dir.join("words.txt"), words)

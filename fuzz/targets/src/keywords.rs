@@ -2,7 +2,7 @@ use mainstay_core::answer::keywords::{Boundaries, Matcher, parse};
 
 /// A file of keywords: refused with lines, or each of its keywords finds itself.
 pub fn keywords(bytes: &[u8]) {
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = bytes.split(|byte| *byte == b'\n').count();
     let list = match parse(bytes) {
         Ok(list) => list,
         Err(faults) => {

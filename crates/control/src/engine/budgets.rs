@@ -60,18 +60,18 @@ impl Budgets {
         budgets.terms = terms;
         budgets.apply_terms();
         let is_new = |name: &str| !before.iter().any(|known| known == name);
-        budgets.put_back(rests, memories, is_new, now);
+        budgets.put_back(&rests, memories, is_new, now);
         Ok(())
     }
 
     async fn recall(&mut self, store: &dyn Store, of: fn(&str) -> bool, now: Time) -> Result<(), StoreError> {
         let rests = store.load().await?;
         let memories = store.states(MEMORY).await?;
-        self.put_back(rests, memories, of, now);
+        self.put_back(&rests, memories, of, now);
         Ok(())
     }
 
-    fn put_back(&mut self, rests: Vec<Series>, memories: Vec<State>, of: impl Fn(&str) -> bool, now: Time) {
+    fn put_back(&mut self, rests: &[Series], memories: Vec<State>, of: impl Fn(&str) -> bool, now: Time) {
         for series in rests.iter().filter(|series| of(&series.objective)) {
             self.put_series_back(series, now);
         }
@@ -248,18 +248,20 @@ impl Budgets {
 /// Whether an observation says anything about a kind of objective.
 fn is_told(kind: &Kind, what: &Observed) -> bool {
     match (kind, what) {
-        (_, Observed::Probe) => false,
-        (Kind::FeatureFreshness { .. }, Observed::Features { .. }) => true,
-        (Kind::FeatureFreshness { .. }, Observed::Request { .. } | Observed::Prediction { .. }) => false,
-        (_, Observed::Features { .. }) => false,
+        (Kind::FeatureFreshness { .. }, Observed::Features { .. })
+        | (Kind::Availability { .. }, Observed::Request { .. }) => true,
         (Kind::Latency { .. }, Observed::Request { duration, .. }) => duration.is_some(),
-        (Kind::Availability { .. }, Observed::Request { .. }) => true,
         // A prediction is the model's side of a request, which is reported by itself.
-        (Kind::Availability { .. } | Kind::Latency { .. }, Observed::Prediction { .. }) => false,
-        (
-            Kind::Safety { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. },
+        (Kind::Availability { .. } | Kind::Latency { .. }, Observed::Prediction { .. })
+        | (
+            Kind::FeatureFreshness { .. }
+            | Kind::Safety { .. }
+            | Kind::Quality { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::External { .. },
             Observed::Request { .. } | Observed::Prediction { .. },
-        ) => false,
+        )
+        | (_, Observed::Features { .. } | Observed::Probe) => false,
     }
 }
 

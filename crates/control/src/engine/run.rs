@@ -55,7 +55,7 @@ impl Running {
         on_event: OnEvent,
         instance: String,
     ) -> Running {
-        let (settling, external) = (Settling::new(source, instance), External::default());
+        let (settling, external) = (Settling::new(source, instance), External);
         Running { engine, commands, log, settling, on_event, external, storing: JoinSet::new() }
     }
 
@@ -117,7 +117,9 @@ impl Running {
             Ok(models) => {
                 let now = self.engine.now();
                 let mut budgets = self.engine.budgets();
-                models.iter().for_each(|(model, made)| budgets.core.handle_model(model, *made, now));
+                for (model, made) in &models {
+                    budgets.core.handle_model(model, *made, now);
+                }
             }
             Err(error) => tracing::warn!(%error, "the registry of models cannot be read"),
         }

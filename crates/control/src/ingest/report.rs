@@ -9,6 +9,7 @@ use super::{Checks, Incoming, Meaning, content};
 /// One line of `POST /api/v1/labels`: what turned out to be true of a prediction.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names are the API's")]
 pub(crate) struct Label {
     /// The request that it is about.
     request_id: String,

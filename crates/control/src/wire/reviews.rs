@@ -45,6 +45,7 @@ impl ReviewsQuery {
 
 /// `GET /api/v1/reviews`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are the API's")]
 pub(crate) struct Reviews {
     /// The queue.
     pub(crate) queue: String,

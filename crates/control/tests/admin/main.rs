@@ -263,7 +263,7 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["required"], json!(["level"]));
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         DELETE /api/v1/levels/{route}
         GET /api/v1/corrections
         GET /api/v1/events
@@ -292,7 +292,7 @@ async fn the_description_matches_the_service() {
         POST /api/v1/signals
         PUT /api/v1/levels/{route}
         PUT /api/v1/models/{name}/versions/{version}
-        PUT /api/v1/runs/{id}"#]]
+        PUT /api/v1/runs/{id}"]]
     .assert_eq(&operations.join("\n"));
     server.stop().await;
 }

@@ -18,7 +18,7 @@ pub(crate) fn run(global: &Global, command: &ReviewCommand) -> Result<Exit, Stop
             let mut path = format!("{PATH}?after={after}&limit={limit}");
             for (key, value) in [("queue", queue), ("state", state)] {
                 if let Some(value) = value {
-                    path.push_str(&format!("&{key}={}", client::segment(value)));
+                    path = format!("{path}&{key}={}", client::segment(value));
                 }
             }
             client::call(global, Method::GET, &path, None)?

@@ -40,7 +40,7 @@ fn data(answer: &Answer, output: usize) -> Value {
     output["data"].clone()
 }
 
-const TABLE: &str = r#"
+const TABLE: &str = r"
 routes:
   - name: risk
     path: /v2/models/risk/infer
@@ -48,7 +48,7 @@ routes:
     ladder:
       - { level: 1, table: { file: $dir/scores.csv, key: /parameters/card, max_age: 1h } }
       - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
-"#;
+";
 
 fn failures(plane: &Plane, route: &str, kind: &str) -> Vec<(String, u64)> {
     let entries = plane.route(route).entries;
@@ -136,11 +136,11 @@ async fn a_bad_table_never_answers_and_the_last_good_one_does() {
     assert_eq!(level("a").await, of("1", "level"));
 
     write(&path, "card,score\na,0.5\n");
-    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    let old = SystemTime::now() - Duration::from_hours(2);
     std::fs::File::options().append(true).open(&path).unwrap().set_modified(old).unwrap();
     until("a stale table", || {
         let status = plane.gateway.status();
-        status.files[0].modified.filter(|at| plane.clock.now().since(*at) > Duration::from_secs(3600))
+        status.files[0].modified.filter(|at| plane.clock.now().since(*at) > Duration::from_hours(1))
     })
     .await;
     assert_eq!(level("a").await, of("4", "file_too_old"));
@@ -308,7 +308,7 @@ routes:
     plane.close().await;
 }
 
-const QUEUE: &str = r#"
+const QUEUE: &str = r"
 routes:
   - name: moderate
     path: /v2/models/risk/infer
@@ -321,7 +321,7 @@ routes:
           max: 2
           respond: { outputs: [{ name: decision, value: held }, { name: review, value: { column: id } }] }
           otherwise: { outputs: [{ name: decision, value: block }] }
-"#;
+";
 
 fn with_id(id: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
     let mut request = oip(value!({}), &["x"]);
