@@ -67,7 +67,7 @@ pub(crate) enum Command {
         #[arg(long, env = "MAINSTAY_LOG", default_value = "info", value_name = "FILTER")]
         log: String,
     },
-    /// Show routes, levels, breakers, limits and features of a running mainstay
+    /// Show routes, levels, breakers, limits, features and budgets of a running mainstay
     Status,
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// List, claim or decide requests that wait for a person
     #[command(subcommand)]
     Review(ReviewCommand),
-    /// Take objectives in and give them out
+    /// Show objectives and their budgets, take objectives in and give them out
     #[command(subcommand)]
     Slo(SloCommand),
     /// Tell more about a finding of `check`

@@ -18,6 +18,7 @@ mod service;
 mod serving;
 mod source;
 mod table;
+mod words;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,13 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SloCommand {
+    /// List objectives and their budgets; exit code 1 where one is missed
+    List,
+    /// Show one objective and its budget; exit code 1 where it is missed
+    Show {
+        /// The objective's name
+        name: String,
+    },
     /// Write the config's objectives in the form of another tool; needs no server
     Export(SloExport),
     /// Take objectives from OpenSLO v1 or v1alpha documents

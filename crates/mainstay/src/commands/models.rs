@@ -8,6 +8,7 @@ use crate::client;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::table::Table;
+use crate::words::{array, word};
 
 const PATH: &str = "/api/v1/models";
 
@@ -57,16 +58,4 @@ fn list(models: &Value) -> String {
         }
     }
     if array(models).is_empty() { "nothing\n".to_owned() } else { table.to_string() }
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }

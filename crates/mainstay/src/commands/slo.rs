@@ -1,4 +1,6 @@
-//! `mainstay slo`: objectives in and out.
+//! `mainstay slo`: how budgets stand; objectives in and out.
+
+mod standing;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -20,6 +22,8 @@ const STDIN_BYTES_MAX: u64 = mainstay_config::MAX_BYTES as u64 + 1;
 
 pub(crate) fn run(global: &Global, command: &SloCommand) -> Result<Exit, Stop> {
     match command {
+        SloCommand::List => standing::list(global),
+        SloCommand::Show { name } => standing::show(global, name),
         SloCommand::Export(options) => export(global, options),
         SloCommand::Import { file, check: true, prometheus } => check(global, file, prometheus.as_deref()),
         SloCommand::Import { file, check: false, prometheus } => import(global, file, prometheus.as_deref()),

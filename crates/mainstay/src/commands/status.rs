@@ -8,6 +8,7 @@ use crate::client;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::table::Table;
+use crate::words::{percent, word};
 
 /// Asks the running service how it is.
 pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
@@ -28,6 +29,7 @@ fn screen(status: &Value) -> String {
         features(&status["features"]),
         files(&status["files"]),
         queues(&status["queues"]),
+        budgets(&status["budgets"]),
     ];
     let tables: Vec<String> = tables.into_iter().flatten().map(|table| table.to_string()).collect();
     format!("{} at {}{draining}\n\n{}", word(&status["service"]), word(&status["at"]), tables.join("\n"))
@@ -112,6 +114,12 @@ fn queues(queues: &Value) -> Option<Table> {
     })
 }
 
+fn budgets(budgets: &Value) -> Option<Table> {
+    table(budgets, &["objective", "budget left", "status", "alert"], |budget| {
+        vec![word(&budget["slo"]), percent(&budget["remaining"]), word(&budget["status"]), word(&budget["alert"])]
+    })
+}
+
 /// A table with one row per item; `None` where there are no items.
 fn table(items: &Value, headings: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Option<Table> {
     let items = items.as_array().filter(|items| !items.is_empty())?;
@@ -135,14 +143,5 @@ fn health(healthy: &Value) -> String {
         Some(true) => "yes".to_owned(),
         Some(false) => "NO".to_owned(),
         None => "-".to_owned(),
-    }
-}
-
-/// A value as a word; what is absent is a dash.
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
