@@ -158,7 +158,7 @@ fn wrong_usage_is_two_and_help_is_data() {
     }
     let help = bench.run(&["--help"]);
     assert!(help.status.success() && help.stderr.is_empty());
-    for later in ["slo", "incident", "drift", "chaos", "train", "simulate", "top"] {
+    for later in ["incident", "drift", "chaos", "train", "simulate", "top"] {
         let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with(&format!("{later} ")));
         assert!(!promised, "{later} is not built");
     }
@@ -186,7 +186,13 @@ fn nobody_at_the_other_end_is_three() {
     // A port that was just free and that nobody was given since.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
-    for command in [&["status"][..], &["level", "auto", "score"], &["level", "pin", "score", "2"]] {
+    for command in [
+        &["status"][..],
+        &["slo", "list"],
+        &["slo", "show", "s"],
+        &["level", "auto", "score"],
+        &["level", "pin", "score", "2"],
+    ] {
         let output = bench.run(&[command, &["--url", &url]].concat());
         assert_eq!(output.status.code(), Some(3), "{command:?}");
         assert!(text(&output.stderr).contains("mainstay serve"), "{output:?}");
@@ -269,14 +275,7 @@ fn a_good_file_is_taken_over_and_a_bad_one_changes_nothing() {
 
 /// One POST of an empty JSON object; the whole answer as text.
 fn post(address: &str, path: &str) -> String {
-    use std::io::Write as _;
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
-    write!(stream, "{head}content-length: 2\r\nconnection: close\r\n\r\n{{}}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    send(address, path, "application/json", "{}")
 }
 
 #[test]
@@ -336,4 +335,95 @@ fn held_requests_survive_a_kill() {
     assert_eq!((&decided["reviews"][0]["id"], &decided["reviews"][0]["decision"]), (&1.into(), &"allow".into()));
     server.signal("TERM");
     assert_eq!(server.end().0, Some(0));
+}
+
+/// Objectives over what services report.
+const WITH_SLOS: &str = "\
+service: small
+listen: 127.0.0.1:0
+admin: { listen: 127.0.0.1:0 }
+store: sqlite:mainstay.db
+routes:
+  - name: echo
+    path: /v1/echo
+    deadline: 1s
+    ladder:
+      - { level: 4, respond: { body: { answer: one } } }
+slos:
+  - availability: { target: 99.9% }
+  - availability: { name: maintained, target: 99.9% }
+  - safety: { max_rate: 0.01 }
+maintenance:
+  mornings: { from: 00:00, length: 12h, objectives: [maintained] }
+  evenings: { from: 12:00, length: 12h, objectives: [maintained] }
+";
+
+/// A spent budget is a no; what a correction leaves out is out, after a kill as well.
+#[test]
+fn budgets_are_shown_and_a_correction_survives_a_kill() {
+    let bench = Bench::new("slo");
+    bench.write("mainstay.yaml", WITH_SLOS);
+    let server = Server::start(&bench);
+    let empty = bench.run(&["slo", "list", "--url", &server.url]);
+    assert!(empty.status.success() && text(&empty.stdout).contains("no_data"), "{empty:?}");
+    let events: Vec<String> = (0..100)
+        .map(|id| format!(r#"{{"type":"request","id":"r{id}","code":{}}}"#, if id < 10 { 500 } else { 200 }))
+        .collect();
+    let admin = server.url.trim_start_matches("http://");
+    let taken = send(admin, "/api/v1/events", "application/x-ndjson", &events.join("\n"));
+    assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
+
+    let list = bench.run(&["slo", "list", "--url", &server.url]);
+    assert_eq!(list.status.code(), Some(1), "{list:?}");
+    for part in ["small_availability", "exhausted", "90.000 %", "at 95 %"] {
+        assert!(text(&list.stdout).contains(part), "{part} in {list:?}");
+    }
+    let show = bench.run(&["slo", "show", "small_availability", "--url", &server.url, "--format", "json"]);
+    assert_eq!((show.status.code(), &json(&show)["bad"]), (Some(1), &10.into()), "{show:?}");
+    let maintained = json(&bench.run(&["slo", "show", "maintained", "--url", &server.url, "--format", "json"]));
+    assert_eq!(maintained["total"], 0, "it is always in maintenance");
+    let page = text(&bench.run(&["slo", "show", "small_safety", "--url", &server.url]).stdout);
+    assert!(page.contains("claim") && page.contains("100 "), "{page}");
+    let status = text(&bench.run(&["status", "--url", &server.url]).stdout);
+    assert!(status.contains("small_availability") && status.contains("budget left"), "{status}");
+    assert_eq!(bench.run(&["slo", "show", "absent", "--url", &server.url]).status.code(), Some(2));
+
+    let (from, to) = day(&json(&bench.run(&["status", "--url", &server.url, "--format", "json"])));
+    let correction =
+        format!(r#"{{"id":"c1","from":"{from}","to":"{to}","slos":["small_availability"],"reason":"a test"}}"#);
+    let corrected = send(admin, "/api/v1/corrections", "application/json", &correction);
+    assert!(corrected.starts_with("HTTP/1.1 200"), "{corrected}");
+    let is_corrected = |url: &str| {
+        let show = bench.run(&["slo", "show", "small_availability", "--url", url, "--format", "json"]);
+        assert_eq!((show.status.code(), &json(&show)["total"]), (Some(0), &0.into()), "{show:?}");
+        let safety = json(&bench.run(&["slo", "show", "small_safety", "--url", url, "--format", "json"]));
+        assert_eq!(safety["total"], 100, "it is not about this objective");
+    };
+    is_corrected(&server.url);
+    server.signal("KILL");
+    drop(server.end());
+    let server = Server::start(&bench);
+    is_corrected(&server.url);
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// The day before and the day after what a status says is now, as bounds.
+fn day(status: &Value) -> (String, String) {
+    let now: jiff::Timestamp = status["at"].as_str().unwrap().parse().unwrap();
+    let day = jiff::SignedDuration::from_hours(24);
+    ((now - day).to_string(), (now + day).to_string())
+}
+
+/// One POST; the whole answer as text.
+fn send(address: &str, path: &str, media: &str, body: &str) -> String {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {media}\r\ncontent-length: {}", body.len());
+    write!(stream, "{head}\r\nconnection: close\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
