@@ -297,7 +297,7 @@ impl Tracker {
         for out in cut {
             let clipped = Stretch { from: out.from.max(stretch.from), to: out.to.min(stretch.to) };
             if clipped.from < clipped.to {
-                counts.subtract(self.series.excluded(clipped));
+                counts.subtract(self.series.excluded(clipped, stretch));
             }
         }
         counts

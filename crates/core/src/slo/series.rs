@@ -160,10 +160,11 @@ impl Series {
         self.rings[ring.min(2)].add(start, counts);
     }
 
-    /// The events of a stretch that is cut out of a window: of a bucket that lies only partly within, its share by time.
-    pub fn excluded(&self, stretch: Stretch) -> Counts {
+    /// The events of a stretch that is cut out of a window: of a bucket that lies only partly within, its share by time. The
+    /// window's outermost buckets count in it as a whole, and are cut out as a whole where the stretch reaches its edge.
+    pub fn excluded(&self, stretch: Stretch, window: Stretch) -> Counts {
         let reaching = self.rings.iter().find(|ring| ring.reaches(stretch.from)).unwrap_or(&self.rings[2]);
-        reaching.share_of(stretch)
+        reaching.share_of(stretch, window)
     }
 }
 
@@ -199,14 +200,19 @@ impl Ring {
         !self.buckets.is_empty() && from.as_nanos() / self.grain >= self.oldest()
     }
 
-    fn share_of(&self, stretch: Stretch) -> Counts {
+    fn share_of(&self, stretch: Stretch, window: Stretch) -> Counts {
         let mut sum = Counts::default();
-        let overlap = |start: Time| {
-            let end = Time::from_nanos(start.as_nanos().saturating_add(self.grain));
-            stretch.to.min(end).since(stretch.from.max(start)).as_nanos() as f64 / self.grain as f64
+        let edge = Time::from_nanos(window.from.as_nanos() / self.grain * self.grain);
+        let from = if stretch.from <= window.from { edge } else { stretch.from };
+        let to = if stretch.to >= window.to { Time::from_nanos(u64::MAX) } else { stretch.to };
+        let share = |start: Time| {
+            // Of the newest bucket only what has passed by now can hold events.
+            let passed = window.to.max(start + Duration::from_nanos(1));
+            let end = Time::from_nanos(start.as_nanos().saturating_add(self.grain)).min(passed);
+            to.min(end).since(from.max(start)).as_nanos() as f64 / end.since(start).as_nanos() as f64
         };
-        for (start, counts) in self.held() {
-            let share = overlap(start);
+        for (start, counts) in self.held().filter(|(start, _)| *start <= window.to) {
+            let share = share(start);
             if share > 0.0 {
                 let part = |count: u64| (count as f64 * share).round() as u64;
                 sum.add(Counts { good: part(counts.good), bad: part(counts.bad) });
