@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Seeds of the breaker's virtual days.
     #[arg(long, default_value_t = 3)]
     breaker_seeds: u32,
-    /// Times that the store is killed in the middle of its writes.
+    /// Times that the store, and then the whole service, is killed in the middle of its writes.
     #[arg(long, default_value_t = 100)]
     store_crashes: u32,
     /// Months of service at exactly the objective, in virtual time, whose false pages are counted.
@@ -66,14 +66,19 @@ fn breaker_days(seeds: u32) -> Result<Tally> {
     Ok(Tally::one(shell::watch(&mut shell::cargo(&days))?.success))
 }
 
-/// `kill -9` in the middle of writes, with a seed of its own that the test prints.
+/// `kill -9` of the store and of the service in the middle of writes, with a seed of its own that the test prints.
 fn store_crashes(rounds: u32) -> Result<Tally> {
     println!("\n== store, kill -9");
     let test = ["test", "--package", "mainstay-store", "--test", "crash", "--", "--nocapture"];
     let mut command = shell::cargo(&test);
     command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
     let ended = shell::watch(&mut command)?;
-    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+    let store = Tally::of_cargo(&ended.stdout).unless(ended.success);
+    println!("\n== service, kill -9");
+    let mut command = shell::cargo(&["test", "--package", "mainstay", "--test", "durability", "--", "--nocapture"]);
+    command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok(sum(store, Tally::of_cargo(&ended.stdout).unless(ended.success)))
 }
 
 /// Months of traffic at exactly the objective, from a request a minute to ten a second.

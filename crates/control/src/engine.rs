@@ -30,7 +30,7 @@ use mainstay_core::slo::series::Counts;
 use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
 use mainstay_store::{Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use budgets::Budgets;
 pub(crate) use ingest::{Entry, Taken};
@@ -52,7 +52,19 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<Event>,
     budgets: Mutex<Budgets>,
+    news: Mutex<News>,
+    /// Rings when there are news.
+    bell: Notify,
     clock: Clock,
+}
+
+/// What the loop has not looked at yet. It has a place of its own, so that no queue is ever too full for it.
+#[derive(Default)]
+struct News {
+    /// The terms to judge by; later ones replace earlier ones.
+    terms: Option<Terms>,
+    /// Whether the registry of models is another.
+    models: bool,
 }
 
 /// Tells the time.
@@ -132,7 +144,15 @@ impl Engine {
         let budgets = Budgets::restore(setup.terms, &*store, (setup.clock)()).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, log) = mpsc::channel(EVENTS_MAX);
-        let inner = Inner { store, commands, events, budgets: Mutex::new(budgets), clock: setup.clock };
+        let inner = Inner {
+            store,
+            commands,
+            events,
+            budgets: Mutex::new(budgets),
+            news: Mutex::default(),
+            bell: Notify::new(),
+            clock: setup.clock,
+        };
         let engine = Engine(Arc::new(inner));
         let running = Running::new(engine.clone(), inbox, log, setup.source, setup.on_event, setup.instance);
         Ok((engine, running))
@@ -143,14 +163,15 @@ impl Engine {
         self.0.events.try_send(event).is_ok()
     }
 
-    /// Judges by other terms from here on; objectives keep their history by their names.
+    /// Judges by other terms soon; objectives keep their history by their names. It is never too busy for them: they wait until
+    /// they can be in force, or later ones replace them.
     pub fn set_terms(&self, terms: Terms) -> Result<(), EngineError> {
-        self.command(Command::Terms(terms))
+        self.tell(|news| news.terms = Some(terms))
     }
 
     /// Looks at the registry of models again, at once: a version was put there.
     pub fn models_changed(&self) -> Result<(), EngineError> {
-        self.command(Command::ModelsChanged)
+        self.tell(|news| news.models = true)
     }
 
     /// Stores and counts entries; resolves once they are durable.
@@ -182,6 +203,19 @@ impl Engine {
     /// The budgets at this moment. Never held across an await.
     pub(crate) fn budgets(&self) -> MutexGuard<'_, Budgets> {
         self.0.budgets.lock().expect("counting does not panic")
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut News)) -> Result<(), EngineError> {
+        if self.0.commands.is_closed() {
+            return Err(EngineError::Stopped);
+        }
+        what(&mut self.news());
+        self.0.bell.notify_one();
+        Ok(())
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.0.news.lock().expect("nothing panics while it holds the news")
     }
 
     fn command(&self, command: Command) -> Result<(), EngineError> {

@@ -35,6 +35,8 @@ pub trait Serving: Send + Sync + 'static {
     fn tell<'a>(&'a self, champion: &'a Champion) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
     /// Why the error budget's policy refuses a promotion at this moment.
     fn refuses_promotion(&self, model: &str) -> Option<String>;
+    /// A version was registered, or told of again.
+    fn registered(&self) {}
     /// Something happened.
     fn note(&self, event: Event);
     /// The time by the service's clock.
@@ -133,6 +135,7 @@ impl Registry {
         });
         let numbers = self.store.change(vec![change], self.serving.now()).await?;
         self.refresh().await?;
+        self.serving.registered();
         Ok(numbers.first() == Some(&1))
     }
 

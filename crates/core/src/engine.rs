@@ -180,6 +180,15 @@ impl Engine {
         }
     }
 
+    /// Names a harmful answer that is among the counts already; nothing where it is named, or lies before the window. For a restart
+    /// between the moment at which the counts came to rest and the one at which the memory did.
+    pub fn handle_named(&mut self, id: ObjectiveId, event: &str, at: Time, now: Time) {
+        let now = self.advance(now);
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.harm_again(event, at.min(now), now);
+        }
+    }
+
     /// Latencies of a route, for the percentiles that are shown beside what is counted.
     pub fn handle_latencies(&mut self, route: &str, at: Time, latencies: &LogHistogram, now: Time) {
         let now = self.advance(now);

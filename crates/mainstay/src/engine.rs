@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use mainstay_control::Engine;
 use mainstay_control::engine::{Setup, Summed, Terms};
 use mainstay_core::event::Event;
-use mainstay_core::plan::Plan;
+use mainstay_core::plan::{Plan, Retention};
 use mainstay_gateway::EventSink;
 use mainstay_store::{Options, Sqlite, Store};
 use mainstay_tower::clock::Clock;
@@ -30,6 +30,7 @@ pub(crate) struct Keeping {
 pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> Result<Keeping, Stop> {
     let mainstay_core::plan::Store::Sqlite(path) = plan.store.clone();
     let source = Arc::new(OnceLock::<Arc<Plane>>::new());
+    let retention = plan.retention;
     let (stop, stopped) = oneshot::channel();
     let setup = Setup {
         terms: terms(plan),
@@ -42,7 +43,7 @@ pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::unreachable)?;
     let spawned = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let restored = match open(&path, clock).await {
+            let restored = match open(&path, retention, clock).await {
                 Ok(store) => Engine::restore(store, setup).await.context("cannot read the store"),
                 Err(error) => Err(error),
             };
@@ -61,8 +62,8 @@ pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> 
     Ok(Keeping { engine: engine.map_err(Stop::unreachable)?, source, stop, thread })
 }
 
-async fn open(path: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
-    let options = Options { clock: Arc::new(move || clock.now()), ..Options::default() };
+async fn open(path: &Path, retention: Retention, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
+    let options = Options { retention, clock: Arc::new(move || clock.now()), ..Options::default() };
     let store = Sqlite::open(path, options).await.context("cannot use the store")?;
     Ok(Arc::new(store))
 }

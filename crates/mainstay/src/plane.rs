@@ -54,7 +54,7 @@ impl Plane {
         let terms = engine::terms(&plan);
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
         if let Err(error) = self.engine.set_terms(terms) {
-            tracing::error!(%error, "the engine goes on with the objectives that it has; reload again");
+            tracing::error!(%error, "the objectives are not looked at any more");
         }
         Ok(report)
     }

@@ -46,11 +46,33 @@ impl Service {
         let (sink, events) = EventSink::channel(EVENTS_MAX);
         let seed = entropy();
         let keeping = engine::start(&plan, clock, seed, sink.clone())?;
+        let engine = keeping.engine.clone();
+        match Service::front(plan, source, (clock, seed), (sink, events), engine, on_event).await {
+            Ok((plane, admin)) => {
+                let _ = keeping.source.set(Arc::clone(&plane));
+                Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
+            }
+            Err(stop) => {
+                // The store is closed as on any other day.
+                keeping.stop();
+                Err(stop)
+            }
+        }
+    }
+
+    /// The gateway and the admin API before an engine that runs. Must be called within a tokio runtime.
+    async fn front(
+        plan: Plan,
+        source: Source,
+        (clock, seed): (Clock, u64),
+        (sink, events): (EventSink, Receiver<Event>),
+        engine: Engine,
+        on_event: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<(Arc<Plane>, Admin), Stop> {
         let tokens = plan.admin.tokens.clone();
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
-        let engine = keeping.engine.clone();
         let served = Served { engine: engine.clone(), events: sink.clone(), clock };
         let plane = Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink, engine.clone());
         let plane = Arc::new(plane);
@@ -63,9 +85,8 @@ impl Service {
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
             .map_err(Stop::unreachable)?;
         spawn_events(events, engine, on_event).map_err(Stop::unreachable)?;
-        let _ = keeping.source.set(Arc::clone(&plane));
         plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
-        Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
+        Ok((plane, admin))
     }
 
     /// Takes no new requests and finishes those that run, within the config's drain time.

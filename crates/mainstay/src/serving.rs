@@ -25,11 +25,17 @@ impl Serving for Served {
         self.engine.allows(Action::Promotion, None).err().map(|refusal| refusal.to_string())
     }
 
+    fn registered(&self) {
+        if let Err(error) = self.engine.models_changed() {
+            tracing::warn!(%error, "the age of what is served is looked at after the next start");
+        }
+    }
+
     fn note(&self, event: Event) {
         let is_promotion = matches!(event.kind, EventKind::ModelPromoted(_));
         self.events.emit(event);
-        if is_promotion && let Err(error) = self.engine.models_changed() {
-            tracing::warn!(%error, "the age of what is served is looked at later");
+        if is_promotion {
+            self.registered();
         }
     }
 

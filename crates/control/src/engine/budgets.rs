@@ -138,6 +138,13 @@ impl Budgets {
         }
     }
 
+    /// Names harm that is counted already.
+    pub(super) fn name_harm(&mut self, objective: &str, request: &str, at: Time, now: Time) {
+        if let Some(id) = self.core.id(objective) {
+            self.core.handle_named(id, request, at, now);
+        }
+    }
+
     fn note(&mut self, objective: &str, counts: Counts) {
         self.since_start.entry(objective.to_owned()).or_default().add(counts);
     }

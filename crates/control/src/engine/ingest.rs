@@ -3,7 +3,7 @@
 use mainstay_core::slo::series::{Counts, bucket_of};
 use mainstay_core::time::Time;
 use mainstay_store::change::Change;
-use mainstay_store::item::{Delta, Item, Verdict};
+use mainstay_store::item::{Delta, Item, Kind, Verdict};
 
 use super::{Budgets, Engine, EngineError};
 use crate::ingest::Meaning;
@@ -29,7 +29,14 @@ pub(crate) enum Taken {
 struct Judged {
     added: Vec<(String, Time, Counts)>,
     /// What names it, where it is harm.
-    harm: Option<String>,
+    harm: Option<Harm>,
+}
+
+/// The name of harm: the request, and the flag's key.
+struct Harm {
+    request: String,
+    client: String,
+    id: String,
 }
 
 pub(super) async fn ingest(engine: &Engine, entries: Vec<Entry>) -> Result<Vec<Taken>, EngineError> {
@@ -38,10 +45,21 @@ pub(super) async fn ingest(engine: &Engine, entries: Vec<Entry>) -> Result<Vec<T
         entries.into_iter().map(|entry| judge(&budgets, entry)).unzip()
     };
     let verdicts = engine.store().ingest(items, engine.now()).await?;
+    let repeated = verdicts.iter().zip(&judged).filter(|(verdict, _)| **verdict == Verdict::Duplicate);
+    let repeated = repeated.filter_map(|(_, judged)| judged.harm.as_ref().map(|harm| (harm, &judged.added)));
+    let mut again = Vec::new();
+    for (harm, added) in repeated {
+        // Its first report may have been cut off between its counts and its name.
+        let stored = engine.store().item(Kind::Flag, &harm.client, &harm.id).await?;
+        again.extend(stored.map(|stored| (harm, added, stored.item.at)));
+    }
     let harmed = {
         let mut budgets = engine.budgets();
+        for (harm, added, at) in &again {
+            added.iter().for_each(|(objective, ..)| budgets.name_harm(objective, &harm.request, *at, engine.now()));
+        }
         let news = verdicts.iter().zip(&judged).filter(|(verdict, _)| matches!(verdict, Verdict::New(_)));
-        news.fold(false, |harmed, (_, judged)| count(&mut budgets, judged, engine.now()) || harmed)
+        news.fold(!again.is_empty(), |harmed, (_, judged)| count(&mut budgets, judged, engine.now()) || harmed)
     };
     if harmed {
         // Which event it was rests before it is acknowledged.
@@ -65,7 +83,9 @@ fn judge(budgets: &Budgets, entry: Entry) -> (Item, Judged) {
         bad: counts.bad,
     });
     let harm = match entry.meaning {
-        Meaning::Harm { request, .. } => Some(request),
+        Meaning::Harm { request, .. } => {
+            Some(Harm { request, client: entry.item.client.clone(), id: entry.item.id.clone() })
+        }
         Meaning::Observed(_) | Meaning::Nothing => None,
     };
     (Item { deltas: deltas.collect(), ..entry.item }, Judged { added, harm })
@@ -75,7 +95,7 @@ fn judge(budgets: &Budgets, entry: Entry) -> (Item, Judged) {
 fn count(budgets: &mut Budgets, judged: &Judged, now: Time) -> bool {
     for (objective, at, counts) in &judged.added {
         match &judged.harm {
-            Some(request) => budgets.record_harm(objective, request, *at, now),
+            Some(harm) => budgets.record_harm(objective, &harm.request, *at, now),
             None => drop(budgets.record(objective, *at, *counts, now)),
         }
     }

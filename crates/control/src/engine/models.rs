@@ -1,4 +1,4 @@
-//! Which models are served, and when they were made: what the registry says.
+//! Which models are served, and how old what they know is: what the registry says.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use mainstay_core::time::Time;
 use mainstay_store::registry::Version;
 use mainstay_store::{Store, StoreError};
 
-/// When the served version of each model was made: its champion, or else the latest. Of models that `backends` name those; where
+/// The newest event that the served version of each model learned from, or where that is not told when it was made: its champion, or else the latest. Of models that `backends` name those; where
 /// none of them is registered, all.
 pub(super) async fn served(store: &dyn Store, backends: &[String]) -> Result<BTreeMap<String, Time>, StoreError> {
     let versions = store.versions(None).await?;
@@ -25,5 +25,8 @@ pub(super) async fn served(store: &dyn Store, backends: &[String]) -> Result<BTr
     }
     let any_known = backends.iter().any(|name| served.contains_key(name));
     served.retain(|model, _| !any_known || backends.contains(model));
-    Ok(served.into_iter().map(|(model, version)| (model, version.created)).collect())
+    Ok(served
+        .into_iter()
+        .map(|(model, version)| (model, version.data_max_event_time.unwrap_or(version.created)))
+        .collect())
 }

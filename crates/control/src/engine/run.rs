@@ -15,7 +15,7 @@ use super::external::External;
 use super::ingest::{Entry, Taken, ingest};
 use super::models;
 use super::settle::Settling;
-use super::{Budgets, Engine, EngineError, OnEvent, Source, Terms};
+use super::{Budgets, Engine, EngineError, News, OnEvent, Source, Terms};
 
 /// How often sums are taken from their source and stored: what a killed process may lose.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
@@ -28,10 +28,6 @@ const LOG_MAX: usize = 1_000;
 pub(super) enum Command {
     /// Store and count these.
     Ingest(Vec<Entry>, oneshot::Sender<Result<Vec<Taken>, EngineError>>),
-    /// Judge by these terms from here on.
-    Terms(Terms),
-    /// The registry of models is another.
-    ModelsChanged,
 }
 
 /// An engine that waits to be run.
@@ -62,6 +58,7 @@ impl Running {
     /// Runs until `stop` completes; then stores what is left.
     pub async fn until(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        let engine = self.engine.clone();
         let mut settle = tokio::time::interval(SETTLE_EVERY);
         settle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut maintain = tokio::time::interval(MAINTAIN_EVERY);
@@ -69,15 +66,19 @@ impl Running {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some(command) = self.commands.recv() => self.obey(command).await,
-                _ = settle.tick() => self.settle().await,
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = engine.0.bell.notified() => self.hear().await,
+                _ = settle.tick() => {
+                    self.settle().await;
+                    self.hear().await;
+                }
                 _ = maintain.tick() => self.maintain().await,
                 Some(_) = self.storing.join_next() => {}
             }
         }
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
-            self.obey(command).await;
+            self.obey(command);
         }
         self.drain().await;
         let states = self.engine.budgets().memories();
@@ -88,7 +89,7 @@ impl Running {
         }
     }
 
-    async fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command) {
         match command {
             Command::Ingest(entries, reply) => {
                 let engine = self.engine.clone();
@@ -97,8 +98,16 @@ impl Running {
                     let _ = reply.send(ingest(&engine, entries).await);
                 });
             }
-            Command::Terms(terms) => self.change_terms(terms).await,
-            Command::ModelsChanged => self.learn_models().await,
+        }
+    }
+
+    /// Looks at what is new. What the store did not let through stays new, and is tried again when sums are stored.
+    async fn hear(&mut self) {
+        let News { terms, models } = std::mem::take(&mut *self.engine.news());
+        if let Some(terms) = terms {
+            self.change_terms(terms).await;
+        } else if models {
+            self.learn_models().await;
         }
     }
 
@@ -106,9 +115,12 @@ impl Running {
     async fn change_terms(&mut self, terms: Terms) {
         self.drain().await;
         self.settle().await;
-        if let Err(error) = Budgets::change_terms(&self.engine, terms, self.engine.now()).await {
-            tracing::error!(%error, "the objectives in force stay: the store cannot be read");
+        if let Err(error) = Budgets::change_terms(&self.engine, terms.clone(), self.engine.now()).await {
+            tracing::error!(%error, "the objectives in force stay for now: the store cannot be read");
+            self.engine.news().terms.get_or_insert(terms);
+            return;
         }
+        self.learn_models().await;
     }
 
     async fn learn_models(&mut self) {
@@ -121,7 +133,10 @@ impl Running {
                     budgets.core.handle_model(model, *made, now);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the registry of models cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the registry of models cannot be read for now");
+                self.engine.news().models = true;
+            }
         }
     }
 
@@ -132,7 +147,7 @@ impl Running {
 
     async fn settle(&mut self) {
         self.settling.take(&self.engine);
-        self.external.read(&self.engine, &mut self.settling).await;
+        self.external.read(&self.engine, &mut self.settling);
         self.judge();
         self.settling.store(&self.engine).await;
         self.append_log().await;

@@ -191,6 +191,18 @@ impl Tracker {
         self.series.record(at, Counts::BAD)
     }
 
+    /// Names harm that the series holds, where a restart has lost its name, and with the name its weight as evidence.
+    pub(super) fn harm_again(&mut self, event: &str, at: Time, now: Time) {
+        let there = self.named.iter().any(|bad| bad.event == event && bad.at == at);
+        if there || self.named.len() >= NAMED_MAX || at < self.series.edge(self.objective.window.to_date(now)) {
+            return;
+        }
+        self.name(event.to_owned(), at, now);
+        if let Some((evidence, _)) = &mut self.evidence {
+            evidence.handle(Counts::BAD);
+        }
+    }
+
     /// Remembers what an event that is not tolerated was, for as long as it is within the window.
     fn name(&mut self, event: String, at: Time, now: Time) {
         let from = self.series.edge(self.objective.window.to_date(now));

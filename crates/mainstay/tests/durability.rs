@@ -1,0 +1,198 @@
+//! What `serve` acknowledged survives `kill -9`, once. `MAINSTAY_CRASH_ROUNDS` and `MAINSTAY_CRASH_SEED` choose how often and when.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+const LINES: &str = "application/x-ndjson";
+const CONFIG: &str = "service: test
+listen: 127.0.0.1:0
+admin: { listen: '127.0.0.1:0' }
+store: sqlite:mainstay.db
+backends: { model: { url: 'http://127.0.0.1:1', protocol: http } }
+routes:
+  - { name: score, path: /score, deadline: 1s, ladder: [{ level: 0, backend: model }, { level: 4, respond: { body: {} } }] }
+slos:
+  - availability: { name: availability, target: 99.9% }
+  - safety: { name: safety, max_rate: 0.001 }
+";
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("durability-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("mainstay.yaml"), CONFIG).unwrap();
+        Place(path)
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.args(["serve", "--config", "mainstay.yaml", "--format", "json", "--log", "error"]);
+        command.current_dir(&self.0).env_remove("MAINSTAY_TOKEN").env_remove("MAINSTAY_LOG");
+        command
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A `mainstay serve` that is killed at the end.
+struct Server {
+    child: Child,
+    admin: String,
+}
+
+impl Server {
+    fn start(place: &Place) -> Server {
+        let mut child = place.serve().stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        Server { child, admin: ready["admin"].as_str().unwrap().to_owned() }
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        exchange(&self.admin, "POST", path, body).unwrap()
+    }
+
+    /// Good and bad events of an objective, and the one that it names.
+    fn slo(&self, name: &str) -> (u64, u64, Value) {
+        let (_, answer) = exchange(&self.admin, "GET", "/api/v1/slos", "").unwrap();
+        let slo = answer["slos"].as_array().unwrap().iter().find(|slo| slo["name"] == name).unwrap().clone();
+        (slo["good"].as_u64().unwrap(), slo["bad"].as_u64().unwrap(), slo["first_bad"]["event"].clone())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One request on a connection of its own; `None` where it broke off.
+fn exchange(admin: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(admin).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\ncontent-type: {LINES}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = text.split_once("\r\n\r\n")?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+/// The `n`th batch: four requests, one of them bad, a label; and of every fifth a flag.
+fn batch(n: u64) -> Vec<(&'static str, String)> {
+    let line =
+        |at: u64| json!({ "type": "request", "id": format!("r{n}-{at}"), "code": if at == 0 { 500 } else { 200 } });
+    let events = (0..4).map(|at| format!("{}\n", line(at))).collect();
+    let mut posts = vec![("/api/v1/events", events)];
+    posts.push(("/api/v1/labels", json!({ "request_id": format!("r{n}-1"), "label": 1 }).to_string()));
+    if n % 5 == 0 {
+        posts.push(("/api/v1/flags", json!({ "request_id": format!("r{n}-1"), "verdict": "confirmed" }).to_string()));
+    }
+    posts
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_whenever_the_process_is_killed() {
+    let of_the_clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let seed = number("MAINSTAY_CRASH_SEED").unwrap_or(of_the_clock);
+    let rounds = number("MAINSTAY_CRASH_ROUNDS").unwrap_or(10);
+    println!("MAINSTAY_CRASH_SEED={seed} MAINSTAY_CRASH_ROUNDS={rounds}");
+    let mut rng = mainstay_core::rng::Rng::new(seed);
+    let place = Place::new("kill");
+    let mut next = 0;
+    for round in 0..rounds {
+        let server = Server::start(&place);
+        let kill_at = (rng.unit() * 400.0) as u64;
+        let posted = Arc::new(AtomicU64::new(0));
+        let (admin, counter) = (server.admin.clone(), Arc::clone(&posted));
+        let first = next;
+        // Sends until the server is gone; answers with the first batch that was not acknowledged whole.
+        let sender = thread::spawn(move || {
+            let mut n = first;
+            loop {
+                for (path, body) in batch(n) {
+                    let Some((status, answer)) = exchange(&admin, "POST", path, &body) else { return n };
+                    assert_eq!(status, 202, "{answer}");
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                n += 1;
+            }
+        });
+        thread::sleep(Duration::from_millis(kill_at));
+        drop(server);
+        let broken = sender.join().unwrap();
+        let again = Server::start(&place);
+        // A batch that broke off is sent again, as its sender would; so is an older one, which is known.
+        for (path, body) in batch(broken) {
+            assert_eq!(again.post(path, &body).0, 202, "round {round}");
+        }
+        if let Some(older) = broken.checked_sub(1) {
+            for (path, body) in batch(older) {
+                let (status, answer) = again.post(path, &body);
+                assert_eq!((status, &answer["accepted"]), (202, &json!(0)), "round {round}: {answer}");
+            }
+        }
+        next = broken + 1;
+        let flags = next.div_ceil(5);
+        assert_eq!(again.slo("availability"), (3 * next, next, Value::Null), "round {round}");
+        assert_eq!(again.slo("safety"), (3 * next, flags, json!("r0-1")), "round {round}");
+        println!("round {round}: killed after {kill_at} ms and {} posts", posted.load(Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn a_store_belongs_to_one_process() {
+    let place = Place::new("two");
+    let first = Server::start(&place);
+    let second = place.serve().output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(3), "{said}");
+    assert!(said.contains(&format!("process {} has it open", first.child.id())), "{said}");
+}
+
+#[test]
+fn a_bad_batch_is_refused_with_its_lines_and_counts_nothing() {
+    let place = Place::new("bad");
+    let server = Server::start(&place);
+    let bad = "{\"type\":\"request\",\"id\":\"fine\",\"code\":200}\n\
+               {\"type\":\"request\",\"id\":\"a\",\"code\":200,\"at\":\"2999-01-01T00:00:00Z\"}\n\
+               {\"type\":\"request\",\"id\":\"b\",\"code\":200,\"confidence\":NaN}\n\
+               {\"type\":\"request\",\"id\":\"c\",\"code\":200,\"route\":\"nowhere\"}\n\
+               no JSON\n";
+    let (status, problem) = server.post("/api/v1/events", bad);
+    let lines: Vec<u64> = problem["lines"].as_array().unwrap().iter().map(|l| l["line"].as_u64().unwrap()).collect();
+    assert_eq!((status, lines), (422, vec![2, 3, 4, 5]), "{problem}");
+    assert_eq!(server.slo("availability"), (0, 0, Value::Null));
+
+    let one = |code: u16| json!({ "type": "request", "id": "one", "code": code }).to_string();
+    assert_eq!(server.post("/api/v1/events", &one(200)).0, 202);
+    let (status, problem) = server.post("/api/v1/events", &one(500));
+    assert_eq!((status, &problem["lines"][0]["line"]), (409, &json!(1)), "{problem}");
+    assert_eq!(server.slo("availability"), (1, 0, Value::Null));
+}
