@@ -51,7 +51,7 @@ impl Running {
         on_event: OnEvent,
         instance: String,
     ) -> Running {
-        let (settling, external) = (Settling::new(source, instance), External);
+        let (settling, external) = (Settling::new(source, instance), External::default());
         Running { engine, commands, log, settling, on_event, external, storing: JoinSet::new() }
     }
 
