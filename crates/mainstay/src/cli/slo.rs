@@ -15,11 +15,11 @@ pub(crate) enum SloCommand {
     },
     /// Write the config's objectives in the form of another tool; needs no server
     Export(SloExport),
-    /// Take objectives from OpenSLO v1 or v1alpha documents
+    /// Turn OpenSLO v1 or v1alpha documents into items of `slos:`; exit code 1, as a running service is not changed
     Import {
         /// The file of YAML documents; `-` is stdin
         file: PathBuf,
-        /// Only show what is found, and the same objectives as items of `slos:`; needs no server
+        /// Only this was wanted: exit code 0 where the documents are fine
         #[arg(long)]
         check: bool,
         /// Where Prometheus is if no document says it

@@ -6,13 +6,11 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use hyper::Method;
 use mainstay_config::openslo;
 use mainstay_core::plan::Plan;
 use serde_json::json;
 
 use crate::cli::{Global, SloCommand, SloExport};
-use crate::client;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::source::Document;
@@ -25,8 +23,16 @@ pub(crate) fn run(global: &Global, command: &SloCommand) -> Result<Exit, Stop> {
         SloCommand::List => standing::list(global),
         SloCommand::Show { name } => standing::show(global, name),
         SloCommand::Export(options) => export(global, options),
-        SloCommand::Import { file, check: true, prometheus } => check(global, file, prometheus.as_deref()),
-        SloCommand::Import { file, check: false, prometheus } => import(global, file, prometheus.as_deref()),
+        SloCommand::Import { file, check: only_check, prometheus } => {
+            let exit = check(global, file, prometheus.as_deref())?;
+            if *only_check || exit != Exit::Fine {
+                return Ok(exit);
+            }
+            output::say(format_args!(
+                "nothing was changed: objectives come from the config; put these under `slos:` there and reload"
+            ));
+            Ok(Exit::No)
+        }
     }
 }
 
@@ -82,14 +88,6 @@ fn check(global: &Global, file: &Path, prometheus: Option<&str>) -> Result<Exit,
         }))?,
     }
     Ok(if errors == 0 { Exit::Fine } else { Exit::Usage })
-}
-
-fn import(global: &Global, file: &Path, prometheus: Option<&str>) -> Result<Exit, Stop> {
-    let document = read(file)?;
-    let body = json!({ "document": document.text, "prometheus": prometheus });
-    let answer = client::call(global, Method::POST, "/api/v1/slos/import", Some(&body))?;
-    output::json(&answer)?;
-    Ok(Exit::Fine)
 }
 
 fn read(file: &Path) -> Result<Document, Stop> {
