@@ -99,7 +99,7 @@ fn page(slo: &Value) -> String {
         ("estimate", is_estimate(slo).then(|| "counted from a sample: its filter needs the interpreter".to_owned())),
     ];
     lines.extend(optional.into_iter().filter_map(|(key, text)| Some((key, text?))));
-    lines.iter().map(|(key, text)| format!("{key:<13} {text}\n")).collect()
+    lines.iter().map(|(key, text)| format!("{key:<13} {text}")).collect::<Vec<_>>().join("\n")
 }
 
 fn projected(forecast: &Value) -> String {
