@@ -182,9 +182,9 @@ impl Names {
     }
 
     /// The queue of this name: the file and the bound that its first mention gives, or those that are written here.
-    pub(crate) fn queue(&mut self, written: ReviewQueue, at: Span, reader: &mut Reader<'_>) -> ReviewQueue {
+    pub(crate) fn queue(&mut self, written: &ReviewQueue, at: Span, reader: &mut Reader<'_>) -> ReviewQueue {
         let (first, span) = self.queues.entry(written.name.clone()).or_insert_with(|| (written.clone(), at));
-        if *first != written && !reader.is_full() {
+        if first != written && !reader.is_full() {
             let line = line_of(reader.text, *span);
             let message = format!("queue `{}` is written with another `max` or `file` on line {line}", written.name);
             reader

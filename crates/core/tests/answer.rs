@@ -52,7 +52,9 @@ proptest! {
         let parts: Vec<Vec<&str>> = items.iter().map(|item| vec![item.as_str()]).collect();
         let scores = bm25.scores(&query, &parts);
         let mut index = Index::default();
-        items.iter().for_each(|item| index.add(&[item]));
+        for item in &items {
+            index.add(&[item]);
+        }
         let asked: Vec<Option<u32>> = (0..items.len() as u32).map(Some).chain([None]).collect();
         let indexed = index.scores_of(bm25, &query, &asked);
         for at in 0..items.len() {

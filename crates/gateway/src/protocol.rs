@@ -26,7 +26,7 @@ use mainstay_core::plan::Answer;
 use mainstay_core::route::{Class, Protocol};
 use memchr::memmem::Finder;
 
-pub use self::classify::{classify, needs_body};
+pub use self::classify::{classify, needs_body, says_context_too_long};
 pub use self::confidence::{ConfidenceReader, Predicted, PredictionReader};
 pub use self::context::{ContextError, body_with_context};
 pub use self::error::{Failure, FailureCause, error};

@@ -185,3 +185,64 @@ pub(crate) fn lines(
     }
     Ok(lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("mainstay-reviews-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn held() -> Held {
+        Held {
+            at: Time::from_secs(1),
+            route: "r".into(),
+            client: String::new(),
+            request_id: "id".into(),
+            reason: "timeout".into(),
+            body: "{}".into(),
+        }
+    }
+
+    /// A disk that refuses: the file takes no bytes, and a folder is where a new one would be. Requests are answered
+    /// otherwise, nothing seems to wait, and once the disk takes bytes again so does the queue.
+    #[tokio::test]
+    async fn what_the_disk_refuses_is_not_held() {
+        let folder = folder("refuses");
+        let file = folder.join("queue.log");
+        std::fs::write(&file, "").unwrap();
+        let read_only = File::open(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        let config = ReviewQueue { name: "risk".into(), file: file.clone(), max: 5 };
+        let line = Arc::new(Mutex::new(Line::new(5)));
+        let writer = Writer::start(&config.name, file.clone(), read_only, Arc::clone(&line)).unwrap();
+        let clock = Clock::anchored(Time::from_secs(1));
+        let line = ReviewLine { name: config.name.clone(), config, line, writer, clock, damaged: 0 };
+        for _ in 0..2 {
+            let refused = line.hold(held(), PATIENCE).await.unwrap_err();
+            assert!(matches!(refused, NotHeld::Disk | NotHeld::Slow), "{refused:?}");
+            assert_eq!(line.status(clock.now()).open, 0);
+        }
+        std::fs::remove_dir(&file).unwrap();
+        // A disk that is slow for once is no failure of what is tested here.
+        while line.hold(held(), PATIENCE).await == Err(NotHeld::Slow) {}
+        assert_eq!(line.status(clock.now()).open, 1);
+        drop(line);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// It would be read as empty, and written anew over what waits there.
+    #[test]
+    fn a_file_that_cannot_be_opened_is_told_at_the_start() {
+        let folder = folder("unopened");
+        let config = ReviewQueue { name: "risk".into(), file: folder.clone(), max: 5 };
+        assert!(ReviewLine::open(&config, Clock::anchored(Time::from_secs(1))).is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -160,10 +160,8 @@ fn idle_keys(raw: &raw::Entry, protocol: Option<Protocol>, reader: &mut Reader<'
     if let Some(context) = raw.context.as_ref().filter(|_| !trims) {
         no_effect(context.span, "`context` is for chats that a backend answers", reader);
     }
-    if !raw.given.contains("backend") {
-        if let Some(features) = &raw.features {
-            no_effect(features.span, "`features` are fetched for backends; rules see what was fetched before", reader);
-        }
+    if let Some(features) = raw.features.as_ref().filter(|_| !raw.given.contains("backend")) {
+        no_effect(features.span, "`features` are fetched for backends; rules see what was fetched before", reader);
     }
     if let Some(otherwise) = raw.otherwise.as_ref().filter(|_| !raw.given.contains("rules")) {
         no_effect(otherwise.span, "`otherwise` goes with `rules`", reader);

@@ -195,7 +195,7 @@ pub(super) fn hold(
     check_name(name, "a queue", reader)?;
     let file = value(raw.file.clone()).unwrap_or_else(|| names.queue_file(&name.value));
     let max = value_or(raw.max.as_ref(), QUEUE_MAX) as usize;
-    let queue = names.queue(ReviewQueue { name: name.value.clone(), file, max }, at.span, reader);
+    let queue = names.queue(&ReviewQueue { name: name.value.clone(), file, max }, at.span, reader);
     Some(Hold { queue, respond: respond?, otherwise: otherwise? })
 }
 

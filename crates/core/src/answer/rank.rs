@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::text::words;
+use super::text::{words, words_by};
 use crate::event::parse_time;
 
 /// Most items of a request that are put in order.
@@ -66,7 +66,7 @@ impl Default for Bm25 {
 /// The distinct terms of a query, in order.
 pub fn terms(query: &str) -> Vec<String> {
     let mut terms: Vec<String> = Vec::new();
-    words(query, &mut |word| {
+    words(query, |word| {
         if terms.len() < MAX_TERMS && !terms.iter().any(|term| term == word) {
             terms.push(word.to_owned());
         }
@@ -85,29 +85,12 @@ impl Bm25 {
     /// assert_eq!(order(&scores), [2, 1, 0]);
     /// ```
     pub fn scores<P: AsRef<[S]>, S: AsRef<str>>(&self, query: &str, items: &[P]) -> Vec<f64> {
-        let terms = terms(query);
-        let mut counts = vec![0u32; terms.len() * items.len()];
-        let mut lengths = vec![0u32; items.len()];
-        for (at, item) in items.iter().enumerate() {
-            let counted = &mut counts[at * terms.len()..(at + 1) * terms.len()];
-            for part in item.as_ref() {
-                words(part.as_ref(), &mut |word| {
-                    lengths[at] += 1;
-                    if let Some(term) = terms.iter().position(|term| term == word) {
-                        counted[term] += 1;
-                    }
-                });
-            }
+        let mut counts = Counts::new(query, items.len());
+        for item in items {
+            counts.begin();
+            item.as_ref().iter().for_each(|part| counts.add(part.as_ref()));
         }
-        let average = average(lengths.iter().map(|length| u64::from(*length)).sum(), items.len());
-        let idfs: Vec<f64> = (0..terms.len())
-            .map(|term| idf(items.len(), counts.iter().skip(term).step_by(terms.len()).filter(|n| **n > 0).count()))
-            .collect();
-        let score = |at: usize| {
-            let counted = &counts[at * terms.len()..(at + 1) * terms.len()];
-            counted.iter().zip(&idfs).map(|(tf, idf)| idf * self.weight(*tf, lengths[at], average)).sum()
-        };
-        (0..items.len()).map(score).collect()
+        counts.scores(*self)
     }
 
     /// What a term counts by how often it is in a text of a length.
@@ -120,6 +103,72 @@ impl Bm25 {
     }
 }
 
+/// What BM25 needs of some texts for one query: how long each is, and how often it has each of the query's terms.
+/// Other words are counted, not kept.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    terms: Vec<String>,
+    /// Which words cannot be terms, by their [`mark`].
+    marks: [bool; 256],
+    /// By text and term.
+    counts: Vec<u32>,
+    /// By text.
+    lengths: Vec<u32>,
+    /// Where words are put in lower case.
+    buffer: String,
+}
+
+impl Counts {
+    /// Of no text yet, with room for some.
+    pub fn new(query: &str, texts: usize) -> Counts {
+        let terms = terms(query);
+        let mut marks = [false; 256];
+        terms.iter().for_each(|term| marks[mark(term)] = true);
+        let counts = Vec::with_capacity(terms.len() * texts);
+        Counts { terms, marks, counts, lengths: Vec::with_capacity(texts), buffer: String::with_capacity(32) }
+    }
+
+    /// Begins the next text, which has no word yet.
+    pub fn begin(&mut self) {
+        self.lengths.push(0);
+        self.counts.resize(self.terms.len() * self.lengths.len(), 0);
+    }
+
+    /// Adds a part to the text that was begun last; without one it counts for nothing.
+    pub fn add(&mut self, part: &str) {
+        let Some(length) = self.lengths.last_mut() else { return };
+        let first = self.counts.len() - self.terms.len();
+        let (terms, marks, counted) = (&self.terms, &self.marks, &mut self.counts[first..]);
+        words_by(part, &mut self.buffer, |word| {
+            *length += 1;
+            if marks[mark(word)]
+                && let Some(term) = terms.iter().position(|term| term == word)
+            {
+                counted[term] += 1;
+            }
+        });
+    }
+
+    /// The scores of the texts, in their order.
+    pub fn scores(&self, bm25: Bm25) -> Vec<f64> {
+        let (texts, terms) = (self.lengths.len(), self.terms.len());
+        let average = average(self.lengths.iter().map(|length| u64::from(*length)).sum(), texts);
+        let having = |term: usize| self.counts.iter().skip(term).step_by(terms).filter(|n| **n > 0).count();
+        let idfs: Vec<f64> = (0..terms).map(|term| idf(texts, having(term))).collect();
+        let score = |text: usize| {
+            let counted = &self.counts[text * terms..(text + 1) * terms];
+            counted.iter().zip(&idfs).map(|(tf, idf)| idf * bm25.weight(*tf, self.lengths[text], average)).sum()
+        };
+        (0..texts).map(score).collect()
+    }
+}
+
+/// Tells most words apart by a glance.
+fn mark(word: &str) -> usize {
+    let first = word.as_bytes().first().copied().unwrap_or_default();
+    usize::from(first.wrapping_add((word.len() as u8).wrapping_mul(37)))
+}
+
 fn average(words: u64, items: usize) -> f64 {
     (words as f64 / items.max(1) as f64).max(1.0)
 }
@@ -129,10 +178,16 @@ fn idf(items: usize, having: usize) -> f64 {
     (1.0 + (items - having + 0.5) / (having + 0.5)).ln()
 }
 
-/// An inverted index of many texts: for each term, in which of them it is and how often.
+/// An index of many texts, both ways: in which of them a term is and how often, and which terms a text has.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    postings: BTreeMap<Box<str>, Vec<(u32, u32)>>,
+    terms: BTreeMap<Box<str>, u32>,
+    /// By term: texts and counts, in the order of the texts.
+    postings: Vec<Vec<(u32, u32)>>,
+    /// Terms and counts of all texts, one text after the other, each in the order of the terms.
+    texts: Vec<(u32, u32)>,
+    /// Where each text ends among these.
+    ends: Vec<usize>,
     lengths: Vec<u32>,
     words: u64,
 }
@@ -141,19 +196,35 @@ impl Index {
     /// Adds a text, in parts; the first has the number 0.
     pub fn add(&mut self, parts: &[&str]) {
         let number = self.lengths.len() as u32;
-        let mut length = 0;
+        let start = self.texts.len();
         for part in parts {
-            words(part, &mut |word| {
-                length += 1;
-                match self.postings.get_mut(word) {
-                    Some(list) => match list.last_mut() {
-                        Some((last, count)) if *last == number => *count += 1,
-                        Some(_) | None => list.push((number, 1)),
-                    },
-                    None => drop(self.postings.insert(word.into(), vec![(number, 1)])),
-                }
+            words(part, |word| {
+                let next = self.terms.len() as u32;
+                let term = match self.terms.get(word) {
+                    Some(term) => *term,
+                    None => *self.terms.entry(word.into()).or_insert(next),
+                };
+                self.texts.push((term, 1));
             });
         }
+        let length = (self.texts.len() - start) as u32;
+        self.postings.resize(self.terms.len(), Vec::new());
+        self.texts[start..].sort_unstable();
+        let mut end = start;
+        for at in start..self.texts.len() {
+            let (term, _) = self.texts[at];
+            if end > start && self.texts[end - 1].0 == term {
+                self.texts[end - 1].1 += 1;
+            } else {
+                self.texts[end] = (term, 1);
+                end += 1;
+            }
+        }
+        self.texts.truncate(end);
+        for (term, count) in &self.texts[start..] {
+            self.postings[*term as usize].push((number, *count));
+        }
+        self.ends.push(end);
         self.lengths.push(length);
         self.words += u64::from(length);
     }
@@ -175,24 +246,25 @@ impl Index {
 
     /// The scores of some of its texts for a query; a text that it does not have scores 0.
     pub fn scores_of(&self, bm25: Bm25, query: &str, texts: &[Option<u32>]) -> Vec<f64> {
-        let mut scores = vec![0.0; texts.len()];
-        for (idf, postings) in self.terms_of(query) {
-            for (score, text) in scores.iter_mut().zip(texts) {
-                let Some(text) = text else { continue };
-                if let Ok(at) = postings.binary_search_by_key(text, |(text, _)| *text) {
-                    *score += idf * bm25.weight(postings[at].1, self.length(*text), self.average());
-                }
-            }
-        }
-        scores
+        let (terms, average) = (self.terms_of(query), self.average());
+        let score = |text: u32| -> f64 {
+            let counts = self.counts(text);
+            let length = self.length(text);
+            let of_term = |(term, idf): &(u32, f64)| {
+                let at = counts.binary_search_by_key(term, |(term, _)| *term).ok()?;
+                Some(idf * bm25.weight(counts[at].1, length, average))
+            };
+            terms.iter().filter_map(of_term).sum()
+        };
+        texts.iter().map(|text| text.map_or(0.0, score)).collect()
     }
 
     /// The best texts for a query that have any of its terms, the best first, at most `top`, with their scores. As many
     /// steps as the query's terms occur.
     pub fn best(&self, bm25: Bm25, query: &str, top: usize) -> Vec<(u32, f64)> {
         let mut scores: BTreeMap<u32, f64> = BTreeMap::new();
-        for (idf, postings) in self.terms_of(query) {
-            for (text, count) in postings {
+        for (term, idf) in self.terms_of(query) {
+            for (text, count) in &self.postings[term as usize] {
                 *scores.entry(*text).or_default() += idf * bm25.weight(*count, self.length(*text), self.average());
             }
         }
@@ -202,9 +274,18 @@ impl Index {
         best
     }
 
-    fn terms_of(&self, query: &str) -> Vec<(f64, &[(u32, u32)])> {
-        let found = terms(query).into_iter().filter_map(|term| self.postings.get(&*term));
-        found.map(|postings| (idf(self.len(), postings.len()), &postings[..])).collect()
+    /// The terms of a query that any text has, and their idf.
+    fn terms_of(&self, query: &str) -> Vec<(u32, f64)> {
+        let found = terms(query).into_iter().filter_map(|term| self.terms.get(&*term).copied());
+        found.map(|term| (term, idf(self.len(), self.postings[term as usize].len()))).collect()
+    }
+
+    /// Terms and counts of a text.
+    fn counts(&self, text: u32) -> &[(u32, u32)] {
+        let text = text as usize;
+        let Some(end) = self.ends.get(text) else { return &[] };
+        let start = text.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.texts[start..*end]
     }
 
     fn length(&self, text: u32) -> u32 {

@@ -10,32 +10,94 @@ use unicode_normalization::UnicodeNormalization as _;
 ///
 /// ```
 /// let mut words = Vec::new();
-/// mainstay_core::answer::text::words("Blue SUÈDE-shoes, ﬁne", &mut |word| words.push(word.to_owned()));
+/// mainstay_core::answer::text::words("Blue SUÈDE-shoes, ﬁne", |word| words.push(word.to_owned()));
 /// assert_eq!(words, ["blue", "suède", "shoes", "fine"]);
 /// ```
-pub fn words(text: &str, each: &mut dyn FnMut(&str)) {
-    let mut word = String::with_capacity(32);
-    if text.is_ascii() {
-        for byte in text.bytes() {
-            if byte.is_ascii_alphanumeric() {
-                word.push(char::from(byte.to_ascii_lowercase()));
-            } else if !word.is_empty() {
-                each(&word);
-                word.clear();
+pub fn words(text: &str, each: impl FnMut(&str)) {
+    words_by(text, &mut String::new(), each);
+}
+
+/// [`words`] for many texts, one after the other: what `buffer` holds does not matter, and need not be made again.
+pub fn words_by(text: &str, buffer: &mut String, mut each: impl FnMut(&str)) {
+    runs(
+        text,
+        |b| b.is_ascii_alphanumeric(),
+        |run, kind| match kind {
+            PLAIN => each(run),
+            _ if kind & OTHER == 0 => {
+                buffer.clear();
+                for c in run.chars() {
+                    push_or_end(lower_latin1(c), buffer, &mut each);
+                }
+                end(buffer, &mut each);
             }
-        }
+            _ => {
+                buffer.clear();
+                for c in run.nfkc().flat_map(char::to_lowercase).nfc() {
+                    push_or_end(c, buffer, &mut each);
+                }
+                end(buffer, &mut each);
+            }
+        },
+    );
+}
+
+fn push_or_end(c: char, word: &mut String, each: &mut impl FnMut(&str)) {
+    if c.is_alphanumeric() || is_mark(c) && !word.is_empty() {
+        word.push(c);
     } else {
-        for c in text.nfkc().flat_map(char::to_lowercase).nfc() {
-            if c.is_alphanumeric() || is_mark(c) && !word.is_empty() {
-                word.push(c);
-            } else if !word.is_empty() {
-                each(&word);
-                word.clear();
-            }
-        }
+        end(word, each);
     }
+}
+
+fn end(word: &mut String, each: &mut impl FnMut(&str)) {
     if !word.is_empty() {
-        each(&word);
+        each(word);
+        word.clear();
+    }
+}
+
+/// Small letters without accents, and digits.
+const PLAIN: u8 = 1;
+/// Capital letters without accents.
+const CAPITAL: u8 = 2;
+/// Letters of the Latin-1 block with accents, from U+00C0 to U+00FF.
+const ACCENTED: u8 = 4;
+/// Whatever else a run may have.
+const OTHER: u8 = 8;
+
+/// Cuts a text where ASCII characters are that are not `kept`, which no normal form moves or joins with what is beyond
+/// them in one word; gives each run between, and which of the four kinds above are in it.
+fn runs(text: &str, kept: impl Fn(u8) -> bool, mut each: impl FnMut(&str, u8)) {
+    let (mut start, mut kind) = (0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        kind |= match byte {
+            b'a'..=b'z' | b'0'..=b'9' => PLAIN,
+            b'A'..=b'Z' => CAPITAL,
+            // What follows the first byte of a character.
+            0x80..=0xbf => PLAIN,
+            0xc3 => ACCENTED,
+            _ if !byte.is_ascii() || kept(byte) => OTHER,
+            _ => {
+                if start < at {
+                    each(&text[start..at], kind);
+                }
+                (start, kind) = (at + 1, 0);
+                continue;
+            }
+        };
+    }
+    if start < text.len() {
+        each(&text[start..], kind);
+    }
+}
+
+/// Lower case up to U+00FF, where it is one character and in every normal form that composes.
+const fn lower_latin1(c: char) -> char {
+    match c {
+        'A'..='Z' => c.to_ascii_lowercase(),
+        'À'..='Ö' | 'Ø'..='Þ' => (c as u8 + 0x20) as char,
+        _ => c,
     }
 }
 
@@ -62,18 +124,23 @@ fn is_mark(c: char) -> bool {
 /// assert_eq!(skeleton("100 %"), " 100 ");
 /// ```
 pub fn skeleton(text: &str) -> String {
-    let mut out = Skeleton { text: String::with_capacity(text.len() + 2), run: String::with_capacity(32), singles: 0 };
+    let mut out = Skeleton { text: String::with_capacity(text.len() + 2), run: String::new(), singles: 0 };
     out.text.push(' ');
-    if text.is_ascii() {
-        text.bytes().for_each(|byte| out.push(char::from(byte.to_ascii_lowercase())));
-    } else {
-        for c in text.nfkd().filter(|c| !is_invisible(*c)) {
-            for c in c.to_uppercase().flat_map(char::to_lowercase) {
-                out.push(latin(c));
+    runs(
+        text,
+        |b| b.is_ascii_alphanumeric() || stands_for(char::from(b)).is_some(),
+        |run, kind| {
+            if kind & (ACCENTED | OTHER) == 0 {
+                return out.plain(run, kind);
             }
-        }
-    }
-    out.end_run();
+            for c in run.nfkd().filter(|c| !is_invisible(*c)) {
+                for c in c.to_uppercase().flat_map(char::to_lowercase) {
+                    out.push(latin(c));
+                }
+            }
+            out.end_run();
+        },
+    );
     out.text
 }
 
@@ -86,6 +153,19 @@ struct Skeleton {
 }
 
 impl Skeleton {
+    /// A run of ASCII letters and digits, which is one word.
+    fn plain(&mut self, run: &str, kind: u8) {
+        let has_letter = kind & CAPITAL != 0 || run.bytes().any(|byte| byte.is_ascii_lowercase());
+        self.begin(run.len() == 1 && has_letter);
+        if has_letter {
+            let letters = run.chars().map(|c| stands_for(c).unwrap_or(c.to_ascii_lowercase()));
+            self.text.extend(letters);
+        } else {
+            self.text.push_str(run);
+        }
+        self.finish();
+    }
+
     fn push(&mut self, c: char) {
         if c.is_alphanumeric() || stands_for(c).is_some() || is_mark(c) {
             self.run.push(c);
@@ -112,23 +192,35 @@ impl Skeleton {
     }
 
     fn word(&mut self, word: &str) {
-        let is_single = word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
+        let mut chars = word.chars();
+        self.begin(matches!((chars.next(), chars.next()), (Some(c), None) if c.is_alphabetic()));
+        self.text.push_str(word);
+        self.finish();
+    }
+
+    /// Before a word is written, which may be a single letter and then belong to those before it.
+    fn begin(&mut self, is_single: bool) {
         self.singles = if is_single { self.singles + 1 } else { 0 };
         if self.singles > 3 {
             self.text.pop();
-        } else if self.singles == 3 {
-            self.join_last_two();
         }
-        self.text.push_str(word);
-        self.text.push(' ');
     }
 
-    /// Takes the spaces after the last two single letters away.
-    fn join_last_two(&mut self) {
-        let last: Vec<char> = self.text.split(' ').rev().skip(1).take(2).flat_map(str::chars).collect();
+    /// After it was written.
+    fn finish(&mut self) {
+        self.text.push(' ');
+        if self.singles == 3 {
+            self.join_last_three();
+        }
+    }
+
+    /// Takes the spaces between the last three single letters away.
+    fn join_last_three(&mut self) {
+        let last: Vec<char> = self.text.split(' ').rev().skip(1).take(3).flat_map(str::chars).collect();
         let length: usize = last.iter().map(|c| c.len_utf8() + 1).sum();
         self.text.truncate(self.text.len() - length);
         self.text.extend(last.iter().rev());
+        self.text.push(' ');
     }
 }
 
@@ -190,7 +282,36 @@ const fn latin(c: char) -> char {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Character by character over the whole text.
+    fn naive_words(text: &str) -> Vec<String> {
+        let whole: String = text.nfkc().flat_map(char::to_lowercase).nfc().collect();
+        let words = whole.split(|c: char| !c.is_alphanumeric() && !is_mark(c));
+        words.map(|word| word.trim_start_matches(is_mark).to_owned()).filter(|word| !word.is_empty()).collect()
+    }
+
+    fn naive_skeleton(text: &str) -> String {
+        let mut out = Skeleton { text: " ".to_owned(), run: String::new(), singles: 0 };
+        for c in text.nfkd().filter(|c| !is_invisible(*c)) {
+            c.to_uppercase().flat_map(char::to_lowercase).for_each(|c| out.push(latin(c)));
+        }
+        out.end_run();
+        out.text
+    }
+
+    proptest! {
+        /// The short ways for plain letters lead where the long one does.
+        #[test]
+        fn short_ways_lead_to_the_same_words(text in "([a-cA-C0-4 .!|$@<=\\-]|[À-ÿ]|[\u{300}-\u{303}\u{338}]|ﬁ|İ|ſ|Σ|К|か|゙|¨|½|\u{200b}|\u{600}){0,24}") {
+            let mut found = Vec::new();
+            words(&text, |word| found.push(word.to_owned()));
+            prop_assert_eq!(found, naive_words(&text));
+            prop_assert_eq!(skeleton(&text), naive_skeleton(&text));
+        }
+    }
 
     #[test]
     fn disguises_are_seen_through() {

@@ -48,8 +48,19 @@ pub(crate) enum Number {
 #[derive(Debug)]
 pub(crate) enum Content {
     Rows(Rows),
-    Texts { rows: Rows, index: Index, ids: Vec<u32> },
-    Numbers { rows: Rows, numbers: Vec<f64>, best: Vec<(Box<str>, f64)> },
+    Texts {
+        rows: Rows,
+        index: Index,
+        /// Rows by the number of their text.
+        ids: Vec<u32>,
+        /// The number of each row's text; of a row that does not count, one that there is not.
+        texts: Vec<u32>,
+    },
+    Numbers {
+        rows: Rows,
+        numbers: Vec<f64>,
+        best: Vec<(Box<str>, f64)>,
+    },
     Keywords(Matcher),
 }
 
@@ -160,15 +171,18 @@ fn texts(rows: Rows, fields: &[String]) -> Result<Content, String> {
     let all: Vec<String> = rows.columns().filter(|column| *column != key).map(str::to_owned).collect();
     let fields = if fields.is_empty() { &all } else { fields };
     let (mut index, mut ids) = (Index::default(), Vec::with_capacity(rows.len()));
+    let mut numbers = vec![u32::MAX; rows.capacity()];
     for (key, row) in rows.iter() {
+        let number = rows.find(key).expect("a key of the table");
         let parts: Vec<&str> = fields.iter().filter_map(|field| row.get(field)?.as_str()).collect();
+        numbers[number as usize] = index.len() as u32;
         index.add(&parts);
-        ids.push(rows.find(key).expect("a key of the table"));
+        ids.push(number);
     }
     if index.words() == 0 {
         return Err("no text in the columns that are searched".to_owned());
     }
-    Ok(Content::Texts { index, ids, rows })
+    Ok(Content::Texts { index, ids, texts: numbers, rows })
 }
 
 fn numbers(rows: Rows, column: Option<&str>, number: Number) -> Result<Content, String> {
@@ -242,7 +256,7 @@ impl DataFile {
     }
 
     fn read(&self, mark: Result<Mark, String>, now: Time) {
-        let made = mark.and_then(|mark| Ok((mark, self.make(mark, now))));
+        let made = mark.map(|mark| (mark, self.make(mark, now)));
         let mut seen = self.seen.lock().expect("looking does not panic");
         let (mark, made) = match made {
             Ok((mark, made)) => (Some(mark), made),

@@ -63,9 +63,15 @@ pub struct Rows {
     bytes: Vec<u8>,
     /// Where key and row of each are: start, start of the row, end.
     places: Vec<(u32, u32, u32)>,
-    /// Row numbers in the order of their keys.
-    order: Vec<u32>,
+    /// Numbers of the rows that count, in order.
+    rows: Vec<u32>,
+    /// The same rows where the hash of their key, or the next free slot, is; [`NO_ROW`] elsewhere. At least twice as many
+    /// slots as rows, a power of two.
+    slots: Vec<u32>,
 }
+
+/// A slot without a row.
+const NO_ROW: u32 = u32::MAX;
 
 /// A column: its name and what its values are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,7 +129,7 @@ impl Rows {
             None => 0,
         };
         let columns = columns.into_iter().map(|name| Column { name, kinds: Kinds::default() }).collect();
-        Ok(Rows { columns, key: at, bytes: Vec::new(), places: Vec::new(), order: Vec::new() })
+        Ok(Rows { columns, key: at, bytes: Vec::new(), places: Vec::new(), rows: Vec::new(), slots: Vec::new() })
     }
 
     /// Adds a row of values in the order of the columns.
@@ -148,11 +154,24 @@ impl Rows {
         if self.places.is_empty() {
             return Err(TableError::Empty);
         }
-        let mut order: Vec<u32> = (0..self.places.len() as u32).collect();
-        order.sort_by(|a, b| self.key_at(*a).cmp(self.key_at(*b)).then(b.cmp(a)));
-        order.dedup_by(|later, first| self.key_at(*later) == self.key_at(*first));
-        self.order = order;
+        self.slots = vec![NO_ROW; (self.places.len() * 2).next_power_of_two()];
+        for row in 0..self.places.len() as u32 {
+            let slot = self.slot(self.key_at(row));
+            self.slots[slot] = row;
+        }
+        self.rows = self.slots.iter().copied().filter(|row| *row != NO_ROW).collect();
+        self.rows.sort_unstable();
         Ok(())
+    }
+
+    /// The slot of a key: the one that its row has, or the free one that it would have.
+    fn slot(&self, key: &[u8]) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash(key) as usize & mask;
+        while self.slots[slot] != NO_ROW && self.key_at(self.slots[slot]) != key {
+            slot = (slot + 1) & mask;
+        }
+        slot
     }
 
     fn key_at(&self, row: u32) -> &[u8] {
@@ -162,12 +181,12 @@ impl Rows {
 
     /// How many keys it has.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.rows.len()
     }
 
     /// Whether it has none; a table that was read has at least one.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.rows.is_empty()
     }
 
     /// One more than the highest number of a row.
@@ -182,7 +201,9 @@ impl Rows {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.places.len() * size_of::<(u32, u32, u32)>() + self.order.len() * size_of::<u32>()
+        self.bytes.len()
+            + self.places.len() * size_of::<(u32, u32, u32)>()
+            + (self.rows.len() + self.slots.len()) * size_of::<u32>()
     }
 
     /// The names of its columns.
@@ -197,8 +218,8 @@ impl Rows {
 
     /// The number of the row with this key, among those that [`Rows::row`] takes.
     pub fn find(&self, key: &str) -> Option<u32> {
-        let at = self.order.binary_search_by(|row| self.key_at(*row).cmp(key.as_bytes())).ok()?;
-        Some(self.order[at])
+        let row = self.slots[self.slot(key.as_bytes())];
+        (row != NO_ROW).then_some(row)
     }
 
     /// The row with this key.
@@ -214,9 +235,7 @@ impl Rows {
 
     /// All rows that count, in the order in which they are written: their keys and what is in them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Row<'_>)> {
-        let mut numbers = self.order.clone();
-        numbers.sort_unstable();
-        numbers.into_iter().map(|row| (self.key(row), self.row(row)))
+        self.rows.iter().map(|row| (self.key(*row), self.row(*row)))
     }
 
     /// The datatype of a column in the Open Inference Protocol, where all its values have one.
@@ -265,6 +284,16 @@ impl Kinds {
             Value::Array(_) | Value::Object(_) => self.other = true,
         }
     }
+}
+
+/// The same for the same key; the last bits of all keys are as if thrown by dice (FNV-1a, with the last step of `MurmurHash3`).
+fn hash(key: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in key {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
 }
 
 /// How a key is compared: a text as it is, a number as it is written.

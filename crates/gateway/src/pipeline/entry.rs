@@ -74,7 +74,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     let mut retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
     let mut avoid = None;
     loop {
-        let (failed, endpoint) = match try_once(visit, &mut prepared, avoid, until).await {
+        let (failed, endpoint) = match try_once(visit, entry, &mut prepared, avoid, until).await {
             Ok(tried) => return tried,
             Err(failed) => failed,
         };
@@ -220,6 +220,7 @@ fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
 /// One attempt. `Err` holds what failed and at which endpoint.
 async fn try_once(
     visit: &mut Visit<'_>,
+    entry: usize,
     prepared: &mut Prepared,
     avoid: Option<usize>,
     until: Time,
@@ -260,8 +261,22 @@ async fn try_once(
     let took = clock.now().since(began);
     visit.waited += took;
     match sent {
+        Ok(answered) if too_long_for_the_model(visit, entry, &answered) => Ok(Tried::Passed("context_too_long")),
         Ok(answered) => Ok(Tried::Answered(served(visit, prepared.backend, answered, took))),
         Err(failed) => Err((failed, endpoint)),
+    }
+}
+
+/// Whether a chat is refused as too long for the model where an entry further down leaves out its oldest turns. Without
+/// such an entry the refusal is the caller's to read.
+fn too_long_for_the_model(visit: &Visit<'_>, entry: usize, answered: &Answered) -> bool {
+    let refused = matches!(answered.outcome, Outcome::Caller { status: 400 | 413 });
+    if !refused || !visit.can_send_again() || !visit.trims_after(entry) {
+        return false;
+    }
+    match &answered.body {
+        AnswerBody::Held(Some(body)) => protocol::says_context_too_long(body),
+        AnswerBody::Held(None) | AnswerBody::Relayed(_) => false,
     }
 }
 

@@ -312,7 +312,23 @@ impl<'a> Visit<'a> {
     /// Whether answers have to be readable on their way through.
     pub(super) fn reads_answers(&self) -> bool {
         let runtime = &self.shared().routes[self.route];
-        runtime.caches || runtime.confidence.is_some()
+        runtime.caches || runtime.confidence.is_some() || self.trims_after(0)
+    }
+
+    /// Whether an entry further down sends a chat without its oldest turns.
+    pub(super) fn trims_after(&self, entry: usize) -> bool {
+        let trims = |entry: &mainstay_core::plan::Entry| match &entry.answer {
+            AnswerBy::Backend { context, .. } => context.is_some(),
+            AnswerBy::Rules { .. }
+            | AnswerBy::Table(_)
+            | AnswerBy::Rank(_)
+            | AnswerBy::Keywords(_)
+            | AnswerBy::Velocity(_)
+            | AnswerBy::Hold(_)
+            | AnswerBy::Cache { .. }
+            | AnswerBy::Respond(_) => false,
+        };
+        self.plan().ladder.iter().skip(entry + 1).any(trims)
     }
 
     /// Counts that an entry had no answer.

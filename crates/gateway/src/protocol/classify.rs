@@ -18,6 +18,9 @@ const START_BYTES: usize = 4096;
 /// What MLServer says, with 400, while it loads a model.
 const NOT_READY: &str = "is not ready yet";
 
+/// What providers write where a chat has more tokens than the model takes.
+const CONTEXT_TOO_LONG: [&str; 3] = ["context_length_exceeded", "prompt is too long", "maximum context length"];
+
 /// Codes of a 429 that says "pay", not "wait".
 const QUOTA_SPENT: [&str; 3] = ["insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached"];
 
@@ -28,6 +31,12 @@ pub const fn needs_body(protocol: Protocol, status: u16) -> bool {
         Protocol::Openai | Protocol::Anthropic => status == 429,
         Protocol::Http => false,
     }
+}
+
+/// Whether an answer with status 400 or 413 says that a chat is too long for the model.
+pub fn says_context_too_long(body: &[u8]) -> bool {
+    let start = &body[..body.len().min(START_BYTES)];
+    CONTEXT_TOO_LONG.iter().any(|words| memchr::memmem::find(start, words.as_bytes()).is_some())
 }
 
 /// Classifies a backend's answer by its status, its headers and, where [`needs_body`] says so, its start. Without the

@@ -105,7 +105,9 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
 /// A new file with these records in place of the one at `path`; durable when this returns.
 pub(super) fn replace(path: &Path, records: &[Record]) -> std::io::Result<(File, u64)> {
     let mut bytes = Vec::new();
-    records.iter().for_each(|record| write(record, &mut bytes));
+    for record in records {
+        write(record, &mut bytes);
+    }
     let aside = path.with_extension("compacting");
     let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&aside)?;
     file.write_all(&bytes)?;
@@ -118,7 +120,8 @@ pub(super) fn replace(path: &Path, records: &[Record]) -> std::io::Result<(File,
 
 fn sum(json: &[u8]) -> String {
     let digest = digest(&SHA256, json);
-    digest.as_ref().iter().take(SUM_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    let digits = digest.as_ref().iter().take(SUM_DIGITS / 2).flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 fn record(line: &[u8]) -> Option<Record> {

@@ -92,9 +92,13 @@ impl Desk {
     fn write(&mut self, batch: Vec<Order>) {
         // Nobody waits for these any more, so they are not written at all.
         let (gone, batch): (Vec<Order>, Vec<Order>) = batch.into_iter().partition(|order| order.reply.is_closed());
-        gone.iter().for_each(|order| self.withdraw(order));
+        for order in &gone {
+            self.withdraw(order);
+        }
         let mut bytes = Vec::new();
-        batch.iter().for_each(|order| log::write(&order.record, &mut bytes));
+        for order in &batch {
+            log::write(&order.record, &mut bytes);
+        }
         if batch.is_empty() {
             return;
         }

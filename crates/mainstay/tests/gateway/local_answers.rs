@@ -372,13 +372,53 @@ async fn a_queue_holds_what_it_can_decides_once_and_outlives_the_process() {
 }
 
 #[tokio::test]
-async fn a_queue_without_a_disk_answers_otherwise() {
-    let dir = dir("queue-disk");
+async fn a_body_that_a_queue_cannot_hold_is_answered_otherwise() {
+    let dir = dir("queue-body");
     let plane = Plane::start(&fill(QUEUE, &[("dir", &dir.display())]));
     let long = format!(r#"{{"id":"caller-1","pad":"{}"}}"#, "x".repeat(300 << 10));
     let answer = ask(plane.addr(), post("/v2/models/risk/infer", &[], long)).await;
     assert_eq!(answer.json()["outputs"][0]["data"], value!(["block"]));
     plane.counted("mainstay_answer_failures", &[("reason", "body_not_text_or_too_long")], 1).await;
+    plane.close().await;
+}
+
+/// A model that finds a chat too long is no dead end where a later entry leaves out old turns; elsewhere the caller learns it.
+#[tokio::test]
+async fn a_chat_too_long_for_the_model_goes_on_to_a_smaller_context() {
+    let primary = Upstream::start(|seen| async move {
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        if body["messages"].as_array().unwrap().len() > 1 {
+            return json(400, r#"{"error":{"code":"context_length_exceeded","message":"too long"}}"#);
+        }
+        json(200, r#"{"choices":[{"message":{"content":"yes"}}]}"#)
+    })
+    .await;
+    let config = r"
+backends:
+  chat: { url: 'http://$primary', protocol: openai }
+routes:
+  - name: trims
+    path: /v1/chat/completions
+    ladder:
+      - { level: 0, backend: chat }
+      - { level: 1, backend: chat, context: { max_tokens: 60 } }
+  - name: tells
+    path: /tells/v1/chat/completions
+    ladder:
+      - { level: 0, backend: chat }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr)]));
+    let body = value!({ "model": "m", "messages": [
+        { "role": "user", "content": "long ago ".repeat(30) },
+        { "role": "assistant", "content": "yes" },
+        { "role": "user", "content": "and today?" },
+    ] });
+    let answer = ask(plane.addr(), post("/v1/chat/completions", &[], body.to_string())).await;
+    assert_eq!((answer.status, answer.header("x-mainstay-level")), (200.try_into().unwrap(), "1"));
+    assert_eq!(answer.header("x-mainstay-degraded"), "context_too_long");
+    let told = ask(plane.addr(), post("/tells/v1/chat/completions", &[], body.to_string())).await;
+    assert_eq!(told.status, 400);
+    assert_eq!(told.json()["error"]["code"], "context_length_exceeded");
     plane.close().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mainstay_core::answer::rank::{self, Bm25, By, MAX_ITEMS, as_they_are, order};
+use mainstay_core::answer::rank::{self, Bm25, By, Counts, MAX_ITEMS, as_they_are, order};
 use mainstay_core::answer::template::place;
 use mainstay_core::plan::{Answer, Rank, Template};
 use mainstay_core::route::Protocol;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::places;
-use super::rows::tensor;
+use super::rows::{full, tensor};
 use super::{Asked, Found, Miss, fill, version};
 use crate::answers::files::{Content, DataFile};
 use crate::json::{self, Pointer, PointerError};
@@ -45,13 +45,29 @@ impl Places {
 }
 
 /// Items in order.
-struct Ranked {
-    /// All items, as they came.
-    items: Vec<Value>,
+struct Ranked<'a> {
+    items: Items<'a>,
     /// By item.
     scores: Vec<f64>,
     /// Indices, the best first, as many as are given.
     ranking: Vec<usize>,
+}
+
+/// All items, as they came.
+enum Items<'a> {
+    /// The request's, read where an answer returns them.
+    Asked(Vec<&'a RawValue>),
+    /// A file's.
+    Known(Vec<Value>),
+}
+
+impl Items<'_> {
+    fn get(&self, at: usize) -> Value {
+        match self {
+            Items::Asked(items) => parsed(items[at]),
+            Items::Known(items) => items[at].clone(),
+        }
+    }
 }
 
 pub(super) fn answer(rank: &Rank, file: Option<&DataFile>, places: &Places, asked: &Asked<'_>) -> Result<Found, Miss> {
@@ -71,9 +87,12 @@ pub(super) fn answer(rank: &Rank, file: Option<&DataFile>, places: &Places, aske
                 return Err(Miss::Failed("text_too_long"));
             }
             let scores = scores(rank, content, places, &items, query)?;
-            (items.iter().map(|item| parsed(item)).collect(), scores)
+            (Items::Asked(items), scores)
         }
-        (None, Some(content)) => of_file(rank, content, query)?,
+        (None, Some(content)) => {
+            let (items, scores) = of_file(rank, content, query)?;
+            (Items::Known(items), scores)
+        }
         (None, None) => return Err(Miss::Failed("file_not_usable")),
     };
     let mut ranking = order(&scores);
@@ -97,10 +116,10 @@ fn scores(
     Ok(match (rank.by, content) {
         (By::Unranked, _) => as_they_are(items.len()),
         (By::Bm25(bm25), None) => of_own_text(bm25, &query()?, places, items),
-        (By::Bm25(bm25), Some(Content::Texts { rows, index, ids })) => {
+        (By::Bm25(bm25), Some(Content::Texts { rows, index, texts, .. })) => {
             let texts = items.iter().map(|item| {
                 let row = rows.find(&id(places, item)?)?;
-                ids.binary_search(&row).ok().map(|text| text as u32)
+                texts.get(row as usize).copied()
             });
             index.scores_of(bm25, &query()?, &texts.collect::<Vec<_>>())
         }
@@ -118,25 +137,24 @@ fn scores(
 }
 
 fn of_own_text(bm25: Bm25, query: &str, places: &Places, items: &[&RawValue]) -> Vec<f64> {
-    let texts: Vec<Vec<Cow<'_, str>>> = items
-        .iter()
-        .map(|item| {
-            if places.fields.is_empty() {
-                return json::string(item).into_iter().collect();
-            }
-            let inner = inner(item);
-            let found = places.fields.iter().filter_map(|field| {
-                let raw = json::find(inner.as_bytes(), field).ok().flatten()?;
-                json::string(raw).map(|text| Cow::Owned(text.into_owned()))
-            });
-            found.collect()
-        })
-        .collect();
-    bm25.scores(query, &texts)
+    let mut counts = Counts::new(query, items.len());
+    for item in items {
+        counts.begin();
+        if places.fields.is_empty() {
+            json::string(item).into_iter().for_each(|text| counts.add(&text));
+            continue;
+        }
+        let inner = inner(item);
+        for field in &places.fields {
+            let raw = json::find(inner.as_bytes(), field).ok().flatten();
+            raw.and_then(json::string).into_iter().for_each(|text| counts.add(&text));
+        }
+    }
+    counts.scores(bm25)
 }
 
 /// An item that is text may be an object that was written as text, as tensors have it.
-fn inner<'a>(item: &'a RawValue) -> Cow<'a, str> {
+fn inner(item: &RawValue) -> Cow<'_, str> {
     json::string(item).unwrap_or(Cow::Borrowed(item.get()))
 }
 
@@ -169,7 +187,7 @@ fn of_file(
 ) -> Result<(Vec<Value>, Vec<f64>), Miss> {
     let top = rank.top.unwrap_or(MAX_ITEMS);
     let found: (Vec<Value>, Vec<f64>) = match (rank.by, content) {
-        (By::Bm25(bm25), Content::Texts { rows, index, ids }) => index
+        (By::Bm25(bm25), Content::Texts { rows, index, ids, .. }) => index
             .best(bm25, &query()?, top)
             .into_iter()
             .filter_map(|(text, score)| Some((Value::from(rows.key(*ids.get(text as usize)?)), score)))
@@ -187,7 +205,7 @@ fn of_file(
     if found.0.is_empty() { Err(Miss::Declined("nothing_fits")) } else { Ok(found) }
 }
 
-impl Ranked {
+impl Ranked<'_> {
     fn answer(&self, template: Option<&Template>, of_request: bool, protocol: Protocol) -> Result<Answer, Miss> {
         let Some(template) = template else { return Ok(self.usual(of_request, protocol)) };
         let mut answer = fill(template, &|name| self.value(name))?;
@@ -208,7 +226,7 @@ impl Ranked {
                 let tensor = |name: &str, place: &str, datatype: &str| {
                     let data = value(place);
                     let shape = [data.as_array().map_or(0, Vec::len)];
-                    json!({ "name": name, "shape": shape, "datatype": datatype, "data": data })
+                    full(name.into(), &shape, data, datatype)
                 };
                 Answer::Outputs(vec![tensor(first, first, datatype), tensor("scores", scores, "FP64")])
             }
@@ -220,7 +238,7 @@ impl Ranked {
 
     fn value(&self, name: &str) -> Option<Value> {
         Some(match name {
-            "items" => self.ranking.iter().map(|at| self.items[*at].clone()).collect(),
+            "items" => self.ranking.iter().map(|at| self.items.get(*at)).collect(),
             "ranking" => self.ranking.iter().map(|at| Value::from(*at)).collect(),
             "scores" => self.scores.iter().map(|score| Value::from(*score)).collect(),
             "ranked_scores" => self.ranking.iter().map(|at| Value::from(self.scores[*at])).collect(),
@@ -239,6 +257,6 @@ fn as_tensor(output: &mut Value, written: &Value) -> Result<(), Miss> {
     });
     let data = output.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
     let name = output.get("name").cloned().unwrap_or_default();
-    *output = tensor(&name, &[data.len()], data, datatype).ok_or(Miss::Failed("not_renderable"))?;
+    *output = tensor(name, &[data.len()], data, datatype).ok_or(Miss::Failed("not_renderable"))?;
     Ok(())
 }

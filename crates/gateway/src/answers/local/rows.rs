@@ -48,14 +48,22 @@ fn output(rows: &[&Vec<Value>], at: usize) -> Option<Value> {
         Some(_) => values.into_iter().filter_map(Value::as_array).flatten().cloned().collect(),
         None => values.into_iter().cloned().collect(),
     };
-    tensor(name, &shape, data, rows.first()?[at].get("datatype").and_then(Value::as_str))
+    tensor(name.clone(), &shape, data, rows.first()?[at].get("datatype").and_then(Value::as_str))
 }
 
 /// A full tensor; without a datatype, the one that all of its data have.
-pub(super) fn tensor(name: &Value, shape: &[usize], data: Vec<Value>, datatype: Option<&str>) -> Option<Value> {
+pub(super) fn tensor(name: Value, shape: &[usize], data: Vec<Value>, datatype: Option<&str>) -> Option<Value> {
     let datatype = match datatype {
         Some(datatype) => datatype,
         None => crate::protocol::datatype(&data)?,
     };
-    Some(json!({ "name": name, "shape": shape, "datatype": datatype, "data": data }))
+    Some(full(name, shape, Value::Array(data), datatype))
+}
+
+/// A full tensor of these data, which are taken and not copied.
+pub(super) fn full(name: Value, shape: &[usize], data: Value, datatype: &str) -> Value {
+    let mut tensor = json!({ "shape": shape, "datatype": datatype });
+    tensor["name"] = name;
+    tensor["data"] = data;
+    tensor
 }

@@ -52,7 +52,7 @@ fn of_row(table: &Table, rows: &Rows, row: &Row<'_>, protocol: Protocol) -> Resu
     }
     Ok(match protocol {
         Protocol::OpenInference => {
-            Answer::Outputs(others.into_iter().map(|(name, value)| output(rows, name, value)).collect())
+            Answer::Outputs(others.into_iter().map(|(name, value)| output(rows, &name, &value)).collect())
         }
         Protocol::Openai | Protocol::Anthropic | Protocol::Http => Answer::Body(Value::Object(others)),
     })
@@ -66,8 +66,8 @@ fn add_datatype(output: &mut Value, written: &Value, rows: &Rows) {
     }
 }
 
-fn output(rows: &Rows, name: String, value: Value) -> Value {
-    match rows.datatype(&name) {
+fn output(rows: &Rows, name: &str, value: &Value) -> Value {
+    match rows.datatype(name) {
         Some(datatype) => json!({ "name": name, "value": value, "datatype": datatype }),
         None => json!({ "name": name, "value": value }),
     }

@@ -8,7 +8,7 @@ use super::{Rows, TableError};
 /// text.
 pub(super) fn read(bytes: &[u8], key: Option<&str>) -> Result<Rows, TableError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(true).flexible(false).from_reader(bytes);
-    let names = reader.headers().map_err(fault)?;
+    let names = reader.headers().map_err(|error| fault(&error))?;
     if names.is_empty() {
         return Err(TableError::Empty);
     }
@@ -16,7 +16,7 @@ pub(super) fn read(bytes: &[u8], key: Option<&str>) -> Result<Rows, TableError> 
     let mut rows = Rows::new(columns, key)?;
     let mut record = csv::StringRecord::new();
     let mut values = Vec::new();
-    while reader.read_record(&mut record).map_err(fault)? {
+    while reader.read_record(&mut record).map_err(|error| fault(&error))? {
         values.clear();
         values
             .extend(record.iter().enumerate().map(|(at, cell)| if at == rows.key { text(cell) } else { typed(cell) }));
@@ -41,7 +41,7 @@ fn typed(cell: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(cell.to_owned()))
 }
 
-fn fault(error: csv::Error) -> TableError {
+fn fault(error: &csv::Error) -> TableError {
     let line = error.position().map_or(1, csv::Position::line);
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),

@@ -71,3 +71,53 @@ fn value(field: &Field) -> Value {
 fn key_of(field: &Field) -> String {
     super::key_text(&value(field)).unwrap_or_else(|| field.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mainstay_core::plan::TableFormat;
+    use parquet::basic::Compression;
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    fn file(compression: Compression) -> Vec<u8> {
+        let schema = "message m { required binary card (UTF8); optional double score; }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let cards: Vec<ByteArray> = (0..500).map(|n| format!("card-{n}").as_str().into()).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&cards, None, None).unwrap();
+        column.close().unwrap();
+        // The last row has no score.
+        let scores: Vec<f64> = (0..499).map(|n| f64::from(n) / 4.0).collect();
+        let there: Vec<i16> = (0..500).map(|n| i16::from(n < 499)).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&scores, Some(&there), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn plain_and_snappy_files_are_read_and_half_a_file_is_refused() {
+        let (plain, snappy) = (file(Compression::UNCOMPRESSED), file(Compression::SNAPPY));
+        assert_ne!(plain, snappy);
+        for bytes in [plain, snappy] {
+            let rows = super::super::read(TableFormat::Parquet, &bytes, Some("card")).unwrap();
+            assert_eq!(rows.len(), 500);
+            assert_eq!(rows.get("card-7").unwrap().get("score"), Some(&Value::from(1.75)));
+            assert_eq!(rows.get("card-499").unwrap().get("score"), None);
+            assert_eq!(rows.datatype("score"), Some("FP64"));
+            for length in [0, 4, bytes.len() / 2, bytes.len() - 1] {
+                assert!(super::super::read(TableFormat::Parquet, &bytes[..length], Some("card")).is_err(), "{length}");
+            }
+        }
+    }
+}
