@@ -88,7 +88,9 @@ impl Bm25 {
         let mut counts = Counts::new(query, items.len());
         for item in items {
             counts.begin();
-            item.as_ref().iter().for_each(|part| counts.add(part.as_ref()));
+            for part in item.as_ref() {
+                counts.add(part.as_ref());
+            }
         }
         counts.scores(*self)
     }
@@ -111,7 +113,7 @@ pub struct Counts {
     /// Which words cannot be terms, by their [`mark`].
     marks: [bool; 256],
     /// By text and term.
-    counts: Vec<u32>,
+    found: Vec<u32>,
     /// By text.
     lengths: Vec<u32>,
     /// Where words are put in lower case.
@@ -123,22 +125,24 @@ impl Counts {
     pub fn new(query: &str, texts: usize) -> Counts {
         let terms = terms(query);
         let mut marks = [false; 256];
-        terms.iter().for_each(|term| marks[mark(term)] = true);
-        let counts = Vec::with_capacity(terms.len() * texts);
-        Counts { terms, marks, counts, lengths: Vec::with_capacity(texts), buffer: String::with_capacity(32) }
+        for term in &terms {
+            marks[mark(term)] = true;
+        }
+        let found = Vec::with_capacity(terms.len() * texts);
+        Counts { terms, marks, found, lengths: Vec::with_capacity(texts), buffer: String::with_capacity(32) }
     }
 
     /// Begins the next text, which has no word yet.
     pub fn begin(&mut self) {
         self.lengths.push(0);
-        self.counts.resize(self.terms.len() * self.lengths.len(), 0);
+        self.found.resize(self.terms.len() * self.lengths.len(), 0);
     }
 
     /// Adds a part to the text that was begun last; without one it counts for nothing.
     pub fn add(&mut self, part: &str) {
         let Some(length) = self.lengths.last_mut() else { return };
-        let first = self.counts.len() - self.terms.len();
-        let (terms, marks, counted) = (&self.terms, &self.marks, &mut self.counts[first..]);
+        let first = self.found.len() - self.terms.len();
+        let (terms, marks, counted) = (&self.terms, &self.marks, &mut self.found[first..]);
         words_by(part, &mut self.buffer, |word| {
             *length += 1;
             if marks[mark(word)]
@@ -153,10 +157,10 @@ impl Counts {
     pub fn scores(&self, bm25: Bm25) -> Vec<f64> {
         let (texts, terms) = (self.lengths.len(), self.terms.len());
         let average = average(self.lengths.iter().map(|length| u64::from(*length)).sum(), texts);
-        let having = |term: usize| self.counts.iter().skip(term).step_by(terms).filter(|n| **n > 0).count();
+        let having = |term: usize| self.found.iter().skip(term).step_by(terms).filter(|n| **n > 0).count();
         let idfs: Vec<f64> = (0..terms).map(|term| idf(texts, having(term))).collect();
         let score = |text: usize| {
-            let counted = &self.counts[text * terms..(text + 1) * terms];
+            let counted = &self.found[text * terms..(text + 1) * terms];
             counted.iter().zip(&idfs).map(|(tf, idf)| idf * bm25.weight(*tf, self.lengths[text], average)).sum()
         };
         (0..texts).map(score).collect()

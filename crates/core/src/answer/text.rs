@@ -72,10 +72,9 @@ fn runs(text: &str, kept: impl Fn(u8) -> bool, mut each: impl FnMut(&str, u8)) {
     let (mut start, mut kind) = (0, 0);
     for (at, byte) in text.bytes().enumerate() {
         kind |= match byte {
-            b'a'..=b'z' | b'0'..=b'9' => PLAIN,
+            // From 0x80 on: what follows the first byte of a character, which tells the kind.
+            b'a'..=b'z' | b'0'..=b'9' | 0x80..=0xbf => PLAIN,
             b'A'..=b'Z' => CAPITAL,
-            // What follows the first byte of a character.
-            0x80..=0xbf => PLAIN,
             0xc3 => ACCENTED,
             _ if !byte.is_ascii() || kept(byte) => OTHER,
             _ => {
