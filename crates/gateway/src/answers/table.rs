@@ -64,7 +64,7 @@ pub struct Rows {
     /// Where key and row of each are: start, start of the row, end.
     places: Vec<(u32, u32, u32)>,
     /// Numbers of the rows that count, in order.
-    rows: Vec<u32>,
+    numbers: Vec<u32>,
     /// The same rows where the hash of their key, or the next free slot, is; [`NO_ROW`] elsewhere. At least twice as many
     /// slots as rows, a power of two.
     slots: Vec<u32>,
@@ -129,7 +129,7 @@ impl Rows {
             None => 0,
         };
         let columns = columns.into_iter().map(|name| Column { name, kinds: Kinds::default() }).collect();
-        Ok(Rows { columns, key: at, bytes: Vec::new(), places: Vec::new(), rows: Vec::new(), slots: Vec::new() })
+        Ok(Rows { columns, key: at, bytes: Vec::new(), places: Vec::new(), numbers: Vec::new(), slots: Vec::new() })
     }
 
     /// Adds a row of values in the order of the columns.
@@ -159,8 +159,8 @@ impl Rows {
             let slot = self.slot(self.key_at(row));
             self.slots[slot] = row;
         }
-        self.rows = self.slots.iter().copied().filter(|row| *row != NO_ROW).collect();
-        self.rows.sort_unstable();
+        self.numbers = self.slots.iter().copied().filter(|row| *row != NO_ROW).collect();
+        self.numbers.sort_unstable();
         Ok(())
     }
 
@@ -181,12 +181,12 @@ impl Rows {
 
     /// How many keys it has.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.numbers.len()
     }
 
     /// Whether it has none; a table that was read has at least one.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.numbers.is_empty()
     }
 
     /// One more than the highest number of a row.
@@ -203,7 +203,7 @@ impl Rows {
     pub fn bytes(&self) -> usize {
         self.bytes.len()
             + self.places.len() * size_of::<(u32, u32, u32)>()
-            + (self.rows.len() + self.slots.len()) * size_of::<u32>()
+            + (self.numbers.len() + self.slots.len()) * size_of::<u32>()
     }
 
     /// The names of its columns.
@@ -235,7 +235,7 @@ impl Rows {
 
     /// All rows that count, in the order in which they are written: their keys and what is in them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Row<'_>)> {
-        self.rows.iter().map(|row| (self.key(*row), self.row(*row)))
+        self.numbers.iter().map(|row| (self.key(*row), self.row(*row)))
     }
 
     /// The datatype of a column in the Open Inference Protocol, where all its values have one.

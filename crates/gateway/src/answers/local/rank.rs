@@ -141,13 +141,17 @@ fn of_own_text(bm25: Bm25, query: &str, places: &Places, items: &[&RawValue]) ->
     for item in items {
         counts.begin();
         if places.fields.is_empty() {
-            json::string(item).into_iter().for_each(|text| counts.add(&text));
+            if let Some(text) = json::string(item) {
+                counts.add(&text);
+            }
             continue;
         }
         let inner = inner(item);
         for field in &places.fields {
             let raw = json::find(inner.as_bytes(), field).ok().flatten();
-            raw.and_then(json::string).into_iter().for_each(|text| counts.add(&text));
+            if let Some(text) = raw.and_then(json::string) {
+                counts.add(&text);
+            }
         }
     }
     counts.scores(bm25)
