@@ -91,7 +91,7 @@ fn documents_of_others_become_objectives() {
             window: 30d
         - availability:
     "#]]
-    .assert_eq(&imported.items.lines().take(12).map(|line| format!("{line}\n")).collect::<String>());
+    .assert_eq(&imported.items.lines().take(12).map(|line| [line, "\n"].concat()).collect::<String>());
     expect_file!["golden/imported.txt"]
         .assert_eq(&imported.objectives.iter().map(|o| shown(o) + "\n").collect::<String>());
     let warned: Vec<&str> = imported.findings.iter().map(|finding| finding.code.as_str()).collect();
