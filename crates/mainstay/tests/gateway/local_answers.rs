@@ -399,11 +399,13 @@ backends:
 routes:
   - name: trims
     path: /v1/chat/completions
+    deadline: 5s
     ladder:
       - { level: 0, backend: chat }
       - { level: 1, backend: chat, context: { max_tokens: 60 } }
   - name: tells
     path: /tells/v1/chat/completions
+    deadline: 5s
     ladder:
       - { level: 0, backend: chat }
 ";
@@ -414,7 +416,8 @@ routes:
         { "role": "user", "content": "and today?" },
     ] });
     let answer = ask(plane.addr(), post("/v1/chat/completions", &[], body.to_string())).await;
-    assert_eq!((answer.status, answer.header("x-mainstay-level")), (200.try_into().unwrap(), "1"));
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-mainstay-level"), "1");
     assert_eq!(answer.header("x-mainstay-degraded"), "context_too_long");
     let told = ask(plane.addr(), post("/tells/v1/chat/completions", &[], body.to_string())).await;
     assert_eq!(told.status, 400);
