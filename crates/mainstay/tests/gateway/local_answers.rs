@@ -418,7 +418,7 @@ routes:
     let answer = ask(plane.addr(), post("/v1/chat/completions", &[], body.to_string())).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("x-mainstay-level"), "1");
-    assert_eq!(answer.header("x-mainstay-degraded"), "context_too_long");
+    assert_eq!(answer.header("x-mainstay-reason"), "context_too_long");
     let told = ask(plane.addr(), post("/tells/v1/chat/completions", &[], body.to_string())).await;
     assert_eq!(told.status, 400);
     assert_eq!(told.json()["error"]["code"], "context_length_exceeded");
