@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 }
 
 /// What every command understands.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// The config file
     #[arg(long, global = true, default_value = "mainstay.yaml", value_name = "FILE")]

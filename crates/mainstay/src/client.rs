@@ -23,10 +23,15 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Sends one request to the admin API and reads its JSON; an empty answer is `null`. Whatever is not a success stops
 /// the command, with what the server said about it.
 pub(crate) fn call(global: &Global, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    runtime.block_on(ask(global, method, path, body))
+}
+
+/// The same where a runtime runs already.
+pub(crate) async fn ask(global: &Global, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
     let base = Base::parse(&global.url).map_err(Stop::usage)?;
     let request = base.request(method, path, global.token.as_deref(), body).map_err(Stop::usage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
-    let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(&base, request)).await });
+    let answer = tokio::time::timeout(TIMEOUT, exchange(&base, request)).await;
     let (status, body) = answer
         .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())))
         .with_context(|| {

@@ -4,6 +4,7 @@
 //! with a config like any other, and drives traffic of four classes through it while parts of it fail. The verdict is
 //! made of the callers' own observations: see [`criteria`].
 
+mod budgets;
 mod config;
 mod criteria;
 mod data;
@@ -33,6 +34,7 @@ use crate::output::{self, Format};
 use crate::service::Service;
 use crate::source::{Refused, Source};
 
+use self::budgets::Budgets;
 use self::data::DataSet;
 use self::load::{Load, Stretch};
 use self::peers::Peers;
@@ -56,12 +58,14 @@ pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
     let data = DataSet::load().map_err(Stop::bug)?;
     let peers = Peers::start(&data).map_err(Stop::unreachable)?;
     let place = Place::open(options.dir.as_deref()).map_err(Stop::usage)?;
-    let config = place.write("mainstay.yaml", &config::text(peers.addresses(), place.path())).map_err(Stop::usage)?;
+    let config = place
+        .write("mainstay.yaml", &config::text(peers.addresses(), place.path(), options.duration))
+        .map_err(Stop::usage)?;
     let source = Source::file(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::unreachable)?;
     runtime.block_on(async {
         tokio::select! {
-            ended = play(options, global.format, &data, &peers, &place, &source) => ended,
+            ended = play(options, global, &data, &peers, &place, &source) => ended,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.map_err(Stop::unreachable)?;
                 output::say(format_args!("interrupted before the end: there is no verdict"));
@@ -73,7 +77,7 @@ pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
 
 async fn play(
     options: &Demo,
-    format: Format,
+    global: &Global,
     data: &DataSet,
     peers: &Peers,
     place: &Place,
@@ -95,6 +99,7 @@ async fn play(
     ));
     output::say(format_args!("gateway    http://{}{}", service.address(), load::PATH));
     output::say(format_args!("admin API  http://{}/api/v1/status", admin.local_addr()));
+    let global = Global { url: format!("http://{}", admin.local_addr()), token: None, ..global.clone() };
     let (end, ended) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { admin.serve(async { drop(ended.await) }).await });
@@ -102,15 +107,22 @@ async fn play(
     let start = service.clock.now();
     wait_until_ready(&service).await?;
     let mut load = Load::new(service.address(), &data.held_out, SEED);
-    let tally = drive(&mut load, peers, options.duration).await;
+    let harmful = data.held_out.first().map_or_else(String::new, load::id_of);
+    let mut budgets = Budgets::new(global.clone(), peers.trained.clone(), harmful);
+    budgets.register("1", service.clock.now()).await?;
+    let tally = drive(&mut load, peers, options.duration, &mut budgets, &service).await?;
+    let (samples, harmful) = budgets.finish();
+    let mut criteria = criteria::judge(&tally);
+    criteria.extend(budgets::judge(&samples, &harmful, options.duration));
     let report = Report {
-        criteria: criteria::judge(&tally),
+        criteria,
         tally,
+        budgets: samples,
         changes: collect(&events, start),
         duration: options.duration,
         models: peers.models,
     };
-    publish(&report, format, place)?;
+    publish(&report, global.format, place)?;
     if !options.once {
         stay(&mut load).await?;
     }
@@ -136,23 +148,31 @@ async fn wait_until_ready(service: &Service) -> Result<(), Stop> {
 }
 
 /// Plays the script.
-async fn drive(load: &mut Load, peers: &Peers, duration: Duration) -> Tally {
+async fn drive(
+    load: &mut Load,
+    peers: &Peers,
+    duration: Duration,
+    budgets: &mut Budgets,
+    service: &Service,
+) -> Result<Tally, Stop> {
     let mut tally = Tally::default();
     let bar = progress(duration);
     let mut before = Duration::ZERO;
     for (index, phase) in PHASES.iter().enumerate() {
         peers.suffer(phase.fault);
+        budgets.report(index, phase, service.clock.now()).await?;
         let stretch = stretch(index, phase, duration);
         load.drive(stretch, &mut tally, |tally, elapsed| {
             bar.set_position(millis(before + elapsed));
             bar.set_message(format!("{}: {} sent, {} unanswered", phase.name, tally.sent(), tally.unanswered()));
         })
         .await;
+        budgets.sample(index).await?;
         before += stretch.length;
     }
     load.finish(&mut tally).await;
     bar.finish_and_clear();
-    tally
+    Ok(tally)
 }
 
 fn stretch(index: usize, phase: &Phase, duration: Duration) -> Stretch {

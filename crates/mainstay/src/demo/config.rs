@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::data::MEASUREMENTS;
 use super::feast::{ENTITY, VIEW, references};
@@ -12,11 +13,20 @@ use super::peers::STORED_INPUT;
 /// The route's name.
 pub(super) const ROUTE: &str = "tumour";
 
+/// Part of the demo after which a model is old: well after the first phase, and a bucket of the engine's clock before the
+/// models are made anew.
+const MODEL_AGE: f64 = 0.18;
+
+/// From which age on a model is old.
+pub(super) fn model_age(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.mul_f64(MODEL_AGE).as_millis()).unwrap_or(u64::MAX))
+}
+
 /// The config's text. `check` accepts it, `serve` runs it.
 ///
 /// Time limits are far above what the services take: a machine that is busy with other things may not run one of the
 /// demo's threads for a tenth of a second, and that is no failure to show.
-pub(super) fn text([primary, small, store]: [SocketAddr; 3], dir: &Path) -> String {
+pub(super) fn text([primary, small, store]: [SocketAddr; 3], dir: &Path, duration: Duration) -> String {
     let mut refs = String::new();
     for reference in references() {
         // Writing into a string cannot fail.
@@ -86,8 +96,15 @@ routes:
           - when: 'feature("{radius}", 99.0) < 15.0 && feature("{points}", 1.0) < 0.11'
             respond: {{ outputs: [{{ name: malignant, value: 0.1 }}] }}
       - {{ level: 4, respond: {{ outputs: [{{ name: decision, value: review }}] }} }}
+
+slos:                               # an hour is short for a window, and far more than the demo lasts
+  - availability: {{ target: 95%, window: 1h, route: {ROUTE}, description: "A model answers, be it the simpler one." }}
+  - latency: {{ p99: 200ms, window: 1h, route: {ROUTE} }}
+  - freshness: {{ model: {model_age}ms, window: 1h }}
+  - safety: {{ max_rate: 0.0001, window: 1h, route: {ROUTE} }}
 "#,
         dir = dir.display(),
+        model_age = model_age(duration).as_millis(),
     )
 }
 
@@ -98,13 +115,14 @@ mod tests {
     #[test]
     fn it_has_no_errors() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"));
+        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"), Duration::from_secs(60));
         let (plan, findings) = mainstay_config::load(&text);
         assert!(
             findings.iter().all(|finding| !finding.is_error()),
             "{}",
             mainstay_config::render(&findings, "demo", &text, false)
         );
-        assert_eq!(plan.unwrap().routes[0].ladder.len(), 5);
+        let plan = plan.unwrap();
+        assert_eq!((plan.routes[0].ladder.len(), plan.slos.len()), (5, 4));
     }
 }

@@ -156,7 +156,7 @@ impl Due {
 impl Question {
     fn about(patient: &Patient) -> Question {
         let body = json!({
-            "id": format!("patient-{}", patient.id),
+            "id": id_of(patient),
             "parameters": { "patient_id": patient.id },
             "inputs": [{
                 "name": "measurements", "shape": [1, 2 * MEASUREMENTS.len()], "datatype": "FP64",
@@ -165,6 +165,11 @@ impl Question {
         });
         Question { body: Bytes::from(body.to_string()), malignant: patient.malignant }
     }
+}
+
+/// What a question about a patient is called.
+pub(super) fn id_of(patient: &Patient) -> String {
+    format!("patient-{}", patient.id)
 }
 
 /// Keep-alive connections, the most recently used first.

@@ -1,5 +1,6 @@
 //! Logistic regression on standardised columns: small, real, learnt in milliseconds at the start.
 
+use ring::digest::{Context, SHA256};
 use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
@@ -49,6 +50,17 @@ impl Model {
     pub(super) fn probability(&self, values: &[f64; COLUMNS]) -> f64 {
         let score: f64 = self.columns.iter().map(|column| column.weight * column.standardise(values)).sum();
         1.0 / (1.0 + (-(score + self.intercept)).exp())
+    }
+
+    /// What its parameters hash to.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Context::new(&SHA256);
+        for column in &self.columns {
+            hash.update(&(column.index as u64).to_be_bytes());
+            [column.mean, column.deviation, column.weight].iter().for_each(|it| hash.update(&it.to_be_bytes()));
+        }
+        hash.update(&self.intercept.to_be_bytes());
+        hash.finish().as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     /// The share of rows that the model places right, at a threshold of one half.

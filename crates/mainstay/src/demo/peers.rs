@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::budgets::Trained;
 use super::data::{COLUMNS, DataSet, MEASUREMENTS};
 use super::feast::FeatureStore;
 use super::inference::ModelServer;
@@ -30,6 +31,8 @@ pub(super) const SMALL_COLUMNS: [usize; 4] = [0, 1, 4, 7];
 pub(super) struct Peers {
     /// How good the models are.
     pub(super) models: Models,
+    /// What they are called, and what they hash to.
+    pub(super) trained: Vec<Trained>,
     primary: Site,
     small: Site,
     store: Site,
@@ -48,6 +51,7 @@ impl Peers {
             small_accuracy: small.accuracy(&data.held_out),
         };
         let features = Arc::new(FeatureStore::new(data.all()));
+        let trained = vec![("tumour", primary.digest()), ("tumour-small", small.digest())];
         let primary = ModelServer::new("tumour", primary, PRIMARY_INPUTS, PRIMARY);
         let small = ModelServer::new("tumour-small", small, SMALL_INPUTS, SMALL);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -67,7 +71,7 @@ impl Peers {
             });
         });
         let thread = Some(thread.context("start the demo's services")?);
-        Ok(Peers { models, primary, small, store, features, end: Some(end), thread })
+        Ok(Peers { models, trained, primary, small, store, features, end: Some(end), thread })
     }
 
     /// Where the primary model, the simpler model and the feature store listen.

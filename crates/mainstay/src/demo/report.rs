@@ -6,6 +6,7 @@ use std::time::Duration;
 use mainstay_core::route::{Class, Level};
 use serde_json::{Value, json};
 
+use super::budgets::Sample;
 use super::criteria::{Criterion, percent};
 use super::script::PHASES;
 use super::tally::{Cell, Tally, ratio};
@@ -16,6 +17,7 @@ use crate::table::Table;
 pub(super) struct Report {
     pub(super) tally: Tally,
     pub(super) criteria: Vec<Criterion>,
+    pub(super) budgets: Vec<Sample>,
     pub(super) changes: Vec<Change>,
     pub(super) duration: Duration,
     pub(super) models: Models,
@@ -49,7 +51,7 @@ impl Report {
     /// For people.
     pub(super) fn human(&self) -> String {
         let mut text = String::new();
-        for part in [self.requests(), self.levels(), self.timeline(), self.verdict()] {
+        for part in [self.requests(), self.levels(), self.budgets(), self.timeline(), self.verdict()] {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{part}");
         }
@@ -69,6 +71,7 @@ impl Report {
             },
             "phases": PHASES.iter().enumerate().map(|(index, _)| self.phase_json(index)).collect::<Vec<_>>(),
             "levels": (0..Level::COUNT).map(|level| self.level_json(level)).collect::<Vec<_>>(),
+            "slos": self.budgets.iter().map(Sample::json).collect::<Vec<_>>(),
             "timeline": self.changes.iter().map(change_json).collect::<Vec<_>>(),
         })
     }
@@ -111,6 +114,16 @@ impl Report {
             self.models.primary(),
             self.models.small()
         )
+    }
+
+    fn budgets(&self) -> String {
+        let mut table = Table::new(&["after phase", "budget of", "status", "left", "bad", "burn", "spent by"]);
+        let mut before = None;
+        for sample in &self.budgets {
+            let is_first = before.replace(sample.phase) != Some(sample.phase);
+            table.row(sample.row(if is_first { PHASES[sample.phase].name } else { "" }));
+        }
+        table.to_string()
     }
 
     fn timeline(&self) -> String {
