@@ -87,7 +87,7 @@ fn findings_show_the_line_with_a_caret_and_a_hint_and_mask_secrets() {
     let shown = render(&findings, "mainstay.yaml", text, false);
     assert!(!shown.contains("hunter2") && !to_json(&findings, "f", text).to_string().contains("hunter2"));
     assert!(render(&findings, "mainstay.yaml", text, true).contains("\u{1b}["));
-    expect![[r#"
+    expect![[r"
         error[E0210]: this cannot be the name of a service
          --> mainstay.yaml:1:10
           |
@@ -121,5 +121,5 @@ fn findings_show_the_line_with_a_caret_and_a_hint_and_mask_secrets() {
           = help: known here: `service`, `environment`, `listen`, `admin`, `store`, `retention`, `tls`, `limits`, `clients`, `trust`, `objectives`, `backends`, `features`, `routes`, `slos`, `policies`, `maintenance`, `observability`, `drift`, `labels`, `safety`, `incidents`, `oncall`, `notify`, ...
 
         mainstay.yaml: 4 errors
-    "#]].assert_eq(&shown);
+    "]].assert_eq(&shown);
 }

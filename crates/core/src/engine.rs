@@ -201,9 +201,12 @@ impl Engine {
     }
 
     /// A model in use was trained on data up to `trained`; an older time for the same model is a rollback and counts as well.
+    /// Its age is judged at the next [`Engine::handle_timeout`], which is due at once where this is news.
     pub fn handle_model(&mut self, model: &str, trained: Time, now: Time) {
-        self.advance(now);
-        self.models.insert(model.to_owned(), trained);
+        let now = self.advance(now);
+        if self.models.insert(model.to_owned(), trained) != Some(trained) {
+            self.next_tick = self.next_tick.min(now);
+        }
     }
 
     /// A slice of a quality objective was measured, or measured again with labels that came late.

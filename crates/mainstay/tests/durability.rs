@@ -104,10 +104,10 @@ fn exchange(admin: &str, method: &str, path: &str, body: &str) -> Option<(u16, V
 fn batch(n: u64) -> Vec<(&'static str, String)> {
     let line =
         |at: u64| json!({ "type": "request", "id": format!("r{n}-{at}"), "code": if at == 0 { 500 } else { 200 } });
-    let events = (0..4).map(|at| format!("{}\n", line(at))).collect();
+    let events = (0..4).map(|at| format!("{}\n", line(at))).collect::<Vec<_>>().concat();
     let mut posts = vec![("/api/v1/events", events)];
     posts.push(("/api/v1/labels", json!({ "request_id": format!("r{n}-1"), "label": 1 }).to_string()));
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         posts.push(("/api/v1/flags", json!({ "request_id": format!("r{n}-1"), "verdict": "confirmed" }).to_string()));
     }
     posts

@@ -23,7 +23,7 @@ pub(crate) fn run(global: &Global, command: &RunsCommand) -> Result<Exit, Stop> 
             let mut path = format!("/api/v1/runs?limit={limit}");
             for (key, value) in [("name", name), ("state", state)] {
                 if let Some(value) = value {
-                    path.push_str(&format!("&{key}={}", client::segment(value)));
+                    path = format!("{path}&{key}={}", client::segment(value));
                 }
             }
             let answer = client::call(global, Method::GET, &path, None)?;

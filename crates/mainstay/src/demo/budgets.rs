@@ -196,7 +196,7 @@ fn percent(share: Option<f64>) -> String {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn sample(phase: usize, category: &str, remaining: f64, first_bad: Option<&str>) -> Sample {
         let status = if remaining > 0.0 { "healthy" } else { "exhausted" }.to_owned();

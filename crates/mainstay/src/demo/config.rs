@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn it_has_no_errors() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"), Duration::from_secs(60));
+        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"), Duration::from_mins(1));
         let (plan, findings) = mainstay_config::load(&text);
         assert!(
             findings.iter().all(|finding| !finding.is_error()),

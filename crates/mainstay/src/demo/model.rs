@@ -57,7 +57,9 @@ impl Model {
         let mut hash = Context::new(&SHA256);
         for column in &self.columns {
             hash.update(&(column.index as u64).to_be_bytes());
-            [column.mean, column.deviation, column.weight].iter().for_each(|it| hash.update(&it.to_be_bytes()));
+            for number in [column.mean, column.deviation, column.weight] {
+                hash.update(&number.to_be_bytes());
+            }
         }
         hash.update(&self.intercept.to_be_bytes());
         hash.finish().as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
