@@ -209,7 +209,7 @@ fn held(n: u64) -> Held {
 fn leases_end_and_do_not_outlive_the_process() {
     let now = Time::from_secs(1000);
     let mut line = Line::restore(5, [Record::Held(1, held(1)), Record::Held(2, held(2))]);
-    let lease = Duration::from_secs(60);
+    let lease = Duration::from_mins(1);
     assert_eq!(line.handle_claim(None, "ana", lease, now).unwrap().id, 1);
     assert_eq!(line.handle_claim(None, "bo", lease, now).unwrap().id, 2);
     assert!(line.handle_claim(None, "cy", lease, now).is_err());

@@ -116,7 +116,7 @@ impl Running {
         self.drain().await;
         self.settle().await;
         if let Err(error) = Budgets::change_terms(&self.engine, terms.clone(), self.engine.now()).await {
-            tracing::error!(%error, "the objectives in force stay for now: the store cannot be read");
+            tracing::error!(%error, "the store cannot be read: the objectives in force stay until it can");
             self.engine.news().terms.get_or_insert(terms);
             return;
         }
@@ -134,7 +134,7 @@ impl Running {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "the registry of models cannot be read for now");
+                tracing::warn!(%error, "the registry of models cannot be read; it is tried again");
                 self.engine.news().models = true;
             }
         }

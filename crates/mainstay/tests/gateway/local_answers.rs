@@ -404,11 +404,13 @@ routes:
     ladder:
       - { level: 0, backend: chat }
       - { level: 1, backend: chat, context: { max_tokens: 60 } }
+      - { level: 4, respond: { text: Sorry. } }
   - name: tells
     path: /tells/v1/chat/completions
     deadline: 5s
     ladder:
       - { level: 0, backend: chat }
+      - { level: 4, respond: { text: Sorry. } }
 ";
     let plane = Plane::start(&fill(config, &[("primary", &primary.addr)]));
     let body = value!({ "model": "m", "messages": [
