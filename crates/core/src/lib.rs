@@ -16,4 +16,5 @@ pub mod plan;
 pub mod metric;
 pub mod status;
 pub mod registry;
+pub mod training;
 pub mod engine;

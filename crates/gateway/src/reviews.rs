@@ -5,7 +5,7 @@
 //!                                                          `── slow, full or broken disk ──> told otherwise, withdrawn
 //! ```
 //!
-//! Each line has its own file and its own thread. A worker waits for at most [`PATIENCE`]; a record that became durable
+//! Each line has its own file and its own thread. A worker waits for at most `PATIENCE`; a record that became durable
 //! after its caller had left is followed by one that withdraws it, so that nobody reviews what was answered otherwise.
 
 pub mod log;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod slo;
+mod train;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::commands::init::System;
 use crate::output::Format;
 
 pub(crate) use slo::{SloCommand, SloExport};
+pub(crate) use train::{Limit, Train};
 
 /// Keeps AI services answering, and proves it.
 #[derive(Debug, Parser)]
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     /// Show objectives and their budgets, take objectives in and give them out
     #[command(subcommand)]
     Slo(SloCommand),
+    /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
+    Train(Train),
     /// Tell more about a finding of `check`
     Explain {
         /// The finding's code, such as E0101

@@ -10,3 +10,4 @@ pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod slo;
 pub(crate) mod status;
+pub(crate) mod train;

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{check, init, level, models, reference, review, runs, serve, slo, status};
+use crate::commands::{check, init, level, models, reference, review, runs, serve, slo, status, train};
 use crate::exit::{Exit, Stop};
 
 /// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
@@ -57,6 +57,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Models(command) => models::run(global, command),
         Command::Review(command) => review::run(global, command),
         Command::Slo(command) => slo::run(global, command),
+        Command::Train(options) => train::run(global, options),
         Command::Explain { code } => reference::explain(code, global.format),
         Command::Schema(schema) => reference::schema(schema),
         Command::Completions { shell } => reference::completions(*shell),

@@ -216,7 +216,7 @@ impl Rows {
         &self.columns[self.key].name
     }
 
-    /// The number of the row with this key, among those that [`Rows::row`] takes.
+    /// The number of the row with this key, from 0 in the order of the file.
     pub fn find(&self, key: &str) -> Option<u32> {
         let row = self.slots[self.slot(key.as_bytes())];
         (row != NO_ROW).then_some(row)

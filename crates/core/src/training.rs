@@ -1,0 +1,51 @@
+//! Training runs: when a script is started again, where it goes on, which checkpoint is good, and where the time went.
+//!
+//! ```text
+//! wire      what a script says (mstp/1), checked line by line
+//! class     how an attempt ended: exit code, signal and what was said become one class
+//! policy    whether and when there is another attempt; only a newly verified checkpoint gives attempts back
+//! progress  whether the script moves; a heartbeat is no progress
+//! numeric   losses that are no numbers or jump
+//! chain     checkpoints: from which one to go on, which ones may go
+//! gate      whether a checkpoint is good enough
+//! ledger    every second of wall time in exactly one bucket
+//! interval  how often to save
+//! trainable the same policy around a loop in Rust
+//! ```
+
+pub mod chain;
+pub mod class;
+pub mod gate;
+pub mod interval;
+pub mod ledger;
+pub mod numeric;
+pub mod policy;
+pub mod progress;
+pub mod trainable;
+pub mod wire;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands, as `status.json` and the admin API have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The script starts.
+    Starting,
+    /// Steps are made.
+    Running,
+    /// It waits before the next attempt.
+    Waiting,
+    /// It is being ended.
+    Stopping,
+    /// It did what it was for.
+    Succeeded,
+    /// It did not, and is not tried again.
+    Failed,
+    /// Its time was up; it can go on.
+    TimedOut,
+    /// Somebody needed its machine; it can go on.
+    Preempted,
+    /// Its gates failed.
+    ValidationFailed,
+}

@@ -1,0 +1,158 @@
+//! Whether a script moves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// Bounds of what is learned.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Shorter waits are never called a hang.
+    pub floor: Duration,
+    /// Longer waits always are, and waits of a phase that nothing is known of.
+    pub ceiling: Duration,
+    /// How many times the longest wait seen so far a wait may last.
+    pub factor: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { floor: Duration::from_secs(30), ceiling: Duration::from_mins(30), factor: 5.0 }
+    }
+}
+
+/// Distinct phases that are remembered.
+const PHASES_MAX: usize = 32;
+/// Waits of a phase before its longest one says anything.
+const SEEN_MIN: u32 = 5;
+
+/// Looks at progress: the step or the phase changed. A heartbeat changes neither, and is not told to this.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    settings: Settings,
+    learned: BTreeMap<String, (u32, Duration)>,
+    phase: String,
+    budget: Option<Duration>,
+    step: Option<u64>,
+    moved: Time,
+}
+
+impl Watch {
+    /// Nothing learned yet.
+    pub fn new(settings: Settings, now: Time) -> Watch {
+        let phase = "start".to_owned();
+        Watch { settings, learned: BTreeMap::new(), phase, budget: None, step: None, moved: now }
+    }
+
+    /// A new attempt; what was learned stays.
+    pub fn handle_start(&mut self, now: Time) {
+        "start".clone_into(&mut self.phase);
+        (self.budget, self.step, self.moved) = (None, None, now);
+    }
+
+    /// A step was told. The same step again is no progress.
+    pub fn handle_step(&mut self, step: u64, now: Time) {
+        if self.step == Some(step) {
+            return;
+        }
+        if self.phase == "step" && self.step.is_some() {
+            self.learn(now);
+        }
+        if self.phase == "start" {
+            "step".clone_into(&mut self.phase);
+        }
+        (self.step, self.moved) = (Some(step), now);
+    }
+
+    /// A phase begins, with the time that the script gives it. The same phase again is no progress.
+    pub fn handle_phase(&mut self, name: &str, budget: Option<Duration>, now: Time) {
+        if self.phase == name {
+            return;
+        }
+        if self.phase != "step" {
+            self.learn(now);
+        }
+        name.clone_into(&mut self.phase);
+        (self.budget, self.moved) = (budget, now);
+        self.step = None;
+    }
+
+    /// When the wait of this moment becomes a hang.
+    pub fn poll_timeout(&self) -> Time {
+        let Settings { floor, ceiling, factor } = self.settings;
+        let allowed = match (self.budget, self.learned.get(&self.phase)) {
+            (Some(budget), _) => budget,
+            (None, Some((seen, longest))) if *seen >= SEEN_MIN => longest.mul_f64(factor),
+            (None, _) => ceiling,
+        };
+        self.moved + allowed.clamp(floor, ceiling.max(floor))
+    }
+
+    /// The phase, and how long nothing moved, where that is a hang.
+    pub fn hang(&self, now: Time) -> Option<(&str, Duration)> {
+        (now >= self.poll_timeout()).then(|| (self.phase.as_str(), now.since(self.moved)))
+    }
+
+    /// The phase of this moment.
+    pub fn phase(&self) -> &str {
+        &self.phase
+    }
+
+    fn learn(&mut self, now: Time) {
+        if self.learned.len() >= PHASES_MAX && !self.learned.contains_key(&self.phase) {
+            return;
+        }
+        let (seen, longest) = self.learned.entry(self.phase.clone()).or_default();
+        *seen += 1;
+        *longest = (*longest).max(now.since(self.moved));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Time {
+        Time::from_secs(secs)
+    }
+
+    #[test]
+    fn the_same_step_again_is_no_progress() {
+        let mut watch = Watch::new(Settings::default(), at(0));
+        for second in 1..100 {
+            watch.handle_step(second, at(second));
+        }
+        for second in 100..129 {
+            watch.handle_step(99, at(second));
+            assert_eq!(watch.hang(at(second)), None);
+        }
+        assert_eq!(watch.hang(at(129)), Some(("step", Duration::from_secs(30))));
+    }
+
+    #[test]
+    fn a_long_evaluation_is_no_hang() {
+        let mut watch = Watch::new(Settings::default(), at(0));
+        for second in 1..100 {
+            watch.handle_step(second, at(second));
+        }
+        watch.handle_phase("eval", None, at(100));
+        assert_eq!(watch.hang(at(1000)), None, "nothing is known of this phase");
+        watch.handle_phase("step", None, at(1000));
+        watch.handle_step(100, at(1001));
+        assert_eq!(watch.hang(at(1030)), None);
+        assert!(watch.hang(at(1031)).is_some());
+    }
+
+    #[test]
+    fn what_was_learned_stays_for_the_next_attempt() {
+        let mut watch = Watch::new(Settings::default(), at(0));
+        for n in 0..10 {
+            watch.handle_step(n, at(20 * n));
+        }
+        watch.handle_start(at(1000));
+        assert_eq!(watch.poll_timeout(), at(1000 + 1800));
+        watch.handle_step(0, at(1001));
+        assert_eq!(watch.poll_timeout(), at(1001 + 100));
+    }
+}

@@ -1,0 +1,77 @@
+//! `mainstay train`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(crate) struct Train {
+    /// What is trained
+    #[arg(long, default_value = "training", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Where checkpoints go; one supervisor at a time
+    #[arg(long, default_value = "checkpoints", value_name = "DIR")]
+    pub(crate) checkpoints: PathBuf,
+    /// Steps between checkpoints; without it the script decides
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) checkpoint_every: Option<u64>,
+    /// Checkpoints between two evaluations of the gates; at the end they are always asked
+    #[arg(long, default_value_t = 10, value_name = "CHECKPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) validate_every: u64,
+    /// Retries of each kind of failure; a new checkpoint gives them back
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) retries: u32,
+    /// Time of the run over all attempts, such as 6h
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) timeout: Option<Duration>,
+    /// Time from the request to end until the script is killed
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub(crate) grace: Duration,
+    /// Longest wait for progress, where nothing is known of how long a phase takes
+    #[arg(long, default_value = "30m", value_parser = duration, value_name = "DURATION")]
+    pub(crate) hang: Duration,
+    /// memory=8GiB, cpu=3600 (seconds of each process), files=1024
+    #[arg(long = "limit", value_parser = limit, value_name = "WHAT=MOST")]
+    pub(crate) limits: Vec<(Limit, u64)>,
+    /// Good checkpoints that are kept
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) keep: usize,
+    /// What must hold of a checkpoint: CEL over `metrics` and `champion`, or cmd:COMMAND; all must pass
+    #[arg(long = "gate", value_name = "EXPR")]
+    pub(crate) gates: Vec<String>,
+    /// After a failed gate, point back to the last checkpoint that passed
+    #[arg(long)]
+    pub(crate) rollback_on_failure: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit {
+    Memory,
+    Cpu,
+    Files,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 90s or 6h".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+fn limit(text: &str) -> Result<(Limit, u64), String> {
+    let (name, most) = text.split_once('=').ok_or("must be such as memory=8GiB")?;
+    let limit = match name {
+        "memory" => Limit::Memory,
+        "cpu" => Limit::Cpu,
+        "files" => Limit::Files,
+        _ => return Err(format!("`{name}` cannot be limited: memory, cpu or files can; for time there is --timeout")),
+    };
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1_u64 << 40)];
+    let unit = units.into_iter().find(|(unit, _)| most.ends_with(unit)).filter(|_| limit == Limit::Memory);
+    let (digits, factor) = unit.map_or((most, 1), |(unit, factor)| (most.trim_end_matches(unit), factor));
+    let number: u64 = digits.trim().parse().map_err(|_| format!("`{most}` is no number such as 8GiB or 1024"))?;
+    let most = number.checked_mul(factor).filter(|most| *most > 0).ok_or("must be greater than 0")?;
+    Ok((limit, most))
+}

@@ -1,0 +1,22 @@
+//! `mainstay train`: runs any command so that it ends, or says why not. The only crate that spawns processes.
+//!
+//! ```text
+//! place       the directory: lock, pointer, journal, status; one supervisor at a time
+//! checkpoint  commit, verification, scan
+//! process     spawn, limits, the whole tree ended, a worker that outlived its supervisor
+//! wire        the socket, the events' files
+//! supervise   the loop that asks the core what to do
+//! ```
+//!
+//! Invariants: at most one writer per directory; what is resumed from was read again and is as its manifest says; after a
+//! run no process of it is left.
+
+pub mod checkpoint;
+pub mod options;
+pub mod place;
+pub mod process;
+pub mod supervise;
+mod wire;
+
+pub use options::{Error, Options};
+pub use supervise::{Summary, run};

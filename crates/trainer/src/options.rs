@@ -1,0 +1,87 @@
+//! What a run is told.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mainstay_core::time::Time;
+use mainstay_core::training::gate::Gate;
+use mainstay_core::training::{policy, progress};
+
+/// What a run is told.
+#[derive(Debug)]
+pub struct Options {
+    /// What is trained.
+    pub name: String,
+    /// The directory of the checkpoints.
+    pub directory: PathBuf,
+    /// The command and its arguments; not empty.
+    pub command: Vec<String>,
+    /// A name for a new run, and the seed of its pauses.
+    pub seed: u64,
+    /// Steps between checkpoints; `None`: the script decides.
+    pub every: Option<u64>,
+    /// Checkpoints between two evaluations of the gates.
+    pub validate_every: u64,
+    /// When another attempt is made.
+    pub policy: policy::Settings,
+    /// What a hang is.
+    pub progress: progress::Settings,
+    /// The run's time over all attempts.
+    pub timeout: Option<Duration>,
+    /// From the request to end until it is killed.
+    pub grace: Duration,
+    /// Limit of memory of the whole tree, in bytes.
+    pub memory: Option<u64>,
+    /// Limit of CPU time of each process, in seconds.
+    pub cpu: Option<u64>,
+    /// Limit of open files of each process.
+    pub files: Option<u64>,
+    /// Good checkpoints of the branch that are kept, at least 2.
+    pub keep: usize,
+    /// All must pass.
+    pub gates: Vec<Gate>,
+    /// Whether a failed gate moves the pointer back to the last checkpoint that passed.
+    pub rollback: bool,
+    /// The clock.
+    pub now: fn() -> Time,
+}
+
+/// Why a run could not be supervised.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another supervisor has the directory.
+    #[error("{0} is supervised already")]
+    Locked(PathBuf),
+    /// The directory cannot be used.
+    #[error("cannot use {path}")]
+    Place {
+        /// What could not be read or written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The command cannot be started.
+    #[error("cannot start `{command}`")]
+    Start {
+        /// The command.
+        command: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A limit cannot be enforced.
+    #[error("the limit of {limit} cannot be enforced here")]
+    Limit {
+        /// Of what.
+        limit: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn place(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Place { path, source }
+    }
+}

@@ -1,0 +1,102 @@
+//! The directory of a run.
+//!
+//! ```text
+//! step-0000000500-a1/    a checkpoint: the script's files, MANIFEST.json, STATE.json
+//! broken-step-...        a checkpoint that is not as its manifest says; kept
+//! latest                 the checkpoint to go on from: a hint, a scan is the truth
+//! champion               the last checkpoint that passed all gates at the end of a run
+//! status.json            how the run stands; written anew, whole
+//! journal.jsonl          what happened, a line each, durable
+//! .mainstay/             lock, run.json, worker.json, socket, events/, logs/
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+use crate::options::Error;
+
+/// A directory that is locked by this process.
+#[derive(Debug)]
+pub struct Place {
+    root: PathBuf,
+    journal: File,
+    _lock: File,
+}
+
+impl Place {
+    /// Makes and locks it.
+    pub fn open(root: &Path) -> Result<Place, Error> {
+        let inside = root.join(".mainstay");
+        for directory in [inside.join("events"), inside.join("logs")] {
+            fs::create_dir_all(&directory).map_err(Error::place(&directory))?;
+        }
+        let root = root.canonicalize().map_err(Error::place(root))?;
+        let path = inside.join("lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::place(&path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Locked(root)),
+            Err(error) => return Err(Error::place(path)(error.into())),
+        }
+        let journal = open_journal(&root.join("journal.jsonl"))?;
+        Ok(Place { root, journal, _lock: lock })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of the supervisor's own.
+    pub fn own(&self, name: &str) -> PathBuf {
+        self.root.join(".mainstay").join(name)
+    }
+
+    /// Adds a line to the journal, durably. A full disk must not end a run: the line is lost then.
+    pub fn note(&mut self, line: &Value) -> io::Result<()> {
+        self.journal.write_all(format!("{line}\n").as_bytes())?;
+        self.journal.sync_data()
+    }
+
+    /// Moves a pointer and reads it back.
+    pub fn point(&self, name: &str, id: &str) -> io::Result<()> {
+        let path = self.root.join(name);
+        replace(&path, id.as_bytes())?;
+        if fs::read(&path)? == id.as_bytes() { Ok(()) } else { Err(io::Error::other("the pointer reads differently")) }
+    }
+
+    /// Reads a pointer.
+    pub fn pointed(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.root.join(name)).ok().filter(|id| !id.is_empty())
+    }
+}
+
+/// A line that a crash cut off is ended, so that the next one is whole.
+fn open_journal(path: &Path) -> Result<File, Error> {
+    let mut journal = OpenOptions::new().create(true).append(true).open(path).map_err(Error::place(path))?;
+    let torn = fs::read(path).map_err(Error::place(path))?.last().is_some_and(|last| *last != b'\n');
+    if torn {
+        journal.write_all(b"\n").map_err(Error::place(path))?;
+    }
+    Ok(journal)
+}
+
+/// Writes a file anew: whole, or as it was.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

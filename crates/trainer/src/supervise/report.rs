@@ -1,0 +1,101 @@
+//! How a run stands: `status.json`, and the summary at its end.
+
+use std::collections::BTreeMap;
+
+use mainstay_core::training::State;
+use mainstay_core::training::interval::suggested;
+use mainstay_core::training::ledger::Bucket;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Run;
+use crate::place::replace;
+
+/// How a run stands, or how it ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Its id.
+    pub run: String,
+    /// What is trained.
+    pub name: String,
+    /// Grows with each report.
+    pub revision: u64,
+    /// Where it stands.
+    pub state: State,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// The last step that was told.
+    pub step: Option<u64>,
+    /// All steps.
+    pub total: Option<u64>,
+    /// Times that the command was started.
+    pub attempts: u32,
+    /// Checkpoints that this supervisor committed.
+    pub checkpoints: u64,
+    /// Where to go on.
+    pub latest: Option<String>,
+    /// What became of going back, where a gate failed.
+    pub rollback: &'static str,
+    /// Share of the time that went into steps that are kept.
+    pub goodput: f64,
+    /// Seconds of each bucket; they sum to `wall_s`.
+    pub seconds: BTreeMap<&'static str, f64>,
+    /// Seconds since this supervisor began.
+    pub wall_s: f64,
+    /// Mean seconds between failures.
+    pub mtbf_s: Option<f64>,
+    /// Steps that were made and lost.
+    pub lost_steps: u64,
+    /// Seconds between checkpoints that would lose least.
+    pub suggested_interval_s: Option<f64>,
+    /// Which limit is enforced by what.
+    pub enforced_by: BTreeMap<&'static str, &'static str>,
+    /// Lines that were ignored, by reason.
+    pub ignored: BTreeMap<String, u64>,
+    /// The last value of each metric.
+    pub metrics: Map<String, Value>,
+}
+
+impl Run<'_> {
+    pub(super) fn summary(&self) -> Summary {
+        let seconds = Bucket::ALL.map(|bucket| (bucket.as_str(), self.ledger.spent(bucket).as_secs_f64()));
+        let saves = u32::try_from(self.committed).unwrap_or(u32::MAX);
+        let save = self.ledger.spent(Bucket::Saving).checked_div(saves);
+        let interval = save.zip(self.ledger.mtbf()).map(|(save, mtbf)| suggested(save, mtbf).as_secs_f64());
+        Summary {
+            run: self.record.run.clone(),
+            name: self.options.name.clone(),
+            revision: self.revision,
+            state: self.state,
+            reason: self.reason.clone(),
+            started_ms: self.record.started,
+            step: self.step,
+            total: self.total,
+            attempts: self.record.attempt,
+            checkpoints: self.committed,
+            latest: self.place.pointed("latest"),
+            rollback: self.rollback,
+            goodput: self.ledger.goodput(),
+            seconds: seconds.into(),
+            wall_s: self.ledger.wall().as_secs_f64(),
+            mtbf_s: self.ledger.mtbf().map(|mean| mean.as_secs_f64()),
+            lost_steps: self.ledger.lost_steps(),
+            suggested_interval_s: interval,
+            enforced_by: self.limits.clone(),
+            ignored: self.ignored.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Writes `status.json`. A disk that cannot take it must not end a run that could go on.
+    pub(super) fn tell(&mut self) {
+        self.ledger.settle(self.now());
+        self.revision += 1;
+        let text = serde_json::to_vec_pretty(&self.summary()).expect("a summary is JSON");
+        if replace(&self.place.root().join("status.json"), &text).is_err() {
+            *self.ignored.entry("status".to_owned()).or_default() += 1;
+        }
+    }
+}
