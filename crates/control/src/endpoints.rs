@@ -96,6 +96,27 @@ pub(crate) fn open_paths() -> Vec<&'static str> {
 }
 
 impl Endpoint {
+    fn new(
+        method: Method,
+        (path, operation, summary): (&'static str, &'static str, &'static str),
+        answer: Answer,
+        role: Role,
+        handler: MethodRouter<Site>,
+    ) -> Endpoint {
+        Endpoint {
+            method,
+            path,
+            operation,
+            summary,
+            parameters: &[],
+            request: None,
+            answer,
+            problems: &[],
+            role: Some(role),
+            handler,
+        }
+    }
+
     /// Something to read; a viewer may.
     fn get<H, T>(
         path: &'static str,
@@ -108,20 +129,8 @@ impl Endpoint {
         H: Handler<T, Site>,
         T: 'static,
     {
-        let handler = on(MethodFilter::GET, handler);
-        let (method, role) = (Method::GET, Some(Role::Viewer));
-        Endpoint {
-            method,
-            path,
-            operation,
-            summary,
-            parameters: &[],
-            request: None,
-            answer,
-            problems: &[],
-            role,
-            handler,
-        }
+        let described = (path, operation, summary);
+        Endpoint::new(Method::GET, described, answer, Role::Viewer, on(MethodFilter::GET, handler))
     }
 
     /// Something to do; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -136,20 +145,8 @@ impl Endpoint {
         H: Handler<T, Site>,
         T: 'static,
     {
-        let handler = on(MethodFilter::POST, handler);
-        let (method, role) = (Method::POST, Some(Role::Operator));
-        Endpoint {
-            method,
-            path,
-            operation,
-            summary,
-            parameters: &[],
-            request: None,
-            answer,
-            problems: &[],
-            role,
-            handler,
-        }
+        let described = (path, operation, summary);
+        Endpoint::new(Method::POST, described, answer, Role::Operator, on(MethodFilter::POST, handler))
     }
 
     /// Something to put in place; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -164,20 +161,8 @@ impl Endpoint {
         H: Handler<T, Site>,
         T: 'static,
     {
-        let handler = on(MethodFilter::PUT, handler);
-        let (method, role) = (Method::PUT, Some(Role::Operator));
-        Endpoint {
-            method,
-            path,
-            operation,
-            summary,
-            parameters: &[],
-            request: None,
-            answer,
-            problems: &[],
-            role,
-            handler,
-        }
+        let described = (path, operation, summary);
+        Endpoint::new(Method::PUT, described, answer, Role::Operator, on(MethodFilter::PUT, handler))
     }
 
     /// Something to take away; an operator may, unless [`Endpoint::for_role`] says otherwise.
@@ -186,20 +171,8 @@ impl Endpoint {
         H: Handler<T, Site>,
         T: 'static,
     {
-        let handler = on(MethodFilter::DELETE, handler);
-        let (method, role, answer) = (Method::DELETE, Some(Role::Operator), Answer::Nothing);
-        Endpoint {
-            method,
-            path,
-            operation,
-            summary,
-            parameters: &[],
-            request: None,
-            answer,
-            problems: &[],
-            role,
-            handler,
-        }
+        let described = (path, operation, summary);
+        Endpoint::new(Method::DELETE, described, Answer::Nothing, Role::Operator, on(MethodFilter::DELETE, handler))
     }
 
     /// Its body is JSON of this type.

@@ -31,8 +31,8 @@ pub use self::features::{FeatureCache, FeatureSet, Into};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
 pub use self::retention::Retention;
 pub use self::route::{
-    AfterCommit, AnswerBy, AnswerRule, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode, PathMatch,
-    Prediction, PriorityRule, Queue, Route, Stream,
+    AfterCommit, AnswerBy, AnswerRule, Asked, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode,
+    PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
 };
 pub use self::secret::{Secret, SecretSource};
 

@@ -212,6 +212,19 @@ pub enum AnswerBy {
     Respond(Answer),
 }
 
+/// What [`AnswerBy::Backend`] holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Which backend.
+    pub backend: BackendId,
+    /// Features fetched first.
+    pub features: Option<(FeatureSetId, FeatureMode)>,
+    /// How long it may take; `None`: what the deadline leaves.
+    pub timeout: Option<Duration>,
+    /// Most tokens of a chat that it is given; `None`: all of it.
+    pub context: Option<u64>,
+}
+
 impl AnswerBy {
     /// The name that the config uses.
     pub const fn kind(&self) -> &'static str {
@@ -230,8 +243,15 @@ impl AnswerBy {
 
     /// Whether this answers without leaving the process.
     pub const fn is_local(&self) -> bool {
+        self.asked().is_none()
+    }
+
+    /// What a backend is asked; `None`: this answers without leaving the process.
+    pub const fn asked(&self) -> Option<Asked> {
         match self {
-            AnswerBy::Backend { .. } => false,
+            AnswerBy::Backend { backend, features, timeout, context } => {
+                Some(Asked { backend: *backend, features: *features, timeout: *timeout, context: *context })
+            }
             AnswerBy::Rules { .. }
             | AnswerBy::Table(_)
             | AnswerBy::Rank(_)
@@ -239,7 +259,7 @@ impl AnswerBy {
             | AnswerBy::Velocity(_)
             | AnswerBy::Hold(_)
             | AnswerBy::Cache { .. }
-            | AnswerBy::Respond(_) => true,
+            | AnswerBy::Respond(_) => None,
         }
     }
 

@@ -295,18 +295,8 @@ impl<'a> Visit<'a> {
 
     /// Whether any entry of the route reads this feature set.
     pub(super) fn plan_uses(&self, set: usize) -> bool {
-        let uses = |entry: &mainstay_core::plan::Entry| match &entry.answer {
-            AnswerBy::Backend { features, .. } => features.is_some_and(|(id, _)| id.0 == set),
-            AnswerBy::Rules { .. }
-            | AnswerBy::Table(_)
-            | AnswerBy::Rank(_)
-            | AnswerBy::Keywords(_)
-            | AnswerBy::Velocity(_)
-            | AnswerBy::Hold(_)
-            | AnswerBy::Cache { .. }
-            | AnswerBy::Respond(_) => false,
-        };
-        self.plan().ladder.iter().any(uses)
+        let asked = self.plan().ladder.iter().filter_map(|entry| entry.answer.asked());
+        asked.filter_map(|asked| asked.features).any(|(id, _)| id.0 == set)
     }
 
     /// Whether answers have to be readable on their way through.
@@ -317,18 +307,8 @@ impl<'a> Visit<'a> {
 
     /// Whether an entry further down sends a chat without its oldest turns.
     pub(super) fn trims_after(&self, entry: usize) -> bool {
-        let trims = |entry: &mainstay_core::plan::Entry| match &entry.answer {
-            AnswerBy::Backend { context, .. } => context.is_some(),
-            AnswerBy::Rules { .. }
-            | AnswerBy::Table(_)
-            | AnswerBy::Rank(_)
-            | AnswerBy::Keywords(_)
-            | AnswerBy::Velocity(_)
-            | AnswerBy::Hold(_)
-            | AnswerBy::Cache { .. }
-            | AnswerBy::Respond(_) => false,
-        };
-        self.plan().ladder.iter().skip(entry + 1).any(trims)
+        let further = self.plan().ladder.iter().skip(entry + 1);
+        further.filter_map(|entry| entry.answer.asked()).any(|asked| asked.context.is_some())
     }
 
     /// Counts that an entry had no answer.

@@ -214,17 +214,8 @@ fn fixed_path(route: &Route, entry: &mainstay_core::plan::Entry, plan: &Plan) ->
 }
 
 fn uses_keys(route: &Route, plan: &Plan) -> bool {
-    route.ladder.iter().any(|entry| match &entry.answer {
-        AnswerBy::Backend { backend, .. } => plan.backends.get(backend.0).is_some_and(|b| !b.keys.is_empty()),
-        AnswerBy::Rules { .. }
-        | AnswerBy::Table(_)
-        | AnswerBy::Rank(_)
-        | AnswerBy::Keywords(_)
-        | AnswerBy::Velocity(_)
-        | AnswerBy::Hold(_)
-        | AnswerBy::Cache { .. }
-        | AnswerBy::Respond(_) => false,
-    })
+    let asked = route.ladder.iter().filter_map(|entry| entry.answer.asked());
+    asked.filter_map(|asked| plan.backends.get(asked.backend.0)).any(|backend| !backend.keys.is_empty())
 }
 
 /// Whether the level follows health as slowly as before.
