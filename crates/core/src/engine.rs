@@ -145,6 +145,11 @@ impl Engine {
         self.trackers.iter().enumerate().map(|(at, tracker)| (ObjectiveId(at), &tracker.objective))
     }
 
+    /// An objective; `None` for an id of an earlier config that has no place in this one.
+    pub fn objective(&self, id: ObjectiveId) -> Option<&Objective> {
+        self.trackers.get(id.0).map(|tracker| &tracker.objective)
+    }
+
     /// What a finished request is to each objective that it concerns; nothing is counted. An objective's filter is asked
     /// through `holds`.
     pub fn judge<'a>(
@@ -192,12 +197,13 @@ impl Engine {
     /// Latencies of a route, for the percentiles that are shown beside what is counted.
     pub fn handle_latencies(&mut self, route: &str, at: Time, latencies: &LogHistogram, now: Time) {
         let now = self.advance(now);
-        let longest = self.trackers.iter().map(|t| t.objective.window.longest()).max().unwrap_or_default();
-        let sketches = match self.sketches.get_mut(route) {
-            Some(sketches) => sketches,
-            None => self.sketches.entry(route.to_owned()).or_insert_with(|| Sketches::new(longest)),
-        };
-        sketches.merge(at.min(now), latencies);
+        if !self.sketches.contains_key(route) {
+            let longest = self.trackers.iter().map(|t| t.objective.window.longest()).max().unwrap_or_default();
+            self.sketches.insert(route.to_owned(), Sketches::new(longest));
+        }
+        if let Some(sketches) = self.sketches.get_mut(route) {
+            sketches.merge(at.min(now), latencies);
+        }
     }
 
     /// A model in use was trained on data up to `trained`; an older time for the same model is a rollback and counts as well.
@@ -278,15 +284,19 @@ impl Engine {
     /// Whether an action may go ahead, by the policies of all objectives that share its route (`None`: all).
     pub fn allows(&self, action: Action, route: Option<&str>, now: Time) -> Result<(), Refusal> {
         let usual = Policy::default();
+        let now = now.max(self.latest);
         for (at, tracker) in self.trackers.iter().enumerate() {
             let objective = &tracker.objective;
             let concerns = match (route, &objective.scope.route) {
                 (Some(route), Some(own)) => route == own,
                 (None, _) | (_, None) => true,
             };
+            if !concerns {
+                continue;
+            }
             let policy = objective.policy.as_ref().and_then(|name| self.policies.get(name)).unwrap_or(&usual);
-            let remaining = self.answer(ObjectiveId(at), now).budget.remaining;
-            if concerns && policy.refuses(action, remaining) {
+            let remaining = tracker.budget(&self.cut(at, now), now).1.remaining;
+            if policy.refuses(action, remaining) {
                 return Err(Refusal {
                     policy: policy.name.clone(),
                     action: action.name(),
@@ -330,11 +340,6 @@ impl Engine {
             };
             tracker.series.restore(ring, start, counts);
         }
-    }
-
-    /// The sketches of each route, for the store.
-    pub fn sketches(&self) -> impl Iterator<Item = (&str, &Sketches)> {
-        self.sketches.iter().map(|(route, sketches)| (route.as_str(), sketches))
     }
 
     fn cut(&self, at: usize, now: Time) -> Vec<Stretch> {

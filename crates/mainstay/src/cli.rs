@@ -251,9 +251,14 @@ const DEMO_MIN: Duration = Duration::from_secs(40);
 /// Longer runs would keep every latency in memory.
 const DEMO_MAX: Duration = Duration::from_mins(30);
 
+/// What an option says in words such as `90s` or `6h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 90s or 6h".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
 fn demo_duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 60s or 2m".to_owned())?;
-    let duration = Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())?;
+    let duration = duration(text)?;
     if (DEMO_MIN..=DEMO_MAX).contains(&duration) {
         Ok(duration)
     } else {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::slo::burn::{Pair, Severity};
+use mainstay_core::slo::window;
 
 use crate::openslo::percent;
 
@@ -61,7 +62,7 @@ impl Target<'_> {
 }
 
 fn group(kind: &str, interval: Option<Duration>, rules: Vec<Rule>, ids: &Ids) -> Group {
-    Group { name: format!("sloth-slo-{kind}-{}", ids.id), interval: interval.map(promql::duration), rules }
+    Group { name: format!("sloth-slo-{kind}-{}", ids.id), interval: interval.map(window::written), rules }
 }
 
 /// The windows that alerts look at, shortest first.
@@ -74,7 +75,7 @@ fn windows(pairs: &[Pair]) -> Vec<Duration> {
 
 fn sli(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
     let of = |window: Duration| {
-        let written = promql::duration(window);
+        let written = window::written(window);
         let expr = promql::error_ratio(&target.sli, target.name, window, target.budget());
         record(ratio_name(&written), expr, ids.with("sloth_window", written))
     };
@@ -95,7 +96,7 @@ const ALL_EVENTS: &str = "slo:sli_total_events:increase5m";
 
 /// The whole window. Its events are added up from buckets: a range of 30 days over raw samples would cost minutes.
 fn period(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
-    let written = promql::duration(target.window);
+    let written = window::written(target.window);
     let ratio = |expr: String| record(ratio_name(&written), expr, ids.with("sloth_window", written.clone()));
     match target.sli {
         Sli::Counters | Sli::Good { .. } | Sli::Bad { .. } if target.is_rolling => {
@@ -144,8 +145,8 @@ fn meta(target: &Target<'_>, ids: &Ids) -> Vec<Rule> {
             )
         };
         let shortest = windows(&target.pairs).first().copied().unwrap_or(target.window);
-        rules.push(plain("slo:current_burn_rate:ratio", burn(&promql::duration(shortest))));
-        rules.push(plain("slo:period_burn_rate:ratio", burn(&promql::duration(target.window))));
+        rules.push(plain("slo:current_burn_rate:ratio", burn(&window::written(shortest))));
+        rules.push(plain("slo:period_burn_rate:ratio", burn(&window::written(target.window))));
         let remaining = format!("1 - slo:period_burn_rate:ratio{selector}");
         rules.push(plain("slo:period_error_budget_remaining:ratio", remaining));
     } else {
@@ -191,7 +192,7 @@ fn both(target: &Target<'_>, ids: &Ids, pair: &Pair) -> String {
     let (selector, budget) = (&ids.selector, target.budget());
     let factor = (pair.factor * 1e6).round() / 1e6;
     let above = |window: Duration| {
-        let name = ratio_name(&promql::duration(window));
+        let name = ratio_name(&window::written(window));
         // Without its window, an alert stays the same one while its pairs take turns.
         format!("max({name}{selector} > ({factor} * {budget})) without (sloth_window)")
     };

@@ -1,24 +1,10 @@
 //! Expressions: how many events were bad, and how many there were, in a stretch of time.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Sli;
+use mainstay_core::slo::window::written;
 
-/// A duration as Prometheus writes it, in whole seconds.
-pub(super) fn duration(length: Duration) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let mut rest = length.as_secs().max(1);
-    let mut out = String::new();
-    for (each, unit) in units {
-        let whole = rest / each;
-        if whole > 0 {
-            let _ = write!(out, "{whole}{unit}");
-            rest %= each;
-        }
-    }
-    out
-}
+use super::Sli;
 
 /// A label's value, escaped.
 pub(crate) fn quoted(value: &str) -> String {
@@ -37,7 +23,7 @@ pub(crate) fn quoted(value: &str) -> String {
 
 /// Bad events within a window; zero where none was ever counted.
 pub(super) fn bad(sli: &Sli, slo: &str, window: Duration) -> String {
-    let at = duration(window);
+    let at = written(window);
     match sli {
         Sli::Counters => grown("mainstay_slo_bad_total", slo, &at),
         Sli::Good { good, total } => format!("(({}) - ({}))", within(total, &at), or_zero(&within(good, &at))),
@@ -49,7 +35,7 @@ pub(super) fn bad(sli: &Sli, slo: &str, window: Duration) -> String {
 
 /// All events within a window; no sample where there was none, so that no ratio of nothing is recorded.
 pub(super) fn total(sli: &Sli, slo: &str, window: Duration) -> String {
-    let at = duration(window);
+    let at = written(window);
     match sli {
         Sli::Counters => format!("({} + {}) > 0", grown("mainstay_slo_good_total", slo, &at), bad(sli, slo, window)),
         Sli::Good { total, .. } | Sli::Bad { total, .. } => format!("({}) > 0", within(total, &at)),
@@ -64,7 +50,7 @@ pub(super) fn error_ratio(sli: &Sli, slo: &str, window: Duration, budget: f64) -
             format!("{}\n/\n({})", bad(sli, slo, window), total(sli, slo, window))
         }
         Sli::Gauges => {
-            let window = duration(window);
+            let window = written(window);
             format!("max(mainstay_slo_burn_rate{{slo={},window={}}}) * {budget}", quoted(slo), quoted(&window))
         }
     }
@@ -94,10 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_labels_are_written_as_prometheus_reads_them() {
-        assert_eq!(duration(Duration::from_mins(5)), "5m");
-        assert_eq!(duration(Duration::from_secs(84)), "1m24s");
-        assert_eq!(duration(Duration::from_hours(720)), "30d");
+    fn labels_are_written_as_prometheus_reads_them() {
         assert_eq!(quoted("a\"b\\c\nd"), r#""a\"b\\c\nd""#);
     }
 }

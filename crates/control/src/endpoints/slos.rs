@@ -53,7 +53,7 @@ async fn slo(State(site): State<Site>, name: Result<Path<String>, PathRejection>
     let now = engine.now();
     let budgets = engine.budgets();
     let id = budgets.core.id(&name).ok_or_else(|| unknown(&name))?;
-    let objective = budgets.objective(id).ok_or_else(|| unknown(&name))?;
+    let objective = budgets.core.objective(id).ok_or_else(|| unknown(&name))?;
     Ok(Json(wire::Slo::of(objective, budgets.core.answer(id, now), now)))
 }
 

@@ -43,7 +43,7 @@ impl Budgets {
         let (since_start, kept, aged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut budgets = Budgets { terms, core, corrections, since_start, kept, aged };
         budgets.apply_terms();
-        budgets.recall(store, |_| true, now).await?;
+        budgets.put_back(&store.load().await?, store.states(MEMORY).await?, |_| true, now);
         budgets.learn_models(store, now).await?;
         Ok(budgets)
     }
@@ -61,13 +61,6 @@ impl Budgets {
         budgets.apply_terms();
         let is_new = |name: &str| !before.iter().any(|known| known == name);
         budgets.put_back(&rests, memories, is_new, now);
-        Ok(())
-    }
-
-    async fn recall(&mut self, store: &dyn Store, of: fn(&str) -> bool, now: Time) -> Result<(), StoreError> {
-        let rests = store.load().await?;
-        let memories = store.states(MEMORY).await?;
-        self.put_back(&rests, memories, of, now);
         Ok(())
     }
 
@@ -94,7 +87,7 @@ impl Budgets {
 
     fn put_series_back(&mut self, series: &Series, now: Time) {
         let Some(id) = self.core.id(&series.objective) else { return };
-        let counts_slices = self.objective(id).is_some_and(|slo| slo.budgeting != Budgeting::Occurrences);
+        let counts_slices = self.core.objective(id).is_some_and(|slo| slo.budgeting != Budgeting::Occurrences);
         let grains = [(&series.hours, HOUR), (&series.minutes, MINUTE), (&series.tens, TEN_SECONDS)];
         for (buckets, seconds) in grains {
             for bucket in buckets {
@@ -115,10 +108,6 @@ impl Budgets {
             self.core.handle_model(&model, made, now);
         }
         Ok(())
-    }
-
-    pub(crate) fn objective(&self, id: ObjectiveId) -> Option<&Objective> {
-        self.core.objectives().find(|(other, _)| *other == id).map(|(_, objective)| objective)
     }
 
     /// Counts events of a moment; `false` where there is no such objective.
@@ -228,27 +217,13 @@ impl Budgets {
 
     fn judge_observation(&self, observation: &Observation) -> Vec<(String, Time, Counts)> {
         let facts = facts(observation);
-        let named = |id: ObjectiveId| self.objective(id).map(|slo| (slo.name.clone(), &slo.kind));
+        let named = |id: ObjectiveId| self.core.objective(id).map(|slo| (slo.name.clone(), &slo.kind));
         // A filter looks at the request itself, which is not here.
         let judged = self.core.judge(&facts, |_| false).filter_map(|(id, counts)| {
             let (name, kind) = named(id)?;
             is_told(kind, &observation.what).then_some((name, observation.at, counts))
         });
-        judged.chain(self.exposed(observation, &facts)).collect()
-    }
-
-    /// Safety's total is what was answered.
-    fn exposed(&self, observation: &Observation, facts: &Facts<'_>) -> Vec<(String, Time, Counts)> {
-        let answered = match observation.what {
-            Observed::Request { code, .. } => (200..300).contains(&code),
-            Observed::Prediction { .. } => true,
-            Observed::Features { .. } | Observed::Probe => false,
-        };
-        let exposed = self.core.objectives().filter(|(_, slo)| {
-            let counts = matches!(slo.kind, Kind::Safety { .. }) && slo.scope.filter.is_none();
-            answered && counts && slo.scope.covers(facts)
-        });
-        exposed.map(|(_, slo)| (slo.name.clone(), observation.at, Counts::GOOD)).collect()
+        judged.collect()
     }
 }
 
@@ -256,16 +231,13 @@ impl Budgets {
 fn is_told(kind: &Kind, what: &Observed) -> bool {
     match (kind, what) {
         (Kind::FeatureFreshness { .. }, Observed::Features { .. })
-        | (Kind::Availability { .. }, Observed::Request { .. }) => true,
+        | (Kind::Availability { .. }, Observed::Request { .. })
+        | (Kind::Safety { .. }, Observed::Request { .. } | Observed::Prediction { .. }) => true,
         (Kind::Latency { .. }, Observed::Request { duration, .. }) => duration.is_some(),
         // A prediction is the model's side of a request, which is reported by itself.
         (Kind::Availability { .. } | Kind::Latency { .. }, Observed::Prediction { .. })
         | (
-            Kind::FeatureFreshness { .. }
-            | Kind::Safety { .. }
-            | Kind::Quality { .. }
-            | Kind::ModelFreshness { .. }
-            | Kind::External { .. },
+            Kind::FeatureFreshness { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. },
             Observed::Request { .. } | Observed::Prediction { .. },
         )
         | (_, Observed::Features { .. } | Observed::Probe) => false,

@@ -1,6 +1,7 @@
 //! Budgets and the store as metrics.
 
 use mainstay_core::metric::{Family, Kind, Sample, Value};
+use mainstay_core::slo::window::written;
 
 use super::Engine;
 
@@ -54,16 +55,6 @@ fn store(engine: &Engine) -> Vec<Family> {
         gauges("mainstay_store_queued", "Writes that wait.", one(stats.queued as f64)),
         gauges("mainstay_store_bytes", "The size of the store's file.", one(stats.size_bytes as f64)),
     ]
-}
-
-/// A window as people write it.
-fn written(window: std::time::Duration) -> String {
-    match window.as_secs() {
-        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
-        s if s % 3_600 == 0 => format!("{}h", s / 3_600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
 }
 
 fn gauges(name: &'static str, help: &'static str, of: impl Iterator<Item = (Labels, f64)>) -> Family {

@@ -388,7 +388,7 @@ impl Tracker {
         self.named.iter().find(counts).cloned()
     }
 
-    fn budget(&self, cut: &[Stretch], now: Time) -> (Counts, Budget) {
+    pub(super) fn budget(&self, cut: &[Stretch], now: Time) -> (Counts, Budget) {
         let counts = self.counts(self.objective.window.to_date(now), cut);
         let mut budget = Budget::of(counts, self.objective.kind.allowed_bad());
         let alarms = self.evidence.as_ref().is_some_and(|(evidence, _)| evidence.alarms(SAFETY_ALPHA));
@@ -512,12 +512,6 @@ fn bounds(counts: Counts, pending: usize, allowed: f64) -> Option<Interval> {
 
 fn percentiles<'a>(sketches: impl Iterator<Item = &'a Sketches>, window: Stretch) -> Vec<Percentile> {
     let mut whole = LogHistogram::new();
-    for sketch in sketches {
-        for (start, hour) in sketch.hours() {
-            if start < window.to && window.from < start + Duration::from_hours(1) {
-                whole.merge(hour);
-            }
-        }
-    }
+    sketches.for_each(|sketch| sketch.merge_into(&mut whole, window));
     PERCENTILES.iter().filter_map(|q| Some(Percentile { q: *q, value: whole.quantile(*q)? })).collect()
 }

@@ -31,14 +31,18 @@ impl Sketches {
         }
     }
 
+    /// Adds the latencies of the hours that a stretch touches to `whole`.
+    pub fn merge_into(&self, whole: &mut LogHistogram, stretch: Stretch) {
+        let (first, last) = (stretch.from.as_nanos() / HOUR, stretch.to.as_nanos() / HOUR);
+        if first <= last {
+            self.hours.range(first..=last).for_each(|(_, hour)| whole.merge(hour));
+        }
+    }
+
     /// The percentile `q` within `[0, 1]` over the hours that a stretch touches; `None` without latencies.
     pub fn quantile(&self, q: f64, stretch: Stretch) -> Option<Duration> {
         let mut whole = LogHistogram::new();
-        let (first, last) = (stretch.from.as_nanos() / HOUR, stretch.to.as_nanos() / HOUR);
-        if last < first {
-            return None;
-        }
-        self.hours.range(first..=last).for_each(|(_, hour)| whole.merge(hour));
+        self.merge_into(&mut whole, stretch);
         whole.quantile(q)
     }
 

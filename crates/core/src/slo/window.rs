@@ -1,5 +1,6 @@
 //! The time over which an objective is judged.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::civil::{Date, Weekday};
@@ -56,6 +57,22 @@ impl Period {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("there is no time zone `{0}` (IANA names, such as Europe/Berlin)")]
 pub struct UnknownZone(pub String);
+
+/// A length of time as Prometheus writes it (`5m`, `1h30m`, `30d`), in whole seconds: metrics' `window` label, rules that
+/// ask for it and people are shown the same words.
+pub fn written(length: Duration) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut rest = length.as_secs().max(1);
+    let mut out = String::new();
+    for (each, unit) in units {
+        let whole = rest / each;
+        if whole > 0 {
+            let _ = write!(out, "{whole}{unit}");
+            rest %= each;
+        }
+    }
+    out
+}
 
 /// The time zone of an IANA name, from the database that is built in: the machine's own is not read.
 pub fn zone(name: &str) -> Result<TimeZone, UnknownZone> {
@@ -242,6 +259,13 @@ mod tests {
                     stretch = next;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn lengths_are_written_as_prometheus_reads_them() {
+        for (seconds, as_written) in [(300, "5m"), (84, "1m24s"), (5_400, "1h30m"), (2_592_000, "30d"), (0, "1s")] {
+            assert_eq!(written(Duration::from_secs(seconds)), as_written);
         }
     }
 

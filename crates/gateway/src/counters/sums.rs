@@ -95,7 +95,7 @@ impl Sums {
             if applies.filter.is_some_and(|bit| ended.filters & (1 << bit) == 0) {
                 continue;
             }
-            let counts = match verdict(&plan.slos[applies.objective], &facts) {
+            let counts = match judge(&plan.slos[applies.objective], &facts) {
                 Verdict::Good => Counts { good: applies.weight, bad: 0 },
                 Verdict::Bad => Counts { good: 0, bad: applies.weight },
                 Verdict::Ignored => continue,
@@ -135,22 +135,6 @@ fn is_counted(kind: &Kind) -> bool {
     match kind {
         Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } | Kind::Safety { .. } => true,
         Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. } => false,
-    }
-}
-
-/// Safety's total is what was answered; harm is what flags say later.
-fn verdict(objective: &Objective, facts: &Facts<'_>) -> Verdict {
-    match objective.kind {
-        Kind::Safety { .. } => {
-            let answered = facts.origin == Origin::Caller && (200..300).contains(&facts.code);
-            if answered && objective.scope.covers(facts) { Verdict::Good } else { Verdict::Ignored }
-        }
-        Kind::Availability { .. }
-        | Kind::Latency { .. }
-        | Kind::FeatureFreshness { .. }
-        | Kind::Quality { .. }
-        | Kind::ModelFreshness { .. }
-        | Kind::External { .. } => judge(objective, facts),
     }
 }
 

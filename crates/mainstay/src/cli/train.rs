@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::duration;
+
 #[derive(Args, Debug)]
 pub(crate) struct Train {
     /// What is trained
@@ -53,11 +55,6 @@ pub(crate) enum Limit {
     Memory,
     Cpu,
     Files,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 90s or 6h".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
 fn limit(text: &str) -> Result<(Limit, u64), String> {
