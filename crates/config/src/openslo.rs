@@ -78,7 +78,7 @@ pub fn import(text: &str, into: &Into<'_>) -> Imported {
     let mut reader = Reader::new(text);
     let documents = Documents::read(&nodes, into.prometheus, &mut reader);
     let items = translate::items(&documents, &mut reader);
-    let known = Known { service: into.service, routes: into.routes, views: into.views };
+    let known = Known { service: into.service, routes: into.routes, views: into.views, queues: None };
     let objectives = lower_items(&items, &known, &mut reader);
     if reader.refused() {
         return Imported { objectives: Vec::new(), items: String::new(), findings: reader.into_findings() };

@@ -77,6 +77,8 @@ pub struct Summed {
     pub counts: Vec<(String, Time, Counts)>,
     /// Latencies of a route, by its name, in the bucket of ten seconds that starts at the time.
     pub latencies: Vec<(String, Time, LogHistogram)>,
+    /// Queues, each with since when its oldest request waits for a person: the present where nobody does.
+    pub waiting: Vec<(String, Time)>,
 }
 
 /// Where sums come from: the gateway.

@@ -73,6 +73,7 @@ pub struct Engine {
     by_name: BTreeMap<String, usize>,
     sketches: BTreeMap<String, Sketches>,
     models: BTreeMap<String, Time>,
+    waiting: BTreeMap<String, Time>,
     policies: BTreeMap<String, Policy>,
     corrections: Vec<Correction>,
     maintenance: Vec<Maintenance>,
@@ -91,6 +92,7 @@ impl Engine {
             by_name: BTreeMap::new(),
             sketches: BTreeMap::new(),
             models: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             policies: BTreeMap::new(),
             corrections: Vec::new(),
             maintenance: Vec::new(),
@@ -215,6 +217,12 @@ impl Engine {
         }
     }
 
+    /// All queues that there are, each with since when its oldest request waits for a person: `now` where nobody does.
+    pub fn handle_waiting(&mut self, queues: impl IntoIterator<Item = (String, Time)>, now: Time) {
+        self.advance(now);
+        self.waiting = queues.into_iter().collect();
+    }
+
     /// A slice of a quality objective was measured, or measured again with labels that came late.
     pub fn handle_quality(&mut self, id: ObjectiveId, slice: Time, metric: Interval, labels: u64, now: Time) {
         let now = self.advance(now);
@@ -246,12 +254,21 @@ impl Engine {
         for at in 0..self.trackers.len() {
             let cut = self.cut(at, now);
             let tracker = &mut self.trackers[at];
-            if let Kind::ModelFreshness { max_age } = tracker.objective.kind {
-                let trained = match &tracker.objective.scope.model {
-                    Some(model) => self.models.get(model).copied(),
-                    None => self.models.values().min().copied(),
-                };
-                tracker.age(trained, max_age, now);
+            match &tracker.objective.kind {
+                &Kind::ModelFreshness { max_age } => {
+                    let trained = eldest(&self.models, tracker.objective.scope.model.as_deref());
+                    tracker.age(trained, max_age, now);
+                }
+                Kind::ReviewAge { max_age, queue, .. } => {
+                    let (since, max_age) = (eldest(&self.waiting, queue.as_deref()), *max_age);
+                    tracker.age(since, max_age, now);
+                }
+                Kind::Availability { .. }
+                | Kind::Latency { .. }
+                | Kind::Quality { .. }
+                | Kind::FeatureFreshness { .. }
+                | Kind::Safety { .. }
+                | Kind::External { .. } => {}
             }
             tracker.settle(now);
             let effects = tracker.judge(&cut, now);
@@ -363,4 +380,9 @@ impl Engine {
         self.latest = self.latest.max(now);
         self.latest
     }
+}
+
+/// The earliest beginning of all that there is, or that of the one that is named.
+fn eldest(all: &BTreeMap<String, Time>, name: Option<&str>) -> Option<Time> {
+    name.map_or_else(|| all.values().min(), |name| all.get(name)).copied()
 }

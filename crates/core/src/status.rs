@@ -111,6 +111,8 @@ pub struct ReviewLineStatus {
     pub decided: u64,
     /// Damaged records that were passed over when its file was read.
     pub damaged: u64,
+    /// Whether its file cannot be written: requests are answered otherwise until it can.
+    pub is_broken: bool,
 }
 
 /// A route held at a level by a person.

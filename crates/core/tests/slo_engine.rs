@@ -185,6 +185,29 @@ fn a_model_grows_old_also_when_nothing_runs() {
 }
 
 #[test]
+fn who_waits_for_a_person_is_counted_by_the_clock() {
+    let kind =
+        |queue: Option<&str>| Kind::ReviewAge { max_age: HOUR, queue: queue.map(Into::into), allowed_late: 0.01 };
+    let (mut engine, all) = engine(Objective::new("s", kind(None)));
+    assert_eq!(engine.answer(all, START).signal, Signal::Absent, "there is no queue");
+    // Nobody waits in one, somebody since half an hour in the other. The first minute begins the count.
+    let waits = START - MINUTE * 30;
+    for minute in 0..=40 {
+        let now = START + MINUTE * minute;
+        engine.handle_waiting([("calm".to_owned(), now), ("risk".to_owned(), waits)], now);
+        tick(&mut engine, now);
+    }
+    let now = START + MINUTE * 40;
+    // The bucket in which it has waited exactly an hour is good still.
+    assert_eq!(engine.answer(all, now).counts, Counts { good: 29 * 6 + 1, bad: 10 * 6 });
+    assert!(named(&engine, all, now).is_some_and(|bad| bad.contains("older than 1h")));
+    // A queue that a reload took away waits no longer.
+    engine.handle_waiting([("calm".to_owned(), now)], now);
+    tick(&mut engine, now + MINUTE);
+    assert_eq!(engine.answer(all, now + MINUTE).counts, Counts { good: 29 * 6 + 1 + 6, bad: 10 * 6 });
+}
+
+#[test]
 fn an_objective_of_an_earlier_config_is_counted_nowhere() {
     let (mut engine, _) = availability();
     engine.handle_counts(ObjectiveId(7), START, Counts::BAD, START);

@@ -249,7 +249,10 @@ impl Gateway {
     /// What objectives counted since this was last asked. Each event is told once, at most 200 ms after it happened; after
     /// [`Gateway::shutdown`] what is left.
     pub fn take_sums(&self) -> Summed {
-        self.current.load().ledger.lock().expect("counting does not panic").take()
+        let shared = self.current.load();
+        let now = shared.clock.now();
+        let waiting = shared.lines.iter().map(|line| (line.name.clone(), now - line.size(now).oldest)).collect();
+        Summed { waiting, ..shared.ledger.lock().expect("counting does not panic").take() }
     }
 
     /// Stops accepting, lets running requests end within the plan's `drain`, and returns when all threads have ended.

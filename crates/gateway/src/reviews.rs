@@ -151,6 +151,7 @@ impl ReviewLine {
             oldest: size.oldest,
             decided: size.decided,
             damaged: self.damaged,
+            is_broken: self.writer.is_broken(),
         }
     }
 

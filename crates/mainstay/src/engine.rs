@@ -83,7 +83,7 @@ pub(crate) fn terms(plan: &Plan) -> Terms {
 fn summed(source: Arc<OnceLock<Arc<Plane>>>) -> impl FnMut() -> Summed + Send {
     move || {
         let taken = source.get().map(|plane| plane.gateway.take_sums()).unwrap_or_default();
-        Summed { counts: taken.counts, latencies: taken.latencies }
+        Summed { counts: taken.counts, latencies: taken.latencies, waiting: taken.waiting }
     }
 }
 

@@ -305,7 +305,7 @@ fn held_requests_survive_a_kill() {
         "mainstay.yaml",
         "service: s\nlisten: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nstore: sqlite:mainstay.db\nroutes:\n  - name: r\n    \
          path: /v1/echo\n    deadline: 5s\n    ladder:\n      - { level: 4, queue: { name: risk, respond: { body: { held: { column: id } } }, \
-         otherwise: { body: { held: none } } } }\n",
+         otherwise: { body: { held: none } } } }\nslos:\n  - freshness: { reviews: 1h, queues: { risk: 1ms } }\n",
     );
     let server = Server::start(&bench);
     let mut held = Vec::new();
@@ -326,6 +326,15 @@ fn held_requests_survive_a_kill() {
     assert_eq!((&json(&claimed)["id"], &json(&claimed)["state"]), (&1.into(), &"claimed".into()));
     assert!(ask(&["review", "decide", "1", "allow", "--by", "ana"]).status.success());
     assert!(!ask(&["review", "decide", "1", "block", "--by", "bo"]).status.success());
+    // They wait for longer than a millisecond and for less than an hour.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let shown = |slo: &str| json(&ask(&["slo", "show", slo]));
+    while shown("s_review_age_risk")["bad"].as_u64().unwrap() == 0 {
+        assert!(Instant::now() < deadline, "nobody counts how long they wait");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let patient = shown("s_review_age");
+    assert!(patient["good"].as_u64().unwrap() > 0 && patient["bad"] == 0, "{patient}");
     server.signal("KILL");
     drop(server.end());
 
@@ -333,6 +342,51 @@ fn held_requests_survive_a_kill() {
     let decided = bench.run(&["review", "list", "--state", "decided", "--url", &server.url, "--format", "json"]);
     let decided: Value = serde_json::from_slice(&decided.stdout).unwrap();
     assert_eq!((&decided["reviews"][0]["id"], &decided["reviews"][0]["decision"]), (&1.into(), &"allow".into()));
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// A file that may not grow, as a disk that is full: what was told to be held is held, what comes on top is answered otherwise,
+/// counted and shown; when there is room again the queue holds again.
+#[test]
+fn a_queue_whose_disk_is_full_says_so_and_recovers() {
+    let bench = Bench::new("full-queue");
+    bench.write(
+        "mainstay.yaml",
+        "service: s\nlisten: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nstore: sqlite:mainstay.db\nroutes:\n  - name: r\n    \
+         path: /v1/echo\n    deadline: 5s\n    ladder:\n      - { level: 4, queue: { name: risk, respond: { body: { held: { column: id } } }, \
+         otherwise: { body: { held: none } } } }\n",
+    );
+    let server = Server::start(&bench);
+    let limit = |bytes: &str| {
+        let mut set = Command::new("prlimit");
+        set.args(["--pid", &server.child.id().to_string(), &format!("--fsize={bytes}")]);
+        assert!(set.status().unwrap().success());
+    };
+    let post = |length: usize| {
+        let answer = send(&server.listen, "/v1/echo", "text/plain", &"x".repeat(length));
+        answer[answer.rfind('{').unwrap()..].to_owned()
+    };
+    let ask = |arguments: &[&str]| json(&bench.run(&[arguments, &["--url", &server.url, "--format", "json"]].concat()));
+    assert_eq!(post(100_000), r#"{"held":"risk-1"}"#);
+    limit("150000:unlimited");
+    assert_eq!(post(100_000), r#"{"held":"none"}"#);
+    let status = ask(&["status"]);
+    let queue = &status["queues"][0];
+    assert_eq!((&queue["open"], &queue["is_broken"]), (&1.into(), &true.into()), "{queue}");
+    eventually(|| ask(&["status"])["routes"][0]["entries"][0]["failures"]["queue_disk_error"] == 1);
+    let shown = text(&bench.run(&["status", "--url", &server.url]).stdout);
+    assert!(shown.contains("cannot be written"), "{shown}");
+    limit("unlimited:unlimited");
+    assert_eq!(ask(&["review", "list"])["reviews"].as_array().unwrap().len(), 1);
+    let held = post(100_000);
+    assert!(held.contains("risk-"), "{held}");
+    assert_eq!(ask(&["status"])["queues"][0]["is_broken"], false);
+    server.signal("KILL");
+    drop(server.end());
+    let server = Server::start(&bench);
+    let listed = bench.run(&["review", "list", "--url", &server.url, "--format", "json"]);
+    assert_eq!(json(&listed)["reviews"].as_array().unwrap().len(), 2, "{listed:?}");
     server.signal("TERM");
     assert_eq!(server.end().0, Some(0));
 }

@@ -23,6 +23,8 @@ pub(crate) struct Known<'a> {
     pub(crate) routes: Option<&'a [&'a str]>,
     /// Feature sets.
     pub(crate) views: Option<&'a [&'a str]>,
+    /// Queues in which requests wait for a person.
+    pub(crate) queues: Option<&'a [&'a str]>,
 }
 
 /// An objective, and where its item is.
@@ -32,12 +34,19 @@ pub(crate) type Placed = (Span, Objective);
 pub(super) fn objectives(root: &Root, service: &str, reader: &mut Reader<'_>) -> Vec<Objective> {
     let items = root.slos.as_ref().map_or(&[][..], |slos| &slos.value);
     let routes = root.routes.as_ref().map_or(&[][..], |routes| &routes.value);
+    let queues: Vec<&str> = routes.iter().flat_map(|route| queues(&route.value)).collect();
     let routes: Vec<&str> =
         routes.iter().filter_map(|route| route.value.name.as_ref()).map(|name| name.value.as_str()).collect();
     let views: Vec<&str> =
         super::entries(root.features.as_ref()).iter().map(|entry| entry.name.value.as_str()).collect();
-    let known = Known { service, routes: Some(&routes), views: Some(&views) };
+    let known = Known { service, routes: Some(&routes), views: Some(&views), queues: Some(&queues) };
     lower(items, &known, reader).into_iter().map(|(_, objective)| objective).collect()
+}
+
+fn queues(route: &crate::raw::route::Route) -> impl Iterator<Item = &str> {
+    let entries = route.ladder.iter().flat_map(|ladder| &ladder.value);
+    let names = entries.filter_map(|entry| entry.value.queue.as_ref()?.value.name.as_ref());
+    names.map(|name| name.value.as_str())
 }
 
 /// The objectives of items. Several come from one item: each percentile is its own.

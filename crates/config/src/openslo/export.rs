@@ -63,6 +63,7 @@ fn sources(objectives: &[Objective]) -> BTreeMap<String, String> {
             | Kind::Latency { .. }
             | Kind::Quality { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::Safety { .. } => None,
         })
@@ -148,6 +149,7 @@ fn target(kind: &Kind) -> Result<f64, &'static str> {
         Kind::Availability { .. }
         | Kind::Latency { .. }
         | Kind::Quality { .. }
+        | Kind::ReviewAge { .. }
         | Kind::FeatureFreshness { .. }
         | Kind::External { .. } => Ok(1.0 - kind.allowed_bad()),
     }
@@ -231,6 +233,14 @@ fn own(objective: &Objective) -> Option<Value> {
         }
         Kind::ModelFreshness { max_age } => {
             keys.insert("model".to_owned(), written(*max_age).into());
+            "freshness"
+        }
+        Kind::ReviewAge { max_age, queue: None, .. } => {
+            keys.insert("reviews".to_owned(), written(*max_age).into());
+            "freshness"
+        }
+        Kind::ReviewAge { max_age, queue: Some(queue), .. } => {
+            keys.insert("queues".to_owned(), json!({ queue.as_str(): written(*max_age) }));
             "freshness"
         }
         Kind::FeatureFreshness { max_age, view: None, .. } => {

@@ -114,7 +114,7 @@ pub(super) fn own(
 const KINDS: [&str; 5] = ["availability", "latency", "quality", "freshness", "safety"];
 
 /// Keys of an item that OpenSLO has no field for; `slices` are details of time slices.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "min_confidence",
     "confidence_required",
     "good_levels",
@@ -132,6 +132,8 @@ const KEYS: [&str; 20] = [
     "label_delay",
     "features",
     "views",
+    "reviews",
+    "queues",
     "max_rate",
     "slices",
     "source",

@@ -165,11 +165,15 @@ section! {
         features: Dur,
         /// Oldest features of some views, by view: each an objective of its own.
         views: Named<Dur>,
-        /// The share of requests whose features may be older. Default: 1%.
+        /// Longest wait of a request that is held for a person, in all queues.
+        reviews: Dur,
+        /// Longest wait in some queues, by queue: each an objective of its own.
+        queues: Named<Dur>,
+        /// The share of requests whose features may be older, and of time in which somebody may wait longer. Default: 1%.
         allowed_stale: Ratio,
-        /// The time over which it is judged. Default: 1d for models, 1h for features.
+        /// The time over which it is judged. Default: 1d for models and reviews, 1h for features.
         window: Window,
-        /// The objective's name. Default: the service, `_model_freshness` or `_feature_freshness`.
+        /// The objective's name. Default: the service, `_model_freshness`, `_feature_freshness` or `_review_age`.
         name: Text,
         /// One sentence for people.
         description: Text,

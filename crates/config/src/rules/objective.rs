@@ -29,7 +29,9 @@ fn sli(objective: &Objective) -> Sli {
         Budgeting::TimeSlices { .. } | Budgeting::RatioTimeSlices { .. } => return Sli::Gauges,
     }
     match &objective.kind {
-        Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } => Sli::Counters,
+        Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } | Kind::ReviewAge { .. } => {
+            Sli::Counters
+        }
         Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::Safety { .. } => Sli::Gauges,
         Kind::External { source, .. } => match &source.counted {
             Counted::Good(good) => Sli::Good { good: good.clone(), total: source.total.clone() },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_core::engine::{Engine as Core, Memory, ObjectiveId};
 use mainstay_core::slo::correction::Correction;
-use mainstay_core::slo::objective::{Budgeting, Kind, Objective};
+use mainstay_core::slo::objective::{Budgeting, Kind};
 use mainstay_core::slo::series::{Counts, GRAIN, bucket_of};
 use mainstay_core::slo::sli::{Facts, Features, Origin};
 use mainstay_core::slo::window::Stretch;
@@ -166,9 +166,12 @@ impl Budgets {
     pub(super) fn aged(&mut self, now: Time) -> Vec<(String, Time, Counts)> {
         let mut counted = Vec::new();
         let current = bucket_of(now);
-        let driven = |slo: &Objective| matches!(slo.kind, Kind::ModelFreshness { .. });
-        let slos: Vec<(ObjectiveId, String)> =
-            self.core.objectives().filter(|(_, slo)| driven(slo)).map(|(id, slo)| (id, slo.name.clone())).collect();
+        let slos: Vec<(ObjectiveId, String)> = self
+            .core
+            .objectives()
+            .filter(|(_, slo)| slo.kind.is_clock_driven())
+            .map(|(id, slo)| (id, slo.name.clone()))
+            .collect();
         for (id, name) in slos {
             let earliest = bucket_of(now - AGED_MAX);
             let mut at = self.aged.get(&name).map_or(current, |last| (*last + GRAIN).max(earliest));
@@ -237,7 +240,11 @@ fn is_told(kind: &Kind, what: &Observed) -> bool {
         // A prediction is the model's side of a request, which is reported by itself.
         (Kind::Availability { .. } | Kind::Latency { .. }, Observed::Prediction { .. })
         | (
-            Kind::FeatureFreshness { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. },
+            Kind::FeatureFreshness { .. }
+            | Kind::Quality { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
+            | Kind::External { .. },
             Observed::Request { .. } | Observed::Prediction { .. },
         )
         | (_, Observed::Features { .. } | Observed::Probe) => false,

@@ -40,7 +40,7 @@ impl Settling {
 
     /// Takes what was summed up, and counts it.
     pub(super) fn take(&mut self, engine: &Engine) {
-        let Summed { counts, latencies } = (self.source)();
+        let Summed { counts, latencies, waiting } = (self.source)();
         let now = engine.now();
         let mut budgets = engine.budgets();
         for (objective, start, counts) in counts {
@@ -51,6 +51,7 @@ impl Settling {
         for (route, start, seen) in latencies {
             budgets.core.handle_latencies(&route, start, &seen, now);
         }
+        budgets.core.handle_waiting(waiting, now);
     }
 
     /// Stores what waits.

@@ -68,6 +68,8 @@ pub(crate) struct QueueStatus {
     decided: u64,
     /// Damaged records that were passed over when its file was read.
     damaged: u64,
+    /// Whether its file cannot be written: requests are answered otherwise until it can.
+    is_broken: bool,
 }
 
 impl From<status::EntryStatus> for EntryStatus {
@@ -112,6 +114,7 @@ impl From<status::ReviewLineStatus> for QueueStatus {
             oldest_seconds: from.oldest.as_secs_f64(),
             decided: from.decided,
             damaged: from.damaged,
+            is_broken: from.is_broken,
         }
     }
 }

@@ -164,6 +164,7 @@ impl Slo {
             | Kind::Latency { .. }
             | Kind::Quality { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::External { .. } => 0.0,
         };

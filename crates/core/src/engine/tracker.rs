@@ -9,7 +9,7 @@ use crate::slo::safety::Evidence;
 use crate::slo::series::{Counts, GRAIN, Recorded, Series, bucket_of};
 use crate::slo::sketch::Sketches;
 use crate::slo::slices::{Change, Slices, quality_verdict};
-use crate::slo::window::Stretch;
+use crate::slo::window::{Stretch, written};
 use crate::stats::{Interval, LogHistogram, binomial};
 use crate::time::Time;
 
@@ -98,11 +98,14 @@ impl Tracker {
             | Kind::Latency { .. }
             | Kind::Quality { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::External { .. } => None,
         };
         let signal = match objective.kind {
-            Kind::ModelFreshness { .. } | Kind::External { .. } | Kind::Quality { .. } => Signal::Absent,
+            Kind::ModelFreshness { .. } | Kind::ReviewAge { .. } | Kind::External { .. } | Kind::Quality { .. } => {
+                Signal::Absent
+            }
             Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } | Kind::Safety { .. } => {
                 Signal::Present
             }
@@ -235,9 +238,10 @@ impl Tracker {
         }
     }
 
-    /// Counts one event for each grain of time that has passed: good while the model is young enough.
-    pub(super) fn age(&mut self, trained: Option<Time>, max_age: Duration, now: Time) {
-        let Some(trained) = trained else {
+    /// Counts one event for each grain of time that has passed: good while what ages is young enough. `born`: its beginning,
+    /// `None` where that is not known.
+    pub(super) fn age(&mut self, born: Option<Time>, max_age: Duration, now: Time) {
+        let Some(born) = born else {
             self.signal = Signal::Absent;
             return;
         };
@@ -246,10 +250,10 @@ impl Tracker {
         let earliest = Time::from_nanos(current.as_nanos().saturating_sub(AGED_MAX * GRAIN.as_nanos() as u64));
         let mut at = self.aged.map_or(current, |aged| (aged + GRAIN).max(earliest));
         while at <= current {
-            let is_old = at.since(trained) > max_age;
+            let is_old = at.since(born) > max_age;
             let from = self.series.edge(self.objective.window.to_date(now));
             if is_old && self.named.iter().all(|bad| bad.at < from) {
-                self.name(format!("model older than {max_age:?}"), at, now);
+                self.name(format!("older than {}", written(max_age)), at, now);
             }
             self.series.record(at, if is_old { Counts::BAD } else { Counts::GOOD });
             at = at + GRAIN;
@@ -372,6 +376,7 @@ impl Tracker {
                 Kind::Availability { .. }
                 | Kind::Latency { .. }
                 | Kind::Quality { .. }
+                | Kind::ReviewAge { .. }
                 | Kind::FeatureFreshness { .. }
                 | Kind::Safety { .. }
                 | Kind::External { .. } => Severity::Page,
@@ -425,6 +430,7 @@ impl Tracker {
             Kind::Availability { .. }
             | Kind::Quality { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::Safety { .. }
             | Kind::External { .. } => Vec::new(),
@@ -454,6 +460,7 @@ impl Tracker {
             Kind::Availability { .. }
             | Kind::Latency { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::Safety { .. }
             | Kind::External { .. } => None,

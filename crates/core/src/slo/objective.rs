@@ -117,6 +117,15 @@ pub enum Kind {
         /// Oldest model.
         max_age: Duration,
     },
+    /// Nobody waits too long for a person's decision. The clock decides, by the oldest request that waits.
+    ReviewAge {
+        /// Longest wait.
+        max_age: Duration,
+        /// Only this queue.
+        queue: Option<String>,
+        /// The share of time in which one may wait longer.
+        allowed_late: f64,
+    },
     /// Requests are answered with recent features.
     FeatureFreshness {
         /// Oldest features.
@@ -346,7 +355,7 @@ impl Kind {
             Kind::Availability { .. } => Category::Availability,
             Kind::Latency { .. } => Category::Latency,
             Kind::Quality { .. } => Category::Quality,
-            Kind::ModelFreshness { .. } | Kind::FeatureFreshness { .. } => Category::Freshness,
+            Kind::ModelFreshness { .. } | Kind::ReviewAge { .. } | Kind::FeatureFreshness { .. } => Category::Freshness,
             Kind::Safety { .. } => Category::Safety,
             Kind::External { category, .. } => *category,
         }
@@ -354,13 +363,15 @@ impl Kind {
 
     /// The share of events, or of slices, that may be bad. 0 tolerates none.
     ///
-    /// Availability 1 - target; a pXX 100 - XX %; quality 5 % of slices; model freshness and safety's tolerance 0; features 1 %.
+    /// Availability 1 - target; a pXX 100 - XX %; quality 5 % of slices; model freshness and safety's tolerance 0; features and reviews
+    /// 1 %.
     pub const fn allowed_bad(&self) -> f64 {
         match self {
             Kind::Availability { target, .. } | Kind::External { target, .. } => 1.0 - *target,
             Kind::Latency { share, .. } => 1.0 - *share,
             Kind::Quality { .. } => QUALITY_SLICES_BAD,
             Kind::ModelFreshness { .. } | Kind::Safety { .. } => 0.0,
+            Kind::ReviewAge { allowed_late, .. } => *allowed_late,
             Kind::FeatureFreshness { allowed_stale, .. } => *allowed_stale,
         }
     }
@@ -368,6 +379,11 @@ impl Kind {
     /// Whether a single bad event spends everything.
     pub const fn tolerates_none(&self) -> bool {
         matches!(self, Kind::ModelFreshness { .. } | Kind::Safety { .. })
+    }
+
+    /// Whether the clock makes its events: one for each ten seconds, whether or not there are requests.
+    pub const fn is_clock_driven(&self) -> bool {
+        matches!(self, Kind::ModelFreshness { .. } | Kind::ReviewAge { .. })
     }
 
     /// The value of a quality metric that is just good enough: baseline (1 - d) where higher is better, baseline (1 + d) where
@@ -398,6 +414,9 @@ impl Kind {
                 format!("{metric} {side} {:.6}", self.quality_target().unwrap_or(f64::NAN))
             }
             Kind::ModelFreshness { max_age } => format!("the model is at most {} old", age(*max_age)),
+            Kind::ReviewAge { max_age, allowed_late, .. } => {
+                format!("in {} of the time nobody waits longer than {}", percent(1.0 - allowed_late), age(*max_age))
+            }
             Kind::FeatureFreshness { max_age, allowed_stale, .. } => {
                 format!("{} of requests use features of at most {}", percent(1.0 - allowed_stale), age(*max_age))
             }
@@ -421,18 +440,19 @@ impl Kind {
             }
             Kind::Quality { metric, .. } => format!("quality_{metric}"),
             Kind::ModelFreshness { .. } => "model_freshness".to_owned(),
+            Kind::ReviewAge { .. } => "review_age".to_owned(),
             Kind::FeatureFreshness { .. } => "feature_freshness".to_owned(),
             Kind::Safety { .. } => "safety".to_owned(),
             Kind::External { category, .. } => format!("external_{}", category.name()),
         }
     }
 
-    /// Availability and external ratios 30 d, latency 7 d, quality and model freshness 1 d, feature freshness and safety 1 h.
+    /// Availability and external ratios 30 d, latency 7 d, quality, model freshness and reviews 1 d, feature freshness and safety 1 h.
     pub const fn usual_window(&self) -> Duration {
         match self {
             Kind::Availability { .. } | Kind::External { .. } => Duration::from_hours(30 * 24),
             Kind::Latency { .. } => Duration::from_hours(7 * 24),
-            Kind::Quality { .. } | Kind::ModelFreshness { .. } => Duration::from_hours(24),
+            Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::ReviewAge { .. } => Duration::from_hours(24),
             Kind::FeatureFreshness { .. } | Kind::Safety { .. } => Duration::from_hours(1),
         }
     }
@@ -448,6 +468,7 @@ impl Kind {
             Kind::Availability { .. }
             | Kind::Latency { .. }
             | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
             | Kind::FeatureFreshness { .. }
             | Kind::Safety { .. }
             | Kind::External { .. } => Budgeting::Occurrences,

@@ -108,7 +108,11 @@ pub fn judge(objective: &Objective, facts: &Facts<'_>) -> Verdict {
         }
         // An answer is harmless until somebody flags it.
         Kind::Safety { .. } if is_answered(facts) => true,
-        Kind::Safety { .. } | Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. } => {
+        Kind::Safety { .. }
+        | Kind::Quality { .. }
+        | Kind::ModelFreshness { .. }
+        | Kind::ReviewAge { .. }
+        | Kind::External { .. } => {
             return Verdict::Ignored;
         }
     };

@@ -134,7 +134,7 @@ fn applying(plan: &Plan, route: &str) -> Vec<Applies> {
 fn is_counted(kind: &Kind) -> bool {
     match kind {
         Kind::Availability { .. } | Kind::Latency { .. } | Kind::FeatureFreshness { .. } | Kind::Safety { .. } => true,
-        Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::External { .. } => false,
+        Kind::Quality { .. } | Kind::ModelFreshness { .. } | Kind::ReviewAge { .. } | Kind::External { .. } => false,
     }
 }
 
@@ -186,6 +186,8 @@ pub struct Summed {
     pub counts: Vec<(String, Time, Counts)>,
     /// Latencies of a route, by its name, in the bucket of ten seconds that starts at the time.
     pub latencies: Vec<(String, Time, LogHistogram)>,
+    /// Queues, each with since when its oldest request waits for a person: the present where nobody does.
+    pub waiting: Vec<(String, Time)>,
 }
 
 impl Ledger {
@@ -206,7 +208,7 @@ impl Ledger {
     pub(crate) fn take(&mut self) -> Summed {
         let counts = std::mem::take(&mut self.counts).into_iter().map(|((name, at), counts)| (name, at, counts));
         let latencies = std::mem::take(&mut self.latencies).into_iter().map(|((name, at), seen)| (name, at, seen));
-        Summed { counts: counts.collect(), latencies: latencies.collect() }
+        Summed { counts: counts.collect(), latencies: latencies.collect(), waiting: Vec::new() }
     }
 }
 

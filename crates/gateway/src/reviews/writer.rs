@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -26,6 +27,8 @@ pub(super) type Written = oneshot::Receiver<bool>;
 #[derive(Debug)]
 pub(super) struct Writer {
     orders: Option<SyncSender<Order>>,
+    /// A write failed, and none since was done.
+    is_broken: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,9 +42,15 @@ impl Writer {
     pub(super) fn start(name: &str, path: PathBuf, file: File, line: Arc<Mutex<Line>>) -> std::io::Result<Writer> {
         let (orders, inbox) = sync_channel(BACKLOG);
         let length = file.metadata()?.len();
-        let desk = Desk { path, file, length, compacted: length, is_broken: false, line };
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let desk = Desk { path, file, length, compacted: length, is_broken: Arc::clone(&is_broken), line };
         let thread = std::thread::Builder::new().name(format!("queue-{name}")).spawn(move || desk.run(&inbox))?;
-        Ok(Writer { orders: Some(orders), thread: Some(thread) })
+        Ok(Writer { orders: Some(orders), is_broken, thread: Some(thread) })
+    }
+
+    /// Whether the file could not be written when it was last tried.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
     }
 
     /// Appends a request; `None` where too many wait for the disk.
@@ -75,7 +84,7 @@ struct Desk {
     /// Its length after it was last written anew.
     compacted: u64,
     /// A write failed: what the file holds after `length` is unknown.
-    is_broken: bool,
+    is_broken: Arc<AtomicBool>,
     line: Arc<Mutex<Line>>,
 }
 
@@ -104,7 +113,7 @@ impl Desk {
         }
         if let Err(error) = self.append(&bytes) {
             tracing::error!(%error, file = %self.path.display(), "a queue's file cannot be written");
-            self.is_broken = true;
+            self.is_broken.store(true, Ordering::Relaxed);
             for order in batch {
                 self.withdraw(&order);
                 let _ = order.reply.send(false);
@@ -139,7 +148,7 @@ impl Desk {
             && let Err(error) = self.append(&taken_back)
         {
             tracing::error!(%error, file = %self.path.display(), "a queue's file cannot be written");
-            self.is_broken = true;
+            self.is_broken.store(true, Ordering::Relaxed);
         }
     }
 
@@ -151,7 +160,7 @@ impl Desk {
 
     /// After a failed write or sync it is unknown what the disk has, so the file is written anew first.
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        if self.is_broken {
+        if self.is_broken.load(Ordering::Relaxed) {
             self.compact()?;
         }
         self.file.write_all(bytes)?;
@@ -174,7 +183,8 @@ impl Desk {
     fn compact(&mut self) -> std::io::Result<()> {
         let records = self.lock().records();
         let (file, length) = log::replace(&self.path, &records)?;
-        (self.file, self.length, self.compacted, self.is_broken) = (file, length, length, false);
+        (self.file, self.length, self.compacted) = (file, length, length);
+        self.is_broken.store(false, Ordering::Relaxed);
         Ok(())
     }
 

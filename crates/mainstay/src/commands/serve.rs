@@ -64,7 +64,12 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Heard and left alone, so that a file which reached its limit (`RLIMIT_FSIZE`) is an error of that file and not the end.
+    _file_limit: Signal,
 }
+
+/// `SIGXFSZ` of Linux on x86-64 and ARM, and of macOS.
+const FILE_LIMIT: i32 = 25;
 
 impl Signals {
     fn listen() -> anyhow::Result<Signals> {
@@ -73,6 +78,7 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            _file_limit: listen(SignalKind::from_raw(FILE_LIMIT))?,
         })
     }
 

@@ -106,10 +106,11 @@ fn files(files: &Value) -> Option<Table> {
 }
 
 fn queues(queues: &Value) -> Option<Table> {
-    table(queues, &["queue", "open", "claimed", "of", "oldest (s)", "decided"], |queue| {
+    table(queues, &["queue", "open", "claimed", "of", "oldest (s)", "decided", "disk"], |queue| {
         let oldest = queue["oldest_seconds"].as_f64().map_or("-".to_owned(), |seconds| format!("{seconds:.0}"));
         let mut row = ["name", "open", "claimed", "max"].map(|key| word(&queue[key])).to_vec();
-        row.extend([oldest, word(&queue["decided"])]);
+        let disk = if queue["is_broken"] == true { "cannot be written" } else { "ok" };
+        row.extend([oldest, word(&queue["decided"]), disk.to_owned()]);
         row
     })
 }

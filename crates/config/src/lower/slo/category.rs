@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::finding::Finding;
 use crate::lower::{check_name, no_effect, value_or};
 use crate::raw::slo as raw;
-use crate::read::Reader;
+use crate::read::{Entry, Reader};
 use crate::span::{At, Span};
 
 /// By how much a quality metric may be worse.
@@ -210,41 +210,69 @@ pub(super) fn freshness(at: &At<raw::Freshness>, known: &Known<'_>, reader: &mut
     let raw = &at.value;
     let parts = parts!(raw, name, description, route, window, policy);
     parts.check(known, reader);
-    if !["model", "features", "views"].iter().any(|key| raw.given.contains(key)) {
-        let message = "freshness is of the `model`, the `features`, or both";
+    if !["model", "features", "views", "reviews", "queues"].iter().any(|key| raw.given.contains(key)) {
+        let message = "freshness is of the `model`, the `features`, or `reviews`";
         reader.report(Finding::new(Code::ExactlyOne, at.span, message).help("such as `{ model: 7d, features: 1h }`"));
     }
     let stale = value_or(raw.allowed_stale.as_ref(), FEATURES_STALE);
     if let Some(stale) = raw.allowed_stale.as_ref().filter(|stale| stale.value >= 1.0) {
-        impossible(stale.span, "this allows features of any age", "such as `1%`", reader);
+        impossible(stale.span, "this allows any age", "such as `1%`", reader);
     }
+    let features = |max_age, view| Kind::FeatureFreshness { max_age, view, allowed_stale: stale };
+    let reviews = |max_age, queue| Kind::ReviewAge { max_age, queue, allowed_late: stale };
     let mut kinds = Vec::new();
     if let Some(model) = &raw.model {
-        kinds.push((Kind::ModelFreshness { max_age: model.value }, "model".to_owned()));
+        kinds.push((Kind::ModelFreshness { max_age: model.value }, Suffix::Key("model")));
     }
-    if let Some(features) = &raw.features {
-        let kind = Kind::FeatureFreshness { max_age: features.value, view: None, allowed_stale: stale };
-        kinds.push((kind, "features".to_owned()));
+    if let Some(age) = &raw.features {
+        kinds.push((features(age.value, None), Suffix::Key("features")));
     }
-    for entry in raw.views.iter().flat_map(|views| &views.value) {
-        if let Some(views) = known.views.filter(|views| !views.contains(&entry.name.value.as_str())) {
-            no_such(&entry.name, "feature set", views, reader);
-        }
-        let Some(max_age) = &entry.value else { continue };
-        let view = entry.name.value.clone();
-        let kind = Kind::FeatureFreshness { max_age: max_age.value, view: Some(view.clone()), allowed_stale: stale };
-        kinds.push((kind, view));
+    for (name, age) in named(raw.views.as_ref(), "feature set", known.views, reader) {
+        kinds.push((features(age, Some(name.clone())), Suffix::Name(name)));
+    }
+    if let Some(age) = &raw.reviews {
+        kinds.push((reviews(age.value, None), Suffix::Key("reviews")));
+    }
+    for (name, age) in named(raw.queues.as_ref(), "queue", known.queues, reader) {
+        kinds.push((reviews(age, Some(name.clone())), Suffix::Name(name)));
     }
     let several = kinds.len() > 1;
-    let finish = |(kind, suffix): (Kind, String)| {
-        let viewed = matches!(&kind, Kind::FeatureFreshness { view: Some(_), .. });
-        let mut objective = parts.objective(kind, several.then_some(suffix.as_str()), known);
-        if viewed && parts.name.is_none() {
-            objective.name = format!("{}_{suffix}", objective.name);
+    let finish = |(kind, suffix): (Kind, Suffix)| {
+        let written = match &suffix {
+            Suffix::Key(key) => *key,
+            Suffix::Name(name) => name.as_str(),
+        };
+        let mut objective = parts.objective(kind, several.then_some(written), known);
+        if let (Suffix::Name(name), None) = (&suffix, &parts.name) {
+            objective.name = format!("{}_{name}", objective.name);
         }
         (place(&parts, at.span), objective)
     };
     kinds.into_iter().map(finish).collect()
+}
+
+/// What tells objectives apart that come from one item.
+enum Suffix {
+    Key(&'static str),
+    /// A name that the config gave; it is always a part of the objective's.
+    Name(String),
+}
+
+/// Ages by name, those whose name is not `known` reported.
+fn named(
+    ages: Option<&At<Vec<Entry<Duration>>>>,
+    what: &str,
+    known: Option<&[&str]>,
+    reader: &mut Reader<'_>,
+) -> Vec<(String, Duration)> {
+    let mut found = Vec::new();
+    for entry in ages.iter().flat_map(|ages| &ages.value) {
+        if let Some(known) = known.filter(|known| !known.contains(&entry.name.value.as_str())) {
+            no_such(&entry.name, what, known, reader);
+        }
+        found.extend(entry.value.as_ref().map(|age| (entry.name.value.clone(), age.value)));
+    }
+    found
 }
 
 pub(super) fn safety(at: &At<raw::Safety>, known: &Known<'_>, reader: &mut Reader<'_>) -> Vec<Placed> {
