@@ -1,0 +1,148 @@
+//! What a script says while it runs.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use mainstay_core::time::Time;
+use mainstay_core::training::State;
+use mainstay_core::training::class::Class;
+use mainstay_core::training::ledger::Bucket;
+use mainstay_core::training::numeric::Trouble;
+use mainstay_core::training::wire::{Message, Reject};
+use serde_json::json;
+
+use super::{Attempt, HEARD_MAX};
+use crate::supervise::Run;
+use crate::wire::Heard;
+
+const TICK: Duration = Duration::from_millis(50);
+/// Bytes of the output's end that are looked at for a reason.
+const OUTPUT_END: usize = 16 * 1024;
+
+impl Run<'_> {
+    /// Takes lines for a tick at most.
+    pub(super) fn listen(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
+        let mut wait = TICK;
+        for _ in 0..HEARD_MAX {
+            match attempt.heard.recv_timeout(wait) {
+                Ok(heard) => self.hear(attempt, heard, say),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(wait);
+                    break;
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        for heard in attempt.events.read(&self.place.own("events")) {
+            self.hear(attempt, heard, say);
+        }
+        for line in attempt.tail.read(&attempt.log) {
+            if let Some(told) = line.strip_prefix(b"mstp/1 ") {
+                self.hear(attempt, Message::parse(told), say);
+                continue;
+            }
+            say(&String::from_utf8_lossy(&line));
+            attempt.output.extend_from_slice(&line);
+            attempt.output.push(b'\n');
+            let much = attempt.output.len().saturating_sub(OUTPUT_END);
+            attempt.output.drain(..much);
+        }
+    }
+
+    /// What was said before the end may still be on its way through the socket's threads.
+    pub(super) fn drain(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
+        for _ in 0..3 {
+            self.listen(attempt, say);
+        }
+    }
+
+    fn hear(&mut self, attempt: &mut Attempt, heard: Heard, say: &mut dyn FnMut(&str)) {
+        let now = self.now();
+        match heard {
+            Err(reject) => self.ignore(reject),
+            Ok(message) => {
+                attempt.spoke = true;
+                self.obey(attempt, message, now, say);
+            }
+        }
+    }
+
+    fn obey(&mut self, attempt: &mut Attempt, message: Message, now: Time, say: &mut dyn FnMut(&str)) {
+        match message {
+            Message::Hello { attempt: of, .. } => {
+                if of.is_some_and(|of| of != u64::from(self.record.attempt)) {
+                    self.ignore(Reject::WrongProcess);
+                }
+                attempt.wire.say(&json!({ "type": "welcome", "v": 1 }));
+            }
+            Message::Phase { name, budget_s } => {
+                self.watch.handle_phase(&name, budget_s.map(Duration::from_secs_f64), now);
+                let bucket = match name.as_str() {
+                    "step" => Bucket::Productive,
+                    "eval" => Bucket::Eval,
+                    "save" => Bucket::Saving,
+                    _ => Bucket::Startup,
+                };
+                self.ledger.switch(bucket, now);
+            }
+            Message::Progress { step, total } => self.progress(step, total, now),
+            Message::Metric { step, values } => self.measure(attempt, step, values, say),
+            Message::CheckpointReady { step, .. } if attempt.ended_for == Some(Class::Numeric) || self.invalid => {
+                // What is saved after the numbers exploded, or after a gate failed, is not worth going on from.
+                self.note("commit_refused", json!({ "step": step }));
+            }
+            Message::CheckpointReady { step, directory, cursor, metrics, blocking_s } => {
+                let blocking = Duration::from_secs_f64(blocking_s.unwrap_or(0.0));
+                self.commit(attempt, &directory, (step, cursor, metrics), blocking, say);
+            }
+            Message::Eval { metrics, .. } => self.metrics.extend(metrics),
+            Message::Error { kind, retryable, message } => {
+                say(&format!("the script says: {kind}: {message}"));
+                attempt.error = Some((kind, retryable));
+            }
+            Message::Done { step } => attempt.done = Some(step),
+            Message::CheckpointBegin { .. } | Message::Heartbeat | Message::Other => {}
+        }
+    }
+
+    fn progress(&mut self, step: u64, total: Option<u64>, now: Time) {
+        if self.state != State::Running {
+            self.state = State::Running;
+            self.ledger.switch(Bucket::Productive, now);
+        }
+        if self.step.is_some_and(|before| step < before) {
+            self.ignore(Reject::OutOfOrder);
+            return;
+        }
+        (self.step, self.total) = (Some(step), total.or(self.total));
+        self.watch.handle_step(step, now);
+    }
+
+    fn measure(
+        &mut self,
+        attempt: &mut Attempt,
+        step: u64,
+        values: Vec<(String, Option<f64>)>,
+        say: &mut dyn FnMut(&str),
+    ) {
+        for (name, value) in values {
+            let watched = matches!(name.as_str(), "loss" | "grad_norm");
+            let trouble = match (name.as_str(), value) {
+                ("loss", value) => attempt.guard.handle_loss(step, value.unwrap_or(f64::NAN)).map(Trouble::onset),
+                (_, None) if watched => Some(step),
+                _ => None,
+            };
+            if let Some(onset) = trouble.filter(|_| attempt.ended_for.is_none()) {
+                say(&format!("{name} went wrong at step {onset}: going back to before it"));
+                self.go_back(onset, step);
+                self.stop_attempt(attempt, Class::Numeric, Duration::ZERO);
+            }
+            self.metrics.insert(name, value.map_or(serde_json::Value::Null, Into::into));
+        }
+    }
+
+    pub(in crate::supervise) fn ignore(&mut self, reject: Reject) {
+        *self.ignored.entry(reject.to_string()).or_default() += 1;
+    }
+}

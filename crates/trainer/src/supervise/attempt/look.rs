@@ -1,0 +1,76 @@
+//! What is looked at while a script runs: requests to end, time, hangs, memory.
+
+use std::fs;
+use std::time::Duration;
+
+use mainstay_core::training::State;
+use mainstay_core::training::class::Class;
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::Attempt;
+use crate::process;
+use crate::supervise::Run;
+use crate::wire::Tail;
+
+const MEMORY_TICK: Duration = Duration::from_millis(200);
+const STATUS_TICK: Duration = Duration::from_secs(1);
+/// An output file is begun anew beyond this.
+const LOG_MAX: u64 = 256 << 20;
+
+impl Run<'_> {
+    /// What a tick looks at: requests to end, time, hangs, memory.
+    pub(super) fn look(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
+        let now = self.now();
+        if attempt.kill_at.is_some_and(|at| now >= at) {
+            process::end_tree(&self.record.run, attempt.worker.pid());
+        }
+        if attempt.kill_at.is_none() && (self.stopped() || self.out_of_time()) {
+            say("ending the script, which may save before");
+            self.stop_attempt(attempt, Class::Preempted, self.options.grace);
+        }
+        // Of a command that never spoke nothing is known: it may well be at work.
+        if attempt.kill_at.is_none()
+            && attempt.spoke
+            && let Some((phase, quiet)) = self.watch.hang(now).map(|(phase, quiet)| (phase.to_owned(), quiet))
+        {
+            say(&format!("no progress in phase `{phase}` for {quiet:.0?}: a hang"));
+            self.note("hang", json!({ "phase": phase, "seconds": quiet.as_secs_f64() }));
+            self.ledger.handle_hang(quiet, now);
+            // A process that is stopped cannot obey.
+            process::signal_group(attempt.worker.pid(), Signal::CONT);
+            self.stop_attempt(attempt, Class::Hang, self.options.grace.min(Duration::from_secs(5)));
+        }
+        if let Some(most) = self.options.memory.filter(|_| now >= attempt.memory_at) {
+            attempt.memory_at = now + MEMORY_TICK;
+            let used = process::memory(&process::tree(&self.record.run));
+            attempt.peak = attempt.peak.max(used);
+            if used > most && !attempt.out_of_memory {
+                say(&format!("{used} bytes of memory, more than the {most} allowed"));
+                attempt.out_of_memory = true;
+                self.stop_attempt(attempt, Class::Oom, Duration::ZERO);
+            }
+        }
+        if now >= attempt.status_at {
+            attempt.status_at = now + STATUS_TICK;
+            if fs::metadata(&attempt.log).is_ok_and(|data| data.len() > LOG_MAX) {
+                // Both ends append: what comes next is written at the new end.
+                let _ = fs::OpenOptions::new().write(true).truncate(true).open(&attempt.log);
+                attempt.tail = Tail::default();
+            }
+            self.tell();
+        }
+    }
+
+    pub(in crate::supervise) fn stop_attempt(&mut self, attempt: &mut Attempt, class: Class, grace: Duration) {
+        let now = self.now();
+        attempt.ended_for = attempt.ended_for.or(Some(class));
+        attempt.kill_at = Some(now + grace);
+        self.state = State::Stopping;
+        if !grace.is_zero() {
+            let deadline = (now + grace).as_secs_f64();
+            attempt.wire.say(&json!({ "type": "stop", "deadline": deadline, "reason": class.as_str() }));
+            process::signal_group(attempt.worker.pid(), Signal::TERM);
+        }
+    }
+}
