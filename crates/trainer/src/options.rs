@@ -27,7 +27,7 @@ pub struct Options {
     pub policy: policy::Settings,
     /// What a hang is.
     pub progress: progress::Settings,
-    /// The run's time over all attempts.
+    /// Time that the run may be at work, over all attempts, pauses and supervisors; while nothing of it runs no time passes.
     pub timeout: Option<Duration>,
     /// From the request to end until it is killed.
     pub grace: Duration,

@@ -7,7 +7,7 @@
 //! champion               the last checkpoint that passed all gates at the end of a run
 //! status.json            how the run stands; written anew, whole
 //! journal.jsonl          what happened, a line each, durable
-//! .mainstay/             lock, run.json, worker.json, socket, events/, logs/
+//! .mainstay/             lock, run.json, heard.json, socket, events/, logs/
 //! ```
 
 use std::fs::{self, File, OpenOptions};

@@ -3,9 +3,9 @@
 mod attempt;
 mod gates;
 mod keep;
+mod record;
 mod report;
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,23 +18,15 @@ use mainstay_core::training::class::Class;
 use mainstay_core::training::ledger::{Bucket, Ledger};
 use mainstay_core::training::policy::{Policy, Verdict};
 use mainstay_core::training::progress::Watch;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::options::{Error, Options};
-use crate::place::{Place, replace};
-use crate::process::{self, Identity};
+use crate::place::Place;
+use crate::process;
+
+use record::Record;
 
 pub use report::Summary;
-
-/// What outlives a supervisor.
-#[derive(Debug, Serialize, serde::Deserialize)]
-struct Record {
-    run: String,
-    attempt: u32,
-    started: u64,
-    finished: bool,
-}
 
 /// A run.
 #[derive(Debug)]
@@ -68,11 +60,15 @@ struct Run<'a> {
 pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Summary, Error> {
     let mut run = Run::open(options)?;
     process::adopt_orphans().map_err(Error::place("/proc"))?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&run.stop)).map_err(Error::place("signals"))?;
+    let listen = |signal| signal_hook::flag::register(signal, Arc::clone(&run.stop)).map_err(Error::place("signals"));
+    let listening = [listen(signal_hook::consts::SIGTERM)?, listen(signal_hook::consts::SIGINT)?];
+    let went = run.attempts(say);
+    for signal in listening {
+        signal_hook::low_level::unregister(signal);
     }
-    run.attempts(say)?;
+    went?;
     run.record.finished = !matches!(run.state, State::Preempted | State::TimedOut);
+    run.record.worker = None;
     run.save_record()?;
     run.tell();
     Ok(run.summary())
@@ -82,15 +78,7 @@ impl<'a> Run<'a> {
     fn open(options: &'a Options) -> Result<Run<'a>, Error> {
         let now = (options.now)();
         let place = Place::open(&options.directory)?;
-        let before = fs::read(place.own("run.json")).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
-        let fresh =
-            || Record { run: format!("{:016x}", options.seed), attempt: 0, started: now.as_millis(), finished: false };
-        let record = match before {
-            Some(record) if !record.finished => record,
-            // Names of checkpoints hold the attempt: its count goes on in the next run.
-            Some(record) => Record { attempt: record.attempt, ..fresh() },
-            None => fresh(),
-        };
+        let record = Record::take_up(&place, options.seed, now)?;
         let mut run = Run {
             options,
             place,
@@ -115,13 +103,19 @@ impl<'a> Run<'a> {
             invalid: false,
             rollback: "not_asked",
         };
-        run.save_record()?;
+        run.policy = Policy::resume(options.policy.clone(), run.spent_before());
         run.read_chain()?;
+        run.take_back();
+        run.save_record()?;
         Ok(run)
     }
 
     fn attempts(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
         loop {
+            // What a supervisor before this one started is looked after in any case.
+            if self.record.worker.is_none() && self.is_over() {
+                return Ok(());
+            }
             let failed = self.attempt(say)?;
             let Some((class, peak)) = failed else { return Ok(()) };
             if self.invalid {
@@ -131,12 +125,7 @@ impl<'a> Run<'a> {
             let now = self.now();
             let kept = self.chain.head().map_or(0, |head| head.step);
             self.ledger.handle_lost(self.step.unwrap_or(kept).saturating_sub(kept), class != Class::Preempted, now);
-            if self.stopped() {
-                self.end(State::Preempted, "asked to end; the run goes on from its last checkpoint");
-                return Ok(());
-            }
-            if self.out_of_time() {
-                self.end(State::TimedOut, "its time is up");
+            if self.is_over() {
                 return Ok(());
             }
             let verdict = self.policy.handle_failure(class, peak, &mut self.rng);
@@ -144,9 +133,10 @@ impl<'a> Run<'a> {
                 "attempt_failed",
                 json!({ "class": class, "step": self.step, "verdict": format!("{verdict:?}") }),
             );
+            self.record.worker = None;
+            self.save_record()?;
             match verdict {
                 Verdict::Stop(why) => {
-                    self.reason = Some(class.as_str().to_owned());
                     say(&format!("stopped: {why}"));
                     self.end(State::Failed, &format!("{}: {why}", class.as_str()));
                     return Ok(());
@@ -157,6 +147,18 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Ends the run where somebody asked for that or its time is up; both leave it so that it can go on.
+    fn is_over(&mut self) -> bool {
+        if self.stopped() {
+            self.end(State::Preempted, "asked to end; the run goes on from its last checkpoint");
+        } else if self.out_of_time() {
+            self.end(State::TimedOut, "its time is up; with more of it the run goes on from its last checkpoint");
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Waits before an attempt; a request to end ends that too.
@@ -185,15 +187,10 @@ impl<'a> Run<'a> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Counted from the first attempt of the run, whoever supervised it.
+    /// All attempts and the pauses between them count, whoever supervised them; time in which nothing of the run ran does not.
     fn out_of_time(&self) -> bool {
-        self.options.timeout.is_some_and(|most| self.now().since(Time::from_millis(self.record.started)) >= most)
-    }
-
-    fn save_record(&self) -> Result<(), Error> {
-        let path = self.place.own("run.json");
-        let text = serde_json::to_vec(&self.record).expect("a record is JSON");
-        replace(&path, &text).map_err(Error::place(path))
+        let now = self.now();
+        self.options.timeout.is_some_and(|most| self.ledger.at_work(now) >= most)
     }
 
     /// Notes what happened. A disk that cannot take it must not end a run that could go on.
@@ -205,12 +202,5 @@ impl<'a> Run<'a> {
         if self.place.note(&fields).is_err() {
             *self.ignored.entry("journal".to_owned()).or_default() += 1;
         }
-    }
-
-    /// The process of an attempt that a supervisor before this one started, if it is alive.
-    fn survivor(&self) -> Option<Identity> {
-        let text = fs::read(self.place.own("worker.json")).ok()?;
-        let identity: Identity = serde_json::from_slice(&text).ok()?;
-        identity.is_alive().then_some(identity)
     }
 }

@@ -128,6 +128,10 @@ impl Tail {
     /// The lines since the last call.
     pub(crate) fn read(&mut self, path: &Path) -> Vec<Vec<u8>> {
         let Ok(mut file) = File::open(path) else { return Vec::new() };
+        if file.metadata().is_ok_and(|data| data.len() < self.at) {
+            // It was begun anew.
+            (self.at, self.rest) = (0, Vec::new());
+        }
         let mut part = std::mem::take(&mut self.rest);
         let before = part.len();
         let read = file.seek(SeekFrom::Start(self.at)).and_then(|_| file.take(PART_MAX).read_to_end(&mut part));
@@ -140,14 +144,19 @@ impl Tail {
         lines
     }
 
-    /// From the end on.
-    pub(crate) fn at_end(path: &Path) -> Tail {
-        Tail { at: fs::metadata(path).map_or(0, |data| data.len()), rest: Vec::new() }
+    /// From a position on.
+    pub(crate) const fn at(at: u64) -> Tail {
+        Tail { at, rest: Vec::new() }
+    }
+
+    /// Where the first line begins that was not given yet.
+    pub(crate) const fn position(&self) -> u64 {
+        self.at.saturating_sub(self.rest.len() as u64)
     }
 }
 
 /// The files that scripts write into while no supervisor listens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Events {
     tails: BTreeMap<PathBuf, Tail>,
 }
@@ -156,6 +165,18 @@ pub(crate) struct Events {
 const EVENT_FILES_MAX: usize = 4096;
 
 impl Events {
+    /// From these positions on, by name of the file.
+    pub(crate) fn at(directory: &Path, positions: &BTreeMap<String, u64>) -> Events {
+        let tails = positions.iter().map(|(name, at)| (directory.join(name), Tail::at(*at)));
+        Events { tails: tails.collect() }
+    }
+
+    /// How far each file was read.
+    pub(crate) fn positions(&self) -> BTreeMap<String, u64> {
+        let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.tails.iter().filter_map(|(path, tail)| Some((named(path)?, tail.position()))).collect()
+    }
+
     /// The lines since the last call.
     pub(crate) fn read(&mut self, directory: &Path) -> Vec<Heard> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());

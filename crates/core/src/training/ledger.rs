@@ -28,13 +28,15 @@ pub enum Bucket {
     Backoff,
     /// Gates.
     Gate,
-    /// Nobody was watching.
+    /// The script ran and nobody was watching.
     Unknown,
+    /// Nothing of the run ran: between two supervisors.
+    Away,
 }
 
 impl Bucket {
     /// Every bucket.
-    pub const ALL: [Bucket; 10] = [
+    pub const ALL: [Bucket; 11] = [
         Bucket::Productive,
         Bucket::Discarded,
         Bucket::Startup,
@@ -45,6 +47,7 @@ impl Bucket {
         Bucket::Backoff,
         Bucket::Gate,
         Bucket::Unknown,
+        Bucket::Away,
     ];
 
     /// The word in `status.json`.
@@ -60,12 +63,13 @@ impl Bucket {
             Bucket::Backoff => "backoff",
             Bucket::Gate => "gate",
             Bucket::Unknown => "unknown",
+            Bucket::Away => "away",
         }
     }
 }
 
 /// Books time. The sum of all buckets is the time since the start, always.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ledger {
     start: Time,
     at: Time,
@@ -96,6 +100,12 @@ impl Ledger {
     pub fn switch(&mut self, bucket: Bucket, now: Time) {
         self.settle(now);
         self.current = bucket;
+    }
+
+    /// Another supervisor took over, and books from now on. The script ran meanwhile, or nothing did.
+    pub fn handle_return(&mut self, ran: bool, now: Time) {
+        self.switch(if ran { Bucket::Unknown } else { Bucket::Away }, self.at);
+        self.switch(Bucket::Startup, now);
     }
 
     /// What was productive until now is kept: there is a checkpoint.
@@ -142,6 +152,11 @@ impl Ledger {
         self.at.since(self.start)
     }
 
+    /// Time until now that the run was at work, or waited to be: all but what passed while nothing of it ran.
+    pub fn at_work(&self, now: Time) -> Duration {
+        now.max(self.at).since(self.start).saturating_sub(self.spent(Bucket::Away))
+    }
+
     /// Share of the time that went into steps that are kept.
     pub fn goodput(&self) -> f64 {
         let wall = self.wall().as_secs_f64();
@@ -150,7 +165,7 @@ impl Ledger {
 
     /// Mean time between failures; `None`: there was none.
     pub fn mtbf(&self) -> Option<Duration> {
-        (self.failures > 0).then(|| self.wall() / self.failures)
+        (self.failures > 0).then(|| self.at_work(self.at) / self.failures)
     }
 
     /// Steps that were made and lost.
@@ -194,21 +209,37 @@ mod tests {
         assert_eq!((ledger.lost_steps(), ledger.mtbf()), (7, Some(Duration::from_mins(1))));
     }
 
+    #[test]
+    fn time_in_which_nothing_ran_is_no_work_and_the_books_go_on_in_the_next_supervisor() {
+        let at = Time::from_secs;
+        let mut ledger = Ledger::new(at(0));
+        ledger.switch(Bucket::Productive, at(10));
+        ledger.settle(at(40));
+        for (ran, back, at_work) in [(false, 1_000, 40), (true, 1_100, 140)] {
+            ledger = serde_json::from_str(&serde_json::to_string(&ledger).unwrap()).unwrap();
+            ledger.handle_return(ran, at(back));
+            assert_eq!(ledger.at_work(at(back)), Duration::from_secs(at_work));
+        }
+        assert_eq!(ledger.spent(Bucket::Productive), Duration::from_secs(30));
+        assert_eq!(ledger.wall(), Duration::from_secs(1_100));
+    }
+
     proptest! {
         #[test]
-        fn the_buckets_sum_to_the_wall_time(inputs in prop::collection::vec((0usize..15, 0u64..1000), 0..200)) {
+        fn the_buckets_sum_to_the_wall_time(inputs in prop::collection::vec((0usize..17, 0u64..1000), 0..200)) {
             let mut now = 0;
             let mut ledger = Ledger::new(Time::ZERO);
             for (what, passed) in inputs {
                 // Now and then a clock goes back.
-                now = if what == 13 { now / 2 } else { now + passed };
+                now = if what == 14 { now / 2 } else { now + passed };
                 let at = Time::from_millis(now);
                 match what {
-                    10 => ledger.handle_kept(at),
-                    11 => ledger.handle_lost(passed, true, at),
-                    12 => ledger.handle_hang(Duration::from_millis(passed), at),
-                    13 => ledger.settle(at),
-                    14 => ledger.handle_blocked(Duration::from_millis(passed), at),
+                    11 => ledger.handle_kept(at),
+                    12 => ledger.handle_lost(passed, true, at),
+                    13 => ledger.handle_hang(Duration::from_millis(passed), at),
+                    14 => ledger.settle(at),
+                    15 => ledger.handle_blocked(Duration::from_millis(passed), at),
+                    16 => ledger.handle_return(passed % 2 == 0, at),
                     bucket => ledger.switch(Bucket::ALL[bucket], at),
                 }
                 let sum: Duration = Bucket::ALL.into_iter().map(|bucket| ledger.spent(bucket)).sum();

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::class::Class;
 use crate::rng::Rng;
 
@@ -54,6 +56,13 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Policy {
     settings: Settings,
+    spent: Spent,
+}
+
+/// What is used of the budgets: all that a policy knows, to go on with in the next supervisor.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spent {
     used: BTreeMap<Class, u32>,
     in_vain: u32,
     best: Option<u64>,
@@ -63,26 +72,36 @@ pub struct Policy {
 impl Policy {
     /// With nothing used.
     pub fn new(settings: Settings) -> Policy {
-        Policy { settings, used: BTreeMap::new(), in_vain: 0, best: None, oom_peaks: Vec::new() }
+        Policy::resume(settings, Spent::default())
+    }
+
+    /// Goes on with what was used before.
+    pub const fn resume(settings: Settings, spent: Spent) -> Policy {
+        Policy { settings, spent }
+    }
+
+    /// What is used.
+    pub const fn spent(&self) -> &Spent {
+        &self.spent
     }
 
     /// A checkpoint was verified. One that is not further than the best before proves no progress.
     pub fn handle_verified(&mut self, step: u64) {
-        if self.best.is_none_or(|best| step > best) {
-            self.best = Some(step);
-            self.used.clear();
-            self.in_vain = 0;
-            self.oom_peaks.clear();
+        if self.spent.best.is_none_or(|best| step > best) {
+            self.spent.best = Some(step);
+            self.spent.used.clear();
+            self.spent.in_vain = 0;
+            self.spent.oom_peaks.clear();
         }
     }
 
     /// An attempt failed; `peak` is the memory that an [`Class::Oom`] had reached, in bytes.
     pub fn handle_failure(&mut self, class: Class, peak: u64, rng: &mut Rng) -> Verdict {
-        let used = self.used.entry(class).or_default();
+        let used = self.spent.used.entry(class).or_default();
         *used += 1;
         let used = *used;
         if class != Class::Preempted {
-            self.in_vain += 1;
+            self.spent.in_vain += 1;
         }
         let why = match class {
             Class::UserFatal => Some("the command itself is wrong; another attempt would end the same way".to_owned()),
@@ -92,8 +111,8 @@ impl Policy {
             }
             Class::Preempted => None,
             _ if used > self.settings.retries => Some(format!("{}: {used} attempts failed", class.as_str())),
-            _ if self.in_vain >= self.settings.without_progress => {
-                Some(format!("no_progress: {} attempts without a new checkpoint", self.in_vain))
+            _ if self.spent.in_vain >= self.settings.without_progress => {
+                Some(format!("no_progress: {} attempts without a new checkpoint", self.spent.in_vain))
             }
             _ => None,
         };
@@ -106,14 +125,14 @@ impl Policy {
 
     /// Exponential with full jitter, as in "Exponential Backoff And Jitter" (AWS, 2015).
     fn pause(&self, rng: &mut Rng) -> Duration {
-        let doubled = self.settings.backoff.saturating_mul(1 << self.in_vain.saturating_sub(1).min(20));
+        let doubled = self.settings.backoff.saturating_mul(1 << self.spent.in_vain.saturating_sub(1).min(20));
         doubled.min(self.settings.backoff_max).mul_f64(rng.unit())
     }
 
     /// Whether an out-of-memory before this one had reached the same size within 10 %.
     fn same_peak(&mut self, peak: u64) -> bool {
-        let same = self.oom_peaks.iter().any(|earlier| earlier.abs_diff(peak) <= peak / 10);
-        self.oom_peaks.push(peak);
+        let same = self.spent.oom_peaks.iter().any(|earlier| earlier.abs_diff(peak) <= peak / 10);
+        self.spent.oom_peaks.push(peak);
         same
     }
 }
@@ -157,6 +176,17 @@ mod tests {
         let last = classes.map(|class| policy.handle_failure(class, 0, &mut rng));
         assert!(last[..4].iter().all(|verdict| !stops(verdict)));
         assert!(matches!(&last[4], Verdict::Stop(why) if why.starts_with("no_progress")));
+    }
+
+    #[test]
+    fn what_was_used_counts_in_the_next_supervisor() {
+        let (mut policy, mut rng) = policy();
+        for _ in 0..3 {
+            assert!(!stops(&policy.handle_failure(Class::Crash, 0, &mut rng)));
+            let kept = serde_json::to_string(policy.spent()).unwrap();
+            policy = Policy::resume(Settings::default(), serde_json::from_str(&kept).unwrap());
+        }
+        assert!(stops(&policy.handle_failure(Class::Crash, 0, &mut rng)));
     }
 
     #[test]

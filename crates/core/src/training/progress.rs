@@ -45,6 +45,16 @@ impl Watch {
         Watch { settings, learned: BTreeMap::new(), phase, budget: None, step: None, moved: now }
     }
 
+    /// How long phases took, to go on with in the next supervisor: how many waits were seen, and the longest.
+    pub const fn learned(&self) -> &BTreeMap<String, (u32, Duration)> {
+        &self.learned
+    }
+
+    /// Goes on with what was learned before.
+    pub fn handle_learned(&mut self, learned: BTreeMap<String, (u32, Duration)>) {
+        self.learned = learned.into_iter().take(PHASES_MAX).collect();
+    }
+
     /// A new attempt; what was learned stays.
     pub fn handle_start(&mut self, now: Time) {
         "start".clone_into(&mut self.phase);

@@ -24,7 +24,7 @@ pub(crate) struct Train {
     /// Retries of each kind of failure; a new checkpoint gives them back
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) retries: u32,
-    /// Time of the run over all attempts, such as 6h
+    /// Time that the run may be at work, over all attempts and calls, such as 6h
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
     /// Time from the request to end until the script is killed

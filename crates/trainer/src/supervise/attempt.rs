@@ -4,7 +4,6 @@ mod hear;
 mod look;
 mod start;
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -15,7 +14,7 @@ use mainstay_core::training::ledger::Bucket;
 use mainstay_core::training::numeric::{Guard, Settings};
 use serde_json::json;
 
-use super::Run;
+use super::{Run, record};
 use crate::options::Error;
 use crate::process::{self, Ended, Worker};
 use crate::wire::{Events, Heard, Tail, Wire};
@@ -32,6 +31,8 @@ pub(super) struct Attempt {
     log: PathBuf,
     tail: Tail,
     output: Vec<u8>,
+    /// Lines are read that were said while nobody listened.
+    catching_up: bool,
     guard: Guard,
     spoke: bool,
     done: Option<u64>,
@@ -60,7 +61,6 @@ impl Run<'_> {
             say("some processes of the run cannot be ended");
         }
         self.drain(&mut attempt, say);
-        let _ = fs::remove_file(self.place.own("worker.json"));
         let class = self.classify(&attempt, ended);
         self.note(
             "attempt_ended",
@@ -78,10 +78,11 @@ impl Run<'_> {
 
     fn begin(&mut self, say: &mut dyn FnMut(&str)) -> Result<Attempt, Error> {
         let now = self.now();
-        let survivor = self.survivor();
+        // Also one that is dead by now: what it said while nobody listened is not heard yet.
+        let before = self.record.worker;
         self.ledger.switch(Bucket::Startup, now);
         self.state = State::Starting;
-        if survivor.is_none() {
+        if before.is_none() {
             // Whatever a supervisor that is gone left behind must not write beside the new attempt.
             process::end_tree(&self.record.run, 0);
             self.sweep(say)?;
@@ -89,40 +90,48 @@ impl Run<'_> {
             self.save_record()?;
         }
         self.watch.handle_start(now);
-        self.step = self.chain.head().map(|head| head.step);
-        let (sender, heard) = sync_channel(HEARD_MAX);
+        let heard = self.heard_before();
+        self.step = heard.step.or(self.chain.head().map(|head| head.step));
+        self.total = heard.total.or(self.total);
+        let (sender, said) = sync_channel(HEARD_MAX);
         let socket = self.socket_path();
         let wire = Wire::open(&socket, self.record.run.clone(), sender).map_err(Error::place(&socket))?;
         let log = self.place.own(&format!("logs/attempt-{}.log", self.record.attempt));
-        let tail = Tail::at_end(&log);
-        let worker = match survivor {
+        let worker = match before {
             Some(identity) => {
-                say(&format!("process {} goes on", identity.pid));
+                let what = if identity.is_alive() { "goes on" } else { "ended while nobody watched" };
+                say(&format!("process {} of attempt {} {what}", identity.pid, self.record.attempt));
                 Worker::Found(identity)
             }
             None => self.spawn(&log, &socket, say)?,
         };
-        let what = if survivor.is_some() { "attached" } else { "attempt_started" };
+        let what = if before.is_some() { "attached" } else { "attempt_started" };
         self.note(what, json!({ "pid": worker.pid(), "resume": self.chain.head().map(|head| &head.id) }));
-        Ok(Attempt {
+        let mut attempt = Attempt {
             worker,
             wire,
-            heard,
-            events: Events::default(),
+            heard: said,
+            events: Events::at(&self.place.own("events"), &heard.events),
             log,
-            tail,
+            tail: Tail::at(heard.log),
             output: Vec::new(),
+            catching_up: before.is_some(),
             guard: Guard::new(Settings::default()),
-            spoke: false,
-            done: None,
-            error: None,
+            spoke: heard.spoke,
+            done: heard.done,
+            error: heard.error,
             ended_for: None,
             out_of_memory: false,
             peak: 0,
             kill_at: None,
             memory_at: now,
             status_at: now,
-        })
+        };
+        if attempt.catching_up {
+            while self.read_files(&mut attempt, say) > 0 {}
+            attempt.catching_up = false;
+        }
+        Ok(attempt)
     }
 
     fn classify(&self, attempt: &Attempt, ended: Ended) -> Option<Class> {
@@ -146,6 +155,18 @@ impl Run<'_> {
 }
 
 impl Attempt {
+    /// How far it was heard.
+    pub(super) fn heard_so_far(&self) -> record::Heard {
+        record::Heard {
+            log: self.tail.position(),
+            events: self.events.positions(),
+            spoke: self.spoke,
+            done: self.done,
+            error: self.error.clone(),
+            ..record::Heard::default()
+        }
+    }
+
     /// Tells the script that its checkpoint is safe.
     pub(super) fn say_committed(&self, step: u64, id: &str) {
         self.wire.say(&json!({ "type": "ckpt_committed", "step": step, "id": id }));

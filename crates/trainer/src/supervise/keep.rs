@@ -112,6 +112,7 @@ impl Run<'_> {
         self.ledger.handle_kept(self.now());
         self.committed += 1;
         self.note("committed", json!({ "checkpoint": id, "step": step }));
+        self.try_save_record();
         attempt.say_committed(step, &id);
         if let Err(error) = self.point_to(&id) {
             say(&format!("{error}"));
@@ -147,6 +148,7 @@ impl Run<'_> {
             self.note("suspect", json!({ "checkpoint": id, "onset": onset }));
         }
         self.skips.push((onset, until));
+        self.try_save_record();
         if let Some(id) = self.chain.head().map(|head| head.id.clone())
             && let Err(error) = self.point_to(&id)
         {

@@ -1,5 +1,6 @@
 //! What a script says while it runs.
 
+use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -12,17 +13,20 @@ use mainstay_core::training::wire::{Message, Reject};
 use serde_json::json;
 
 use super::{Attempt, HEARD_MAX};
+use crate::checkpoint::id_of;
 use crate::supervise::Run;
 use crate::wire::Heard;
 
 const TICK: Duration = Duration::from_millis(50);
+/// Rounds of reading what a script that ended left unread.
+const DRAIN_MAX: u32 = 10_000;
 /// Bytes of the output's end that are looked at for a reason.
 const OUTPUT_END: usize = 16 * 1024;
 
 impl Run<'_> {
-    /// Takes lines for a tick at most.
-    pub(super) fn listen(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
-        let mut wait = TICK;
+    /// Takes lines for a tick at most; gives how many there were.
+    pub(super) fn listen(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) -> usize {
+        let (mut wait, mut count) = (TICK, 0);
         for _ in 0..HEARD_MAX {
             match attempt.heard.recv_timeout(wait) {
                 Ok(heard) => self.hear(attempt, heard, say),
@@ -32,12 +36,20 @@ impl Run<'_> {
                     break;
                 }
             }
-            wait = Duration::ZERO;
+            (wait, count) = (Duration::ZERO, count + 1);
         }
-        for heard in attempt.events.read(&self.place.own("events")) {
+        count + self.read_files(attempt, say)
+    }
+
+    /// Takes what was added to the files of events and to the output; gives how many lines there were.
+    pub(super) fn read_files(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) -> usize {
+        let events = attempt.events.read(&self.place.own("events"));
+        let lines = attempt.tail.read(&attempt.log);
+        let count = events.len() + lines.len();
+        for heard in events {
             self.hear(attempt, heard, say);
         }
-        for line in attempt.tail.read(&attempt.log) {
+        for line in lines {
             if let Some(told) = line.strip_prefix(b"mstp/1 ") {
                 self.hear(attempt, Message::parse(told), say);
                 continue;
@@ -48,12 +60,17 @@ impl Run<'_> {
             let much = attempt.output.len().saturating_sub(OUTPUT_END);
             attempt.output.drain(..much);
         }
+        count
     }
 
     /// What was said before the end may still be on its way through the socket's threads.
     pub(super) fn drain(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
-        for _ in 0..3 {
-            self.listen(attempt, say);
+        let mut quiet = 0;
+        for _ in 0..DRAIN_MAX {
+            quiet = if self.listen(attempt, say) == 0 { quiet + 1 } else { 0 };
+            if quiet == 2 {
+                break;
+            }
         }
     }
 
@@ -86,8 +103,13 @@ impl Run<'_> {
                 };
                 self.ledger.switch(bucket, now);
             }
-            Message::Progress { step, total } => self.progress(step, total, now),
+            Message::Progress { step, total } => self.progress(attempt, step, total, now),
             Message::Metric { step, values } => self.measure(attempt, step, values, say),
+            // Committed by the supervisor before this one, which did not come to remember how far it had heard.
+            Message::CheckpointReady { step, ref directory, .. }
+                if attempt.catching_up
+                    && !Path::new(directory).exists()
+                    && self.chain.get(&id_of(step, self.record.attempt)).is_some() => {}
             Message::CheckpointReady { step, .. } if attempt.ended_for == Some(Class::Numeric) || self.invalid => {
                 // What is saved after the numbers exploded, or after a gate failed, is not worth going on from.
                 self.note("commit_refused", json!({ "step": step }));
@@ -100,19 +122,25 @@ impl Run<'_> {
             Message::Error { kind, retryable, message } => {
                 say(&format!("the script says: {kind}: {message}"));
                 attempt.error = Some((kind, retryable));
+                self.save_heard(attempt);
             }
-            Message::Done { step } => attempt.done = Some(step),
+            Message::Done { step } => {
+                attempt.done = Some(step);
+                self.save_heard(attempt);
+            }
             Message::CheckpointBegin { .. } | Message::Heartbeat | Message::Other => {}
         }
     }
 
-    fn progress(&mut self, step: u64, total: Option<u64>, now: Time) {
+    fn progress(&mut self, attempt: &Attempt, step: u64, total: Option<u64>, now: Time) {
         if self.state != State::Running {
             self.state = State::Running;
             self.ledger.switch(Bucket::Productive, now);
         }
         if self.step.is_some_and(|before| step < before) {
-            self.ignore(Reject::OutOfOrder);
+            if !attempt.catching_up {
+                self.ignore(Reject::OutOfOrder);
+            }
             return;
         }
         (self.step, self.total) = (Some(step), total.or(self.total));

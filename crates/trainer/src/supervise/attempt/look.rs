@@ -58,6 +58,7 @@ impl Run<'_> {
                 let _ = fs::OpenOptions::new().write(true).truncate(true).open(&attempt.log);
                 attempt.tail = Tail::default();
             }
+            self.save_heard(attempt);
             self.tell();
         }
     }

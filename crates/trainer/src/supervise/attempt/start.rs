@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-use mainstay_core::time::Time;
 use rustix::process::Resource;
 
 use crate::options::Error;
@@ -26,14 +25,11 @@ impl Run<'_> {
         let start = |source| Error::Start { command: command.first().cloned().unwrap_or_default(), source };
         let child = process::spawn(command, log, &environment).map_err(start)?;
         let pid = child.id() as i32;
-        if let Some(identity) = Identity::of(pid) {
-            let path = self.place.own("worker.json");
-            let text = serde_json::to_vec(&identity).expect("an identity is JSON");
-            if let Err(source) = replace(&path, &text) {
-                // A script that the next supervisor could not find again must not go on by itself.
-                process::end_tree(&self.record.run, pid);
-                return Err(Error::place(path)(source));
-            }
+        self.record.worker = Identity::of(pid);
+        if let Err(error) = self.save_record() {
+            // A script that the next supervisor could not find again must not go on by itself.
+            process::end_tree(&self.record.run, pid);
+            return Err(error);
         }
         let limits = [("cpu", Resource::Cpu, self.options.cpu), ("files", Resource::Nofile, self.options.files)];
         for (name, resource, most) in limits {
@@ -68,11 +64,11 @@ impl Run<'_> {
             ("CKPT_DIR", text(root.to_owned())),
             ("GRACE_S", self.options.grace.as_secs_f64().to_string()),
             ("RESUME", String::new()),
-            ("SEED", (self.options.seed & 0x7fff_ffff).to_string()),
+            ("SEED", (self.record.seed & 0x7fff_ffff).to_string()),
         ];
         all.extend(self.options.every.map(|every| ("CKPT_EVERY", every.to_string())));
         if let Some(most) = self.options.timeout {
-            let end = Time::from_millis(self.record.started) + most;
+            let end = self.now() + most.saturating_sub(self.ledger.at_work(self.now()));
             all.push(("DEADLINE_UNIX", end.as_secs_f64().to_string()));
         }
         if let Some(head) = self.chain.head() {
