@@ -129,12 +129,12 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             let verdict = self.policy.handle_failure(class, peak, &mut self.rng);
+            self.record.worker = None;
+            self.save_record()?;
             self.note(
                 "attempt_failed",
                 json!({ "class": class, "step": self.step, "verdict": format!("{verdict:?}") }),
             );
-            self.record.worker = None;
-            self.save_record()?;
             match verdict {
                 Verdict::Stop(why) => {
                     say(&format!("stopped: {why}"));

@@ -100,8 +100,20 @@ impl Supervisor {
 
     /// Its summary.
     pub(crate) fn end(mut self, directory: &Path) -> Value {
-        assert!(self.0.wait().expect("it is our child").success(), "the supervisor ended well");
+        let mut ended = None;
+        until("the supervisor ends", || {
+            ended = self.0.try_wait().expect("it is our child");
+            ended.is_some()
+        });
+        assert!(ended.is_some_and(|status| status.success()), "the supervisor ended well");
         serde_json::from_slice(&fs::read(directory.join("summary.json")).expect("it left one")).expect("it is JSON")
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
