@@ -58,7 +58,6 @@ pub(crate) fn run(options: &Options) -> Summary {
 
 /// Not a test of its own: the supervisor, which the tests start and kill.
 #[test]
-#[ignore = "started by other tests"]
 fn supervisor() {
     let Some(directory) = std::env::var_os("SUPERVISED_DIRECTORY") else { return };
     let directory = Path::new(&directory);
@@ -83,7 +82,7 @@ impl Supervisor {
         asked["script"] = json!(script);
         fs::write(directory.join("asked.json"), asked.to_string()).expect("the directory can be written");
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command.args(["--exact", "support::supervisor", "--ignored", "--nocapture"]).stdout(Stdio::null());
+        command.args(["--exact", "support::supervisor", "--nocapture"]).stdout(Stdio::null());
         command.env("SUPERVISED_DIRECTORY", directory);
         Supervisor(command.spawn().expect("this program can be started"))
     }
