@@ -3,7 +3,8 @@
 //! ```text
 //! place       the directory: lock, pointer, journal, status; one supervisor at a time
 //! checkpoint  commit, verification, scan
-//! process     spawn, limits, the whole tree ended, a worker that outlived its supervisor
+//! limits      what enforces them, and whether it does
+//! process     spawn, the whole tree ended, a worker that outlived its supervisor
 //! wire        the socket, the events' files
 //! supervise   the loop that asks the core what to do
 //! ```
@@ -12,11 +13,12 @@
 //! run no process of it is left.
 
 pub mod checkpoint;
+mod limits;
 pub mod options;
 pub mod place;
 pub mod process;
 pub mod supervise;
 mod wire;
 
-pub use options::{Error, Options};
+pub use options::{Error, Guards, Options};
 pub use supervise::{Summary, run};

@@ -43,8 +43,19 @@ pub struct Options {
     pub gates: Vec<Gate>,
     /// Whether a failed gate moves the pointer back to the last checkpoint that passed.
     pub rollback: bool,
+    /// Time and limits beyond the usual.
+    pub guards: Guards,
     /// The clock.
     pub now: fn() -> Time,
+}
+
+/// Time and limits beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Guards {
+    /// A limit that cannot be enforced is a warning, not an error.
+    pub best_effort: bool,
+    /// Where control groups are mounted, if not at the usual place.
+    pub cgroups: Option<PathBuf>,
 }
 
 /// Why a run could not be supervised.

@@ -4,10 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::limits;
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,8 +33,8 @@ pub struct Identity {
 impl Identity {
     /// Of a process that runs.
     pub fn of(pid: i32) -> Option<Identity> {
-        let (state, _, start) = stat(pid)?;
-        (state != 'Z' && state != 'X').then_some(Identity { pid, start })
+        let stat = stat(pid)?;
+        stat.is_alive().then_some(Identity { pid, start: stat.start })
     }
 
     /// Whether it runs.
@@ -70,15 +73,33 @@ impl Worker {
     }
 }
 
+/// What this process started itself, and has not heard the end of: no orphan that came to it. Held while one starts.
+static STARTED: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+fn started() -> MutexGuard<'static, Vec<Identity>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process of this supervisor's own.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    let mut started = started();
+    let child = command.spawn()?;
+    started.retain(|identity| stat(identity.pid).is_some_and(|stat| stat.start == identity.start));
+    let pid = child.id() as i32;
+    started.extend(stat(pid).map(|stat| Identity { pid, start: stat.start }));
+    Ok(child)
+}
+
 /// Starts a command in a process group of its own; its output goes into a file, which outlives the supervisor.
-pub fn spawn(command: &[String], log: &Path, environment: &[(&str, String)]) -> io::Result<Child> {
-    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+pub(crate) fn spawn(command: &[String], log: &Path, environment: &[(&str, String)], held: bool) -> io::Result<Child> {
+    let behind = if held { limits::held(command) } else { command.to_vec() };
+    let (program, arguments) = behind.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let out = OpenOptions::new().create(true).append(true).open(log)?;
     let err = out.try_clone()?;
     let environment = environment.iter().map(|(name, value)| (format!("MAINSTAY_{name}"), value));
     let mut command = Command::new(program);
-    command.args(arguments).envs(environment).stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    command.spawn()
+    command.args(arguments).envs(environment).stdin(limits::input(held)).stdout(out).stderr(err).process_group(0);
+    start(&mut command)
 }
 
 /// Whoever loses its parent becomes this process's child, so that none escapes.
@@ -86,27 +107,44 @@ pub fn adopt_orphans() -> io::Result<()> {
     rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(io::Error::from)
 }
 
-/// Limits a process and what it starts from now.
-pub fn limit(pid: i32, resource: Resource, most: u64) -> io::Result<()> {
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
-    rustix::process::prlimit(Pid::from_raw(pid), resource, limit).map(drop).map_err(io::Error::from)
-}
-
-/// Every process of a run but this one: it has the run's id in its environment, or descends from one that has.
+/// Every process of a run but this one: it has the run's id in its environment, or lost its parent to this process and
+/// left its session, or descends from such a one.
 pub fn tree(run: &str) -> Vec<i32> {
     let own = std::process::id() as i32;
-    let marker = format!("MAINSTAY_RUN_ID={run}");
-    let all: Vec<(i32, i32)> = processes().filter_map(|pid| Some((pid, stat(pid)?.1))).collect();
+    let started = started();
+    let all: Vec<(i32, Stat)> = processes().filter_map(|pid| Some((pid, stat(pid)?))).collect();
+    let group = all.iter().find(|(pid, _)| *pid == own).map(|(_, stat)| stat.group);
+    let is_of_run = |pid: i32, stat: &Stat| match run_of(pid) {
+        Some(marked) => marked == run.as_bytes(),
+        // It cleared its environment.
+        None => {
+            let is_own = || started.contains(&Identity { pid, start: stat.start });
+            stat.parent == own && Some(stat.group) != group && stat.is_alive() && !is_own()
+        }
+    };
     let mut found: Vec<i32> =
-        all.iter().map(|(pid, _)| *pid).filter(|pid| *pid != own && is_marked(*pid, &marker)).collect();
+        all.iter().filter(|(pid, stat)| *pid != own && is_of_run(*pid, stat)).map(|(pid, _)| *pid).collect();
     let mut at = 0;
     while let Some(parent) = found.get(at).copied() {
-        let children = all.iter().filter(|(pid, of)| *of == parent && *pid != own && !found.contains(pid));
+        let children = all.iter().filter(|(pid, stat)| stat.parent == parent && *pid != own && !found.contains(pid));
         let children: Vec<i32> = children.map(|(pid, _)| *pid).collect();
         found.extend(children);
         at += 1;
     }
     found
+}
+
+/// Takes note of children that ended, which lost their parent to this process; the worker's end is for others to hear.
+pub(crate) fn reap(worker: i32) {
+    let own = std::process::id() as i32;
+    let Some(group) = stat(own).map(|stat| stat.group) else { return };
+    let started = started();
+    for pid in processes().filter(|pid| *pid != worker) {
+        let ended = stat(pid).filter(|stat| stat.parent == own && stat.group != group && stat.state == 'Z');
+        if ended.is_some_and(|stat| !started.contains(&Identity { pid, start: stat.start })) {
+            let _ = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+        }
+    }
 }
 
 /// Whether a process belongs to a run. One that is gone cannot be asked; its line is taken.
@@ -124,6 +162,13 @@ pub fn signal_group(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         // Gone already is as good.
         let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Ends these processes.
+pub(crate) fn end(pids: &[i32]) {
+    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
 }
 
@@ -155,18 +200,36 @@ fn processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn is_marked(pid: i32, marker: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes()) && Identity::of(pid).is_some()
+/// The run in a process's environment, where it is alive and has one.
+fn run_of(pid: i32) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let run = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"MAINSTAY_RUN_ID="))?;
+    Identity::of(pid).map(|_| run.to_vec())
 }
 
-/// State, parent, start. The name in between may hold anything, also brackets.
-fn stat(pid: i32) -> Option<(char, i32, u64)> {
+/// What `/proc/PID/stat` says.
+#[derive(Clone, Copy, Debug)]
+struct Stat {
+    state: char,
+    parent: i32,
+    group: i32,
+    start: u64,
+}
+
+impl Stat {
+    const fn is_alive(&self) -> bool {
+        self.state != 'Z' && self.state != 'X'
+    }
+}
+
+/// The name at its beginning may hold anything, also brackets.
+fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text[text.rfind(')')? + 1..].split_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some((state, parent, fields.nth(17)?.parse().ok()?))
+    let group = fields.next()?.parse().ok()?;
+    Some(Stat { state, parent, group, start: fields.nth(16)?.parse().ok()? })
 }
 
 fn proportional(pid: i32) -> Option<u64> {

@@ -20,6 +20,7 @@ use mainstay_core::training::policy::{Policy, Verdict};
 use mainstay_core::training::progress::Watch;
 use serde_json::{Map, Value, json};
 
+use crate::limits::Limits;
 use crate::options::{Error, Options};
 use crate::place::Place;
 use crate::process;
@@ -46,7 +47,7 @@ struct Run<'a> {
     total: Option<u64>,
     metrics: Map<String, Value>,
     ignored: std::collections::BTreeMap<String, u64>,
-    limits: std::collections::BTreeMap<&'static str, &'static str>,
+    limits: Limits,
     committed: u64,
     skips: Vec<(u64, u64)>,
     largest: u64,
@@ -95,7 +96,7 @@ impl<'a> Run<'a> {
             total: None,
             metrics: Map::new(),
             ignored: std::collections::BTreeMap::new(),
-            limits: std::collections::BTreeMap::new(),
+            limits: Limits::default(),
             committed: 0,
             skips: Vec::new(),
             largest: 0,

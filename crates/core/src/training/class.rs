@@ -67,6 +67,8 @@ pub struct Ending<'a> {
     pub ended_for: Option<Class>,
     /// Whether a memory limit killed it.
     pub oom_killed: bool,
+    /// Whether memory was short when it ended: near its limit, or the kernel killed something for want of it.
+    pub memory_was_short: bool,
     /// Whether `done` was said, and with which step.
     pub done: Option<u64>,
     /// The last step that was told.
@@ -140,6 +142,7 @@ fn by_traces(ending: &Ending<'_>) -> Class {
     let has = |texts: &[&str]| texts.iter().any(|text| ending.output.contains(text));
     match (ending.code, ending.signal) {
         (Some(2 | 126 | 127), _) => Class::UserFatal,
+        (Some(137), _) | (_, Some(SIGKILL)) if ending.memory_was_short => Class::Oom,
         (Some(143), _) | (_, Some(SIGTERM)) => Class::Preempted,
         (Some(_), _) | (_, Some(SIGKILL)) if has(NO_MEMORY) => Class::Oom,
         (Some(_), _) if has(NO_ROOM) => Class::Storage,
@@ -169,6 +172,12 @@ mod tests {
         );
         assert_eq!(classify(&Ending { output: "No space left on device", ..code(1) }), Some(Class::Storage));
         assert_eq!(classify(&Ending { signal: Some(9), oom_killed: true, ..Ending::default() }), Some(Class::Oom));
+        let killed = Ending { signal: Some(9), ..Ending::default() };
+        assert_eq!(classify(&killed), Some(Class::Crash), "somebody killed it");
+        assert_eq!(classify(&Ending { memory_was_short: true, ..killed }), Some(Class::Oom));
+        assert_eq!(classify(&Ending { memory_was_short: true, ..code(137) }), Some(Class::Oom));
+        assert_eq!(classify(&Ending { memory_was_short: true, ..code(1) }), Some(Class::Crash));
+        assert_eq!(classify(&Ending { output: "RuntimeError: CUDA out of memory.", ..code(1) }), Some(Class::Oom));
         assert_eq!(classify(&Ending { signal: Some(11), ..Ending::default() }), Some(Class::Crash));
         let hang = Ending { signal: Some(9), ended_for: Some(Class::Hang), ..Ending::default() };
         assert_eq!(classify(&hang), Some(Class::Hang));

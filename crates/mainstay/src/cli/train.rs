@@ -36,6 +36,9 @@ pub(crate) struct Train {
     /// memory=8GiB, cpu=3600 (seconds of each process), files=1024
     #[arg(long = "limit", value_parser = limit, value_name = "WHAT=MOST")]
     pub(crate) limits: Vec<(Limit, u64)>,
+    /// Where a limit cannot be enforced, warn and go on
+    #[arg(long)]
+    pub(crate) limit_best_effort: bool,
     /// Good checkpoints that are kept
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) keep: usize,

@@ -7,7 +7,7 @@ use mainstay_core::time::Time;
 use mainstay_core::training::State;
 use mainstay_core::training::gate::Gate;
 use mainstay_core::training::{policy, progress};
-use mainstay_trainer::{Error, Options, Summary};
+use mainstay_trainer::{Error, Guards, Options, Summary};
 
 use crate::cli::{Global, Train};
 use crate::exit::{Exit, Stop};
@@ -51,6 +51,7 @@ fn options(asked: &Train) -> Result<Options, Stop> {
         keep: asked.keep,
         gates: asked.gates.iter().map(gate).collect::<Result<_, _>>()?,
         rollback: asked.rollback_on_failure,
+        guards: Guards { best_effort: asked.limit_best_effort, ..Guards::default() },
         now,
     })
 }

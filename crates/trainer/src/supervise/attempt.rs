@@ -15,6 +15,8 @@ use mainstay_core::training::numeric::{Guard, Settings};
 use serde_json::json;
 
 use super::{Run, record};
+use crate::limits::cgroup::Group;
+use crate::limits::{self, Limits};
 use crate::options::Error;
 use crate::process::{self, Ended, Worker};
 use crate::wire::{Events, Heard, Tail, Wire};
@@ -39,6 +41,10 @@ pub(super) struct Attempt {
     error: Option<(String, bool)>,
     ended_for: Option<Class>,
     out_of_memory: bool,
+    /// Kills for want of memory at the beginning: in the run's group, and around it.
+    oom_kills: (u64, u64),
+    /// The kernel killed something around, for want of memory.
+    killed_around: bool,
     peak: u64,
     kill_at: Option<Time>,
     memory_at: Time,
@@ -57,9 +63,11 @@ impl Run<'_> {
             self.look(&mut attempt, say);
         };
         self.ledger.switch(Bucket::Shutdown, self.now());
+        self.settle_memory(&mut attempt, ended);
         if !process::end_tree(&self.record.run, attempt.worker.pid()) {
             say("some processes of the run cannot be ended");
         }
+        self.end_group();
         self.drain(&mut attempt, say);
         let class = self.classify(&attempt, ended);
         self.note(
@@ -88,6 +96,13 @@ impl Run<'_> {
             self.sweep(say)?;
             self.record.attempt += 1;
             self.save_record()?;
+        }
+        let group = self.record.group.take().filter(|_| before.is_some());
+        self.limits = Limits::find(self.options, &format!("mainstay-{}", self.record.run), group, say)?;
+        if self.record.attempt == 1 || before.is_some() {
+            for (limit, by) in &self.limits.enforced_by {
+                say(&format!("{limit}: enforced by {by}"));
+            }
         }
         self.watch.handle_start(now);
         let heard = self.heard_before();
@@ -122,6 +137,8 @@ impl Run<'_> {
             error: heard.error,
             ended_for: None,
             out_of_memory: false,
+            oom_kills: (self.limits.group().and_then(Group::oom_kills).unwrap_or(0), limits::oom_kills_around()),
+            killed_around: false,
             peak: 0,
             kill_at: None,
             memory_at: now,
@@ -144,6 +161,8 @@ impl Run<'_> {
             signal: ended.signal,
             ended_for: attempt.ended_for.filter(|_| !reached),
             oom_killed: attempt.out_of_memory,
+            memory_was_short: attempt.killed_around
+                || self.options.memory.is_some_and(|most| attempt.peak >= most - most / 10),
             done: attempt.done,
             step: if attempt.spoke { self.step } else { None },
             total: self.total,

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::Run;
 use super::attempt::Attempt;
+use crate::limits::cgroup::Group;
 use crate::options::Error;
 use crate::place::{Place, replace};
 use crate::process::Identity;
@@ -33,6 +34,8 @@ pub(super) struct Record {
     pub(super) seed: u64,
     /// The process of an attempt whose end is not on record.
     pub(super) worker: Option<Identity>,
+    /// The control group of that attempt.
+    pub(super) group: Option<Group>,
     spent: Spent,
     ledger: Option<Ledger>,
     learned: BTreeMap<String, (u32, Duration)>,

@@ -83,7 +83,7 @@ impl Run<'_> {
             mtbf_s: self.ledger.mtbf().map(|mean| mean.as_secs_f64()),
             lost_steps: self.ledger.lost_steps(),
             suggested_interval_s: interval,
-            enforced_by: self.limits.clone(),
+            enforced_by: self.limits.enforced_by.clone(),
             ignored: self.ignored.clone(),
             metrics: self.metrics.clone(),
         }

@@ -1,4 +1,6 @@
 //! The supervisor's process side: what outlives it, limits, time, disks, ranks.
 
+mod limits;
 mod outlives;
 mod support;
+mod tree;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainstay_core::time::Time;
 use mainstay_core::training::{policy, progress};
-use mainstay_trainer::{Options, Summary};
+use mainstay_trainer::{Guards, Options, Summary};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -47,6 +47,7 @@ pub(crate) fn options(directory: &Path, script: &str) -> Options {
         keep: 3,
         gates: Vec::new(),
         rollback: false,
+        guards: Guards::default(),
         now,
     }
 }

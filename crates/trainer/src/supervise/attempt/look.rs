@@ -9,7 +9,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::Attempt;
-use crate::process;
+use crate::limits;
+use crate::process::{self, Ended};
 use crate::supervise::Run;
 use crate::wire::Tail;
 
@@ -41,15 +42,9 @@ impl Run<'_> {
             process::signal_group(attempt.worker.pid(), Signal::CONT);
             self.stop_attempt(attempt, Class::Hang, self.options.grace.min(Duration::from_secs(5)));
         }
-        if let Some(most) = self.options.memory.filter(|_| now >= attempt.memory_at) {
+        if now >= attempt.memory_at && self.options.memory.is_some() {
             attempt.memory_at = now + MEMORY_TICK;
-            let used = process::memory(&process::tree(&self.record.run));
-            attempt.peak = attempt.peak.max(used);
-            if used > most && !attempt.out_of_memory {
-                say(&format!("{used} bytes of memory, more than the {most} allowed"));
-                attempt.out_of_memory = true;
-                self.stop_attempt(attempt, Class::Oom, Duration::ZERO);
-            }
+            self.look_at_memory(attempt, say);
         }
         if now >= attempt.status_at {
             attempt.status_at = now + STATUS_TICK;
@@ -58,9 +53,50 @@ impl Run<'_> {
                 let _ = fs::OpenOptions::new().write(true).truncate(true).open(&attempt.log);
                 attempt.tail = Tail::default();
             }
+            process::reap(attempt.worker.pid());
             self.save_heard(attempt);
             self.tell();
         }
+    }
+
+    fn look_at_memory(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
+        let Some(most) = self.options.memory else { return };
+        let over = match self.limits.group() {
+            Some(group) => {
+                attempt.peak = attempt.peak.max(group.peak().unwrap_or(0));
+                group.oom_kills().unwrap_or(0) > attempt.oom_kills.0
+            }
+            None => {
+                let used = process::memory(&process::tree(&self.record.run));
+                attempt.peak = attempt.peak.max(used);
+                used > most
+            }
+        };
+        if over && !attempt.out_of_memory {
+            say(&format!("out of memory: {} bytes, of which {most} are allowed", attempt.peak));
+            attempt.out_of_memory = true;
+            self.stop_attempt(attempt, Class::Oom, Duration::ZERO);
+        }
+    }
+
+    /// What the counters say of memory once the worker ended.
+    pub(super) fn settle_memory(&mut self, attempt: &mut Attempt, ended: Ended) {
+        if let Some(group) = self.limits.group() {
+            attempt.peak = attempt.peak.max(group.peak().unwrap_or(0));
+            attempt.out_of_memory |= group.oom_kills().unwrap_or(0) > attempt.oom_kills.0;
+        }
+        let was_killed = ended.signal == Some(Signal::KILL.as_raw()) || ended.code == Some(128 + Signal::KILL.as_raw());
+        attempt.killed_around = was_killed && limits::oom_kills_around() > attempt.oom_kills.1;
+    }
+
+    /// Whatever of the attempt is in its group still is ended, and the group removed.
+    pub(super) fn end_group(&mut self) {
+        if let Some(group) = self.limits.group() {
+            group.kill();
+            process::end(&group.pids());
+            group.remove();
+        }
+        self.record.group = None;
     }
 
     pub(in crate::supervise) fn stop_attempt(&mut self, attempt: &mut Attempt, class: Class, grace: Duration) {

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::process::Resource;
-
+use crate::limits;
 use crate::options::Error;
 use crate::place::replace;
 use crate::process::{self, Identity, Worker};
@@ -23,31 +22,16 @@ impl Run<'_> {
         let environment = self.environment(socket).map_err(Error::place(self.place.root()))?;
         let command = &self.options.command;
         let start = |source| Error::Start { command: command.first().cloned().unwrap_or_default(), source };
-        let child = process::spawn(command, log, &environment).map_err(start)?;
+        let held = self.limits.hold(self.options);
+        let mut child = process::spawn(command, log, &environment, held).map_err(start)?;
         let pid = child.id() as i32;
         self.record.worker = Identity::of(pid);
-        if let Err(error) = self.save_record() {
-            // A script that the next supervisor could not find again must not go on by itself.
+        self.record.group = self.limits.group().cloned();
+        let begun = self.limits.enforce(pid, self.options, say).and_then(|()| self.save_record());
+        // A script that the next supervisor could not find again must not go on by itself.
+        if let Err(error) = begun.and_then(|()| limits::release(&mut child).map_err(start)) {
             process::end_tree(&self.record.run, pid);
             return Err(error);
-        }
-        let limits = [("cpu", Resource::Cpu, self.options.cpu), ("files", Resource::Nofile, self.options.files)];
-        for (name, resource, most) in limits {
-            let Some(most) = most else { continue };
-            match process::limit(pid, resource, most) {
-                Ok(()) => drop(self.limits.insert(name, "rlimit")),
-                Err(_) if Identity::of(pid).is_none() => {}
-                Err(source) => {
-                    process::end_tree(&self.record.run, pid);
-                    return Err(Error::Limit { limit: name, source });
-                }
-            }
-        }
-        if self.options.memory.is_some() && self.limits.insert("memory", "poll").is_none() {
-            say("memory is limited by looking every 200 ms: a process may exceed it for that long");
-        }
-        if self.options.timeout.is_some() {
-            self.limits.insert("wall", "supervisor");
         }
         Ok(Worker::Own(child))
     }

@@ -1,0 +1,37 @@
+//! Nothing of a run is left at its end.
+
+use std::fs;
+use std::path::Path;
+
+use mainstay_core::training::State;
+
+use crate::support::{options, run};
+
+/// Without the run's variables, in a session of its own, and its parent is dead.
+const ESCAPED: &str = r#"step 1 1; DIR="$MAINSTAY_CKPT_DIR"
+    ( setsid env -i sh -c 'echo $$ > "$0/escaped"; while :; do sleep 0.05; done' "$DIR" & )
+    while [ ! -s "$DIR/escaped" ]; do sleep 0.01; done"#;
+
+fn escaped_is_gone(root: &Path) {
+    let pid = fs::read_to_string(root.join("escaped")).expect("it ran");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "it lives: {stat}");
+}
+
+#[test]
+fn a_process_that_hid_from_its_run_is_gone_at_the_end_of_an_attempt() {
+    let place = tempfile::tempdir().unwrap();
+    let script = format!("{ESCAPED}; tell '{{\"type\":\"done\",\"step\":1}}'");
+    assert_eq!(run(&options(place.path(), &script)).state, State::Succeeded);
+    escaped_is_gone(place.path());
+}
+
+#[test]
+fn it_is_gone_as_well_where_the_attempt_crashed() {
+    let place = tempfile::tempdir().unwrap();
+    let script = format!("{ESCAPED}; kill -9 $$");
+    let mut options = options(place.path(), &script);
+    options.policy.retries = 0;
+    assert_eq!(run(&options).state, State::Failed);
+    escaped_is_gone(place.path());
+}
