@@ -45,6 +45,7 @@ use crate::slo::policy::{Action, Policy, Refusal};
 use crate::slo::series::{Counts, GRAIN, Recorded, bucket_of};
 use crate::slo::sketch::Sketches;
 use crate::slo::sli::{Facts, Verdict, judge};
+use crate::slo::slices::Change;
 use crate::slo::window::Stretch;
 use crate::stats::{Interval, LogHistogram};
 use crate::time::Time;
@@ -71,6 +72,8 @@ pub struct ObjectiveId(pub usize);
 pub struct Engine {
     trackers: Vec<Tracker>,
     by_name: BTreeMap<String, usize>,
+    /// Objectives of one route; under `None` those of all.
+    by_route: BTreeMap<Option<String>, Vec<usize>>,
     sketches: BTreeMap<String, Sketches>,
     models: BTreeMap<String, Time>,
     waiting: BTreeMap<String, Time>,
@@ -90,6 +93,7 @@ impl Engine {
         let mut engine = Engine {
             trackers: Vec::new(),
             by_name: BTreeMap::new(),
+            by_route: BTreeMap::new(),
             sketches: BTreeMap::new(),
             models: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -113,11 +117,13 @@ impl Engine {
         let mut old: BTreeMap<String, Tracker> =
             std::mem::take(&mut self.trackers).into_iter().map(|t| (t.objective.name.clone(), t)).collect();
         self.by_name.clear();
+        self.by_route.clear();
         for objective in objectives {
             if self.by_name.contains_key(&objective.name) {
                 continue;
             }
             self.by_name.insert(objective.name.clone(), self.trackers.len());
+            self.by_route.entry(objective.scope.route.clone()).or_default().push(self.trackers.len());
             let tracker = match old.remove(&objective.name) {
                 Some(tracker) => tracker.under(objective, now),
                 None => Tracker::new(objective, now),
@@ -153,19 +159,22 @@ impl Engine {
     }
 
     /// What a finished request is to each objective that it concerns; nothing is counted. An objective's filter is asked
-    /// through `holds`.
+    /// through `holds`. The cost is that of the objectives of the request's route, and of those of all routes.
     pub fn judge<'a>(
         &'a self,
         facts: &'a Facts<'a>,
         mut holds: impl FnMut(&Objective) -> bool + 'a,
     ) -> impl Iterator<Item = (ObjectiveId, Counts)> + 'a {
-        self.objectives().filter_map(move |(id, objective)| {
+        let everywhere = self.by_route.get(&None).into_iter().flatten();
+        let there = self.by_route.get(&Some(facts.route.to_owned())).into_iter().flatten();
+        everywhere.chain(there).filter_map(move |&at| {
+            let objective = &self.trackers[at].objective;
             let counts = match judge(objective, facts) {
                 Verdict::Good => Counts::GOOD,
                 Verdict::Bad => Counts::BAD,
                 Verdict::Ignored => return None,
             };
-            (objective.scope.filter.is_none() || holds(objective)).then_some((id, counts))
+            (objective.scope.filter.is_none() || holds(objective)).then_some((ObjectiveId(at), counts))
         })
     }
 
@@ -178,11 +187,11 @@ impl Engine {
         }
     }
 
-    /// Counts a confirmed harmful answer. `known`: the request was counted as good when it was answered, and is bad from then on.
-    pub fn handle_harm(&mut self, id: ObjectiveId, event: &str, at: Time, known: bool, now: Time) {
+    /// Counts a confirmed harmful answer, one of the answers of that time.
+    pub fn handle_harm(&mut self, id: ObjectiveId, event: &str, at: Time, now: Time) {
         let now = self.advance(now);
         let Some(tracker) = self.trackers.get_mut(id.0) else { return };
-        if tracker.harm(event, at.min(now), known, now) == Recorded::TooOld {
+        if tracker.harm(event, at.min(now), now) == Recorded::TooOld {
             self.too_old = self.too_old.saturating_add(1);
         }
     }
@@ -199,13 +208,28 @@ impl Engine {
     /// Latencies of a route, for the percentiles that are shown beside what is counted.
     pub fn handle_latencies(&mut self, route: &str, at: Time, latencies: &LogHistogram, now: Time) {
         let now = self.advance(now);
+        self.sketches_of(route).merge(at.min(now), latencies);
+    }
+
+    /// Puts latencies of a route's hour back.
+    pub fn restore_latencies(&mut self, route: &str, hour: Time, latencies: &LogHistogram) {
+        self.sketches_of(route).put_back(hour, latencies);
+    }
+
+    /// The hours of routes whose latencies changed since this was last asked: what must come to rest of them.
+    pub fn take_latencies(&mut self) -> Vec<(String, Time, LogHistogram)> {
+        let routes = self.sketches.iter_mut();
+        routes
+            .flat_map(|(name, hours)| hours.take_changed().map(|(hour, all)| (name.clone(), hour, all.clone())))
+            .collect()
+    }
+
+    fn sketches_of(&mut self, route: &str) -> &mut Sketches {
         if !self.sketches.contains_key(route) {
             let longest = self.trackers.iter().map(|t| t.objective.window.longest()).max().unwrap_or_default();
             self.sketches.insert(route.to_owned(), Sketches::new(longest));
         }
-        if let Some(sketches) = self.sketches.get_mut(route) {
-            sketches.merge(at.min(now), latencies);
-        }
+        self.sketches.get_mut(route).expect("it was put there")
     }
 
     /// A model in use was trained on data up to `trained`; an older time for the same model is a rollback and counts as well.
@@ -298,6 +322,11 @@ impl Engine {
         tracker.counts(stretch, &excluded(&tracker.objective.name, &self.corrections, &self.maintenance, stretch))
     }
 
+    /// What was counted in a stretch of time, with what corrections and maintenance leave out.
+    pub fn recorded(&self, id: ObjectiveId, stretch: Stretch) -> Counts {
+        self.trackers[id.0].counts(stretch, &[])
+    }
+
     /// Whether an action may go ahead, by the policies of all objectives that share its route (`None`: all).
     pub fn allows(&self, action: Action, route: Option<&str>, now: Time) -> Result<(), Refusal> {
         let usual = Policy::default();
@@ -350,13 +379,36 @@ impl Engine {
     /// Puts counts back that are known to `grain` only: 10 s, 1 min or 1 h.
     pub fn restore_counts(&mut self, id: ObjectiveId, grain: Duration, start: Time, counts: Counts) {
         if let Some(tracker) = self.trackers.get_mut(id.0) {
-            let ring = match grain.as_secs() {
-                0..60 => 0,
-                60..3_600 => 1,
-                3_600.. => 2,
-            };
-            tracker.series.restore(ring, start, counts);
+            tracker.series.restore(ring(grain), start, counts);
         }
+    }
+
+    /// Takes counts away that [`Engine::restore_counts`] put back: of slices that came to count otherwise.
+    pub fn restore_less(&mut self, id: ObjectiveId, grain: Duration, start: Time, counts: Counts) {
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.series.restore_less(ring(grain), start, counts);
+        }
+    }
+
+    /// Puts events of slices back that are known to `grain` only. What slices count as is put back by [`Engine::restore_counts`].
+    pub fn restore_events(&mut self, id: ObjectiveId, grain: Duration, start: Time, counts: Counts) {
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.refill(grain, start, counts);
+        }
+    }
+
+    /// All that rests of an objective was put back, its memory last.
+    pub fn resume(&mut self, id: ObjectiveId) {
+        if let Some(tracker) = self.trackers.get_mut(id.0) {
+            tracker.resume();
+        }
+    }
+
+    /// Slices that count otherwise since this was last asked: what must come to rest of an objective that counts slices, since they
+    /// cannot be told from events that were rolled up.
+    pub fn take_slices(&mut self) -> Vec<(ObjectiveId, Change)> {
+        let trackers = self.trackers.iter_mut().enumerate();
+        trackers.flat_map(|(at, tracker)| tracker.take_changes().map(move |change| (ObjectiveId(at), change))).collect()
     }
 
     fn cut(&self, at: usize, now: Time) -> Vec<Stretch> {
@@ -379,6 +431,15 @@ impl Engine {
     fn advance(&mut self, now: Time) -> Time {
         self.latest = self.latest.max(now);
         self.latest
+    }
+}
+
+/// The ring of a series whose buckets are so long.
+const fn ring(grain: Duration) -> usize {
+    match grain.as_secs() {
+        0..60 => 0,
+        60..3_600 => 1,
+        3_600.. => 2,
     }
 }
 

@@ -122,6 +122,29 @@ impl LogHistogram {
         self.total
     }
 
+    /// As it rests: of each bucket that holds anything its number (2 bytes) and its count (4 bytes), little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (bucket, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            bytes.extend((bucket as u16).to_le_bytes());
+            bytes.extend(count.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// From what [`LogHistogram::to_bytes`] wrote; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<LogHistogram> {
+        let mut read = LogHistogram::new();
+        let (held, rest) = bytes.as_chunks::<6>();
+        for [low, high, count @ ..] in held {
+            let slot = read.counts.get_mut(usize::from(u16::from_le_bytes([*low, *high])))?;
+            let count = u32::from_le_bytes(*count);
+            *slot = slot.checked_add(count)?;
+            read.total += u64::from(count);
+        }
+        rest.is_empty().then_some(read)
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         if self.total > 0 {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use mainstay_core::engine::{Engine as Core, Memory, ObjectiveId};
 use mainstay_core::slo::correction::Correction;
-use mainstay_core::slo::objective::{Budgeting, Kind};
+use mainstay_core::slo::objective::{Budgeting, Kind, Objective};
 use mainstay_core::slo::series::{Counts, GRAIN, bucket_of};
 use mainstay_core::slo::sli::{Facts, Features, Origin};
-use mainstay_core::slo::window::Stretch;
+use mainstay_core::slo::window::{Stretch, written};
+use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
-use mainstay_store::bucket::{HOUR, MINUTE, Series, TEN_SECONDS};
+use mainstay_store::bucket::{Bucket, HOUR, MINUTE, Series, TEN_SECONDS};
 use mainstay_store::item::State;
 use mainstay_store::{Store, StoreError};
 
@@ -21,6 +22,27 @@ use crate::ingest::{Meaning, Observation, Observed};
 const MEMORY: &str = "slo/";
 /// Longest stretch of the clock that is stored at once: a day of buckets.
 const AGED_MAX: Duration = Duration::from_hours(24);
+
+/// The store's series of what an objective's slices came to count as, and of what they no longer do: the store only adds. Slices of
+/// another length, or counted otherwise, have other series. An objective's name has no colon.
+fn slices_series(objective: &Objective) -> Option<(String, String)> {
+    let (kind, slice) = match objective.budgeting {
+        Budgeting::Occurrences => return None,
+        Budgeting::TimeSlices { slice, .. } => ("slices", slice),
+        Budgeting::RatioTimeSlices { slice } => ("ratios", slice),
+    };
+    let name = format!("{}:{kind}-{}", objective.name, written(slice));
+    Some((name.clone(), format!("{name}-taken-back")))
+}
+
+/// The buckets of a series with their grain.
+fn buckets(series: &Series) -> impl Iterator<Item = (Duration, Time, Counts)> {
+    let grains = [(&series.hours, HOUR), (&series.minutes, MINUTE), (&series.tens, TEN_SECONDS)];
+    grains.into_iter().flat_map(|(buckets, seconds)| {
+        let counts = |bucket: &Bucket| Counts { good: bucket.good, bad: bucket.bad };
+        buckets.iter().map(move |bucket| (Duration::from_secs(seconds), bucket.start, counts(bucket)))
+    })
+}
 
 /// All objectives, and what was counted towards them.
 pub(crate) struct Budgets {
@@ -43,8 +65,15 @@ impl Budgets {
         let (since_start, kept, aged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut budgets = Budgets { terms, core, corrections, since_start, kept, aged };
         budgets.apply_terms();
-        budgets.put_back(&store.load().await?, store.states(MEMORY).await?, |_| true, now);
+        budgets.put_back(&store.load().await?, store.states(MEMORY).await?, |_| true);
         budgets.learn_models(store, now).await?;
+        let longest = budgets.terms.slos.iter().map(|slo| slo.window.longest()).max().unwrap_or_default();
+        for sketch in store.sketches(now - longest).await? {
+            match LogHistogram::from_bytes(&sketch.data) {
+                Some(latencies) => budgets.core.restore_latencies(&sketch.series, sketch.start, &latencies),
+                None => tracing::warn!(route = sketch.series, "latencies of an hour cannot be read, and are left out"),
+            }
+        }
         Ok(budgets)
     }
 
@@ -60,13 +89,23 @@ impl Budgets {
         budgets.terms = terms;
         budgets.apply_terms();
         let is_new = |name: &str| !before.iter().any(|known| known == name);
-        budgets.put_back(&rests, memories, is_new, now);
+        budgets.put_back(&rests, memories, is_new);
         Ok(())
     }
 
-    fn put_back(&mut self, rests: &[Series], memories: Vec<State>, of: impl Fn(&str) -> bool, now: Time) {
-        for series in rests.iter().filter(|series| of(&series.objective)) {
-            self.put_series_back(series, now);
+    fn put_back(&mut self, rests: &[Series], memories: Vec<State>, of: impl Fn(&str) -> bool) {
+        let rests: BTreeMap<&str, &Series> = rests.iter().map(|series| (series.objective.as_str(), series)).collect();
+        let all = self.core.objectives().filter(|(_, slo)| of(&slo.name));
+        let all: Vec<_> = all.map(|(id, slo)| (id, slo.name.clone(), slices_series(slo))).collect();
+        for (id, name, slices) in &all {
+            let resting = |name: &str| rests.get(name).into_iter().flat_map(|series| buckets(series));
+            let Some((slices, taken_back)) = slices else {
+                resting(name).for_each(|(grain, start, counts)| self.core.restore_counts(*id, grain, start, counts));
+                continue;
+            };
+            resting(name).for_each(|(grain, start, counts)| self.core.restore_events(*id, grain, start, counts));
+            resting(slices).for_each(|(grain, start, counts)| self.core.restore_counts(*id, grain, start, counts));
+            resting(taken_back).for_each(|(grain, start, counts)| self.core.restore_less(*id, grain, start, counts));
         }
         for state in memories {
             let name = state.key.strip_prefix(MEMORY).unwrap_or_default();
@@ -83,22 +122,8 @@ impl Budgets {
                 Err(error) => tracing::warn!(%error, objective = name, "an objective begins without its memory"),
             }
         }
-    }
-
-    fn put_series_back(&mut self, series: &Series, now: Time) {
-        let Some(id) = self.core.id(&series.objective) else { return };
-        let counts_slices = self.core.objective(id).is_some_and(|slo| slo.budgeting != Budgeting::Occurrences);
-        let grains = [(&series.hours, HOUR), (&series.minutes, MINUTE), (&series.tens, TEN_SECONDS)];
-        for (buckets, seconds) in grains {
-            for bucket in buckets {
-                let counts = Counts { good: bucket.good, bad: bucket.bad };
-                if counts_slices {
-                    // Events rest, slices are judged from them. What was rolled up is judged as far as it is known.
-                    self.core.handle_counts(id, bucket.start, counts, now);
-                } else {
-                    self.core.restore_counts(id, Duration::from_secs(seconds), bucket.start, counts);
-                }
-            }
+        for (id, ..) in all {
+            self.core.resume(id);
         }
     }
 
@@ -122,7 +147,7 @@ impl Budgets {
     pub(super) fn record_harm(&mut self, objective: &str, request: &str, at: Time, now: Time) {
         if let Some(id) = self.core.id(objective) {
             // Its request was counted when it was answered, and stays counted: the store only adds.
-            self.core.handle_harm(id, request, at, false, now);
+            self.core.handle_harm(id, request, at, now);
             self.note(objective, Counts::BAD);
         }
     }
@@ -176,7 +201,7 @@ impl Budgets {
             let earliest = bucket_of(now - AGED_MAX);
             let mut at = self.aged.get(&name).map_or(current, |last| (*last + GRAIN).max(earliest));
             while at <= current {
-                let counts = self.core.counts(id, Stretch { from: at, to: at });
+                let counts = self.core.recorded(id, Stretch { from: at, to: at });
                 if counts.total() > 0 {
                     self.note(&name, counts);
                     counted.push((name.clone(), at, counts));
@@ -184,6 +209,19 @@ impl Budgets {
                 }
                 at = at + GRAIN;
             }
+        }
+        counted
+    }
+
+    /// What slices have come to count as since this was last asked: by series of the store and bucket.
+    pub(super) fn sliced(&mut self) -> Vec<(String, Time, Counts)> {
+        let mut counted = Vec::new();
+        for (id, change) in self.core.take_slices() {
+            let Some((after, before)) = self.core.objective(id).and_then(slices_series) else { continue };
+            let both = [(after, change.after), (before, change.before)];
+            counted.extend(
+                both.into_iter().filter(|(_, counts)| counts.total() > 0).map(|(s, counts)| (s, change.at, counts)),
+            );
         }
         counted
     }

@@ -81,8 +81,8 @@ impl Running {
             self.obey(command);
         }
         self.drain().await;
-        let states = self.engine.budgets().memories();
-        self.settling.remember(states);
+        self.settling.take(&self.engine);
+        self.keep();
         self.settle().await;
         if let Err(error) = self.engine.store().close().await {
             tracing::error!(%error, "the store could not be closed");
@@ -149,6 +149,9 @@ impl Running {
         self.settling.take(&self.engine);
         self.external.read(&self.engine, &mut self.settling);
         self.judge();
+        for (series, start, counts) in self.engine.budgets().sliced() {
+            self.settling.add(series, start, counts);
+        }
         self.settling.store(&self.engine).await;
         self.append_log().await;
     }
@@ -164,10 +167,20 @@ impl Running {
         for (objective, start, counts) in budgets.aged(now) {
             self.settling.add(objective, start, counts);
         }
-        let states = budgets.memories();
-        self.settling.remember(states);
         while let Some(effect) = budgets.core.poll_effect() {
             (self.on_event)(effect.into());
+        }
+        drop(budgets);
+        self.keep();
+    }
+
+    /// Will store what a restart needs besides counts.
+    fn keep(&mut self) {
+        let mut budgets = self.engine.budgets();
+        let states = budgets.memories();
+        self.settling.remember(states);
+        for (route, hour, latencies) in budgets.core.take_latencies() {
+            self.settling.sketch(route, hour, &latencies);
         }
     }
 

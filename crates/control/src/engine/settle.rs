@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use mainstay_core::slo::series::Counts;
+use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
 use mainstay_store::StoreError;
-use mainstay_store::item::{Delta, State, Sums};
+use mainstay_store::bucket::HOUR;
+use mainstay_store::item::{Delta, Sketch, State, Sums};
 
 use super::{Engine, Source, Summed};
 
@@ -19,13 +21,15 @@ pub(super) struct Settling {
     sequence: u64,
     waiting: BTreeMap<(String, Time), Counts>,
     states: BTreeMap<String, Vec<u8>>,
+    sketches: BTreeMap<(String, Time), Vec<u8>>,
     /// What was offered to the store and may have been stored: it is offered again as it was.
     offered: Option<Sums>,
 }
 
 impl Settling {
     pub(super) fn new(source: Source, instance: String) -> Settling {
-        Settling { source, instance, sequence: 0, waiting: BTreeMap::new(), states: BTreeMap::new(), offered: None }
+        let (waiting, states, sketches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Settling { source, instance, sequence: 0, waiting, states, sketches, offered: None }
     }
 
     /// Will store events of an objective that have been counted.
@@ -36,6 +40,11 @@ impl Settling {
     /// Will store these, once everything that was added so far is stored.
     pub(super) fn remember(&mut self, states: Vec<State>) {
         self.states.extend(states.into_iter().map(|state| (state.key, state.data)));
+    }
+
+    /// Will store the latencies of a route's hour, all of them.
+    pub(super) fn sketch(&mut self, route: String, hour: Time, latencies: &LogHistogram) {
+        self.sketches.insert((route, hour), latencies.to_bytes());
     }
 
     /// Takes what was summed up, and counts it.
@@ -72,7 +81,7 @@ impl Settling {
     }
 
     fn next(&mut self) -> Option<Sums> {
-        if self.waiting.is_empty() && self.states.is_empty() {
+        if self.waiting.is_empty() && self.states.is_empty() && self.sketches.is_empty() {
             return None;
         }
         self.sequence += 1;
@@ -83,8 +92,13 @@ impl Settling {
             deltas.push(Delta { objective, start, good: counts.good, bad: counts.bad });
         }
         // States speak of all that was added: they go with the last of it.
-        let states = if self.waiting.is_empty() { std::mem::take(&mut self.states) } else { BTreeMap::new() };
+        let is_last = self.waiting.is_empty();
+        let states = if is_last { std::mem::take(&mut self.states) } else { BTreeMap::new() };
         let states = states.into_iter().map(|(key, data)| State { key, data }).collect();
-        Some(Sums { source: self.instance.clone(), sequence: self.sequence, deltas, states, sketches: Vec::new() })
+        let sketches = if is_last { std::mem::take(&mut self.sketches) } else { BTreeMap::new() };
+        let width_secs = HOUR as u32;
+        let sketch = |((series, start), data)| Sketch { series, start, width_secs, data };
+        let sketches = sketches.into_iter().map(sketch).collect();
+        Some(Sums { source: self.instance.clone(), sequence: self.sequence, deltas, states, sketches })
     }
 }

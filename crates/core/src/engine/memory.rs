@@ -16,6 +16,10 @@ pub struct Memory {
     pub status: Option<String>,
     /// The last moment at which the clock was judged, in nanoseconds.
     pub aged: Option<u64>,
+    /// The start of the first slice that was not judged, in nanoseconds.
+    pub sliced: Option<u64>,
+    /// Slices of a metric that were measured, and what they count as: start in nanoseconds, good, bad.
+    pub measured: Vec<(u64, u64, u64)>,
 }
 
 /// A memory that cannot be read.

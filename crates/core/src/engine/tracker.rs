@@ -1,5 +1,6 @@
 //! One objective, and what was counted for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::slo::budget::{Budget, Status, forecast};
@@ -8,7 +9,7 @@ use crate::slo::objective::{Budgeting, Kind, Objective};
 use crate::slo::safety::Evidence;
 use crate::slo::series::{Counts, GRAIN, Recorded, Series, bucket_of};
 use crate::slo::sketch::Sketches;
-use crate::slo::slices::{Change, Slices, quality_verdict};
+use crate::slo::slices::{Change, REMEMBERED, Slices, quality_verdict};
 use crate::slo::window::{Stretch, written};
 use crate::stats::{Interval, LogHistogram, binomial};
 use crate::time::Time;
@@ -34,6 +35,8 @@ const TRICKLE_MOST: f64 = 1e8;
 const NAMED_MAX: usize = 32;
 /// Longest stretch without a tick that a clock-driven objective is judged for afterwards.
 const AGED_MAX: u64 = 8_640;
+/// Most slices whose change waits to be taken.
+const CHANGES_MAX: usize = 2 * REMEMBERED;
 /// A pair that fired goes on until its long window burns slower than this share of its factor.
 const RESOLVE: f64 = 0.9;
 
@@ -78,6 +81,8 @@ pub(super) struct Tracker {
     pub(super) series: Series,
     pub(super) signal: Signal,
     slices: Option<Slices>,
+    /// Slices that count otherwise since this was last asked, by their start.
+    changes: BTreeMap<Time, Change>,
     pairs: Vec<Pair>,
     firing: Vec<Alert>,
     status: Status,
@@ -87,6 +92,8 @@ pub(super) struct Tracker {
     /// Logarithms of the trickle detector's statistics.
     trickle: Vec<f64>,
     aged: Option<Time>,
+    /// The first slice that an earlier process had not judged.
+    sliced: Option<Time>,
 }
 
 impl Tracker {
@@ -118,6 +125,7 @@ impl Tracker {
         Tracker {
             series: Series::new(kept),
             slices: Slices::new(objective.budgeting),
+            changes: BTreeMap::new(),
             pairs,
             firing: Vec::new(),
             status: Status::NoData,
@@ -125,6 +133,7 @@ impl Tracker {
             evidence,
             trickle: vec![f64::NEG_INFINITY; TRICKLE_TIMES.len()],
             aged: None,
+            sliced: None,
             signal,
             objective,
         }
@@ -144,6 +153,7 @@ impl Tracker {
             }
         }
         fresh.slices = self.slices;
+        fresh.changes = self.changes;
         fresh.signal = self.signal;
         fresh.status = self.status;
         fresh.named = self.named;
@@ -183,11 +193,8 @@ impl Tracker {
         }
     }
 
-    pub(super) fn harm(&mut self, event: &str, at: Time, known: bool, now: Time) -> Recorded {
+    pub(super) fn harm(&mut self, event: &str, at: Time, now: Time) -> Recorded {
         self.name(event.to_owned(), at, now);
-        if known {
-            self.series.take_back(at, Counts::GOOD);
-        }
         if let Some((evidence, _)) = &mut self.evidence {
             evidence.handle(Counts::BAD);
         }
@@ -281,6 +288,11 @@ impl Tracker {
 
     fn apply(&mut self, change: Option<Change>) {
         let Some(change) = change else { return };
+        let before = self.changes.get(&change.at).map_or(change.before, |earlier| earlier.before);
+        self.changes.insert(change.at, Change { before, ..change });
+        if self.changes.len() > CHANGES_MAX {
+            self.changes.pop_first();
+        }
         self.series.take_back(change.at, change.before);
         self.series.record(change.at, change.after);
         if change.before == Counts::default() {
@@ -316,7 +328,17 @@ impl Tracker {
                 counts.subtract(self.series.excluded(clipped, stretch));
             }
         }
-        counts
+        match self.objective.kind {
+            // An answer that did harm was counted as an answer when it was given.
+            Kind::Safety { .. } => Counts { good: counts.good.saturating_sub(counts.bad), ..counts },
+            Kind::Availability { .. }
+            | Kind::Latency { .. }
+            | Kind::Quality { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
+            | Kind::FeatureFreshness { .. }
+            | Kind::External { .. } => counts,
+        }
     }
 
     /// Judges status and alerts.
@@ -490,6 +512,45 @@ impl Tracker {
             trickle: finite.then(|| self.trickle.clone()),
             status: Some(self.status.name().to_owned()),
             aged: self.aged.map(Time::as_nanos),
+            sliced: self.slices.as_ref().and_then(Slices::next).map(Time::as_nanos),
+            measured: self.measured(),
+        }
+    }
+
+    /// What slices of a metric count as: nothing that rests says it, while one slice may be measured again and again.
+    fn measured(&self) -> Vec<(u64, u64, u64)> {
+        let slices = self.slices.iter().filter(|_| matches!(self.objective.kind, Kind::Quality { .. }));
+        slices.flat_map(Slices::measured).map(|(at, counts)| (at.as_nanos(), counts.good, counts.bad)).collect()
+    }
+
+    /// Slices that count otherwise since this was last asked.
+    pub(super) fn take_changes(&mut self) -> impl Iterator<Item = Change> {
+        std::mem::take(&mut self.changes).into_values()
+    }
+
+    /// Puts events of slices back.
+    pub(super) fn refill(&mut self, grain: Duration, start: Time, counts: Counts) {
+        if let Some(slices) = &mut self.slices {
+            slices.refill(grain, start, counts);
+        }
+    }
+
+    /// Slices go on from what was put back.
+    pub(super) fn resume(&mut self) {
+        let Some(slices) = &mut self.slices else { return };
+        let (series, width) = (&self.series, slices.width());
+        let changes = match self.objective.kind {
+            Kind::Quality { .. } => Vec::new(),
+            Kind::Availability { .. }
+            | Kind::Latency { .. }
+            | Kind::ModelFreshness { .. }
+            | Kind::ReviewAge { .. }
+            | Kind::FeatureFreshness { .. }
+            | Kind::Safety { .. }
+            | Kind::External { .. } => slices.resume(self.sliced.take(), |at| series.at(at, width)),
+        };
+        for change in changes {
+            self.apply(Some(change));
         }
     }
 
@@ -506,6 +567,12 @@ impl Tracker {
         }
         self.status = memory.status.and_then(|name| Status::of_name(&name)).unwrap_or(Status::NoData);
         self.aged = memory.aged.map(Time::from_nanos);
+        for (at, good, bad) in memory.measured {
+            if let Some(slices) = &mut self.slices {
+                slices.remember(Time::from_nanos(at), Counts { good, bad });
+            }
+        }
+        self.sliced = memory.sliced.map(Time::from_nanos);
     }
 }
 

@@ -132,6 +132,15 @@ impl Series {
         self.ring_for(stretch).sum(stretch)
     }
 
+    /// What the bucket of a moment holds, the longest that is at most so long: what was rolled up is in the longer ones alone.
+    /// `None` where it was given up.
+    pub fn at(&self, at: Time, longest: Duration) -> Option<Counts> {
+        let longest = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
+        let ring = self.rings.iter().rfind(|ring| ring.grain <= longest)?;
+        let there = ring.buckets.is_empty() || ring.reaches(at);
+        there.then(|| ring.sum(Stretch { from: at, to: at }))
+    }
+
     /// The start of the earliest bucket that is counted for a look-back of `stretch`.
     pub fn edge(&self, stretch: Stretch) -> Time {
         let grain = self.ring_for(stretch).grain;
@@ -152,6 +161,15 @@ impl Series {
     pub fn restore(&mut self, ring: usize, start: Time, counts: Counts) {
         for ring in &mut self.rings[ring.min(2)..] {
             ring.add(start, counts);
+        }
+    }
+
+    /// Takes away from a bucket that [`Series::restore`] put back, and from those of the coarser rings.
+    pub fn restore_less(&mut self, ring: usize, start: Time, counts: Counts) {
+        for ring in &mut self.rings[ring.min(2)..] {
+            if let Some(bucket) = ring.bucket(start) {
+                bucket.subtract(counts);
+            }
         }
     }
 

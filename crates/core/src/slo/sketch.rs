@@ -1,6 +1,6 @@
 //! Real percentiles, beside what an objective counts: one sketch per route and hour, whatever the number of objectives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::stats::LogHistogram;
@@ -15,16 +15,27 @@ const HOUR: u64 = 3_600_000_000_000;
 pub struct Sketches {
     hours: BTreeMap<u64, Box<LogHistogram>>,
     kept: usize,
+    changed: BTreeSet<u64>,
 }
 
 impl Sketches {
     /// Sketches that reach back `longest`: 1.3 KB an hour.
     pub fn new(longest: Duration) -> Sketches {
-        Sketches { hours: BTreeMap::new(), kept: longest.as_secs().div_ceil(3_600) as usize + 1 }
+        Sketches {
+            hours: BTreeMap::new(),
+            kept: longest.as_secs().div_ceil(3_600) as usize + 1,
+            changed: BTreeSet::new(),
+        }
     }
 
     /// Adds latencies of a moment; those older than are kept are lost.
     pub fn merge(&mut self, at: Time, latencies: &LogHistogram) {
+        self.changed.insert(at.as_nanos() / HOUR);
+        self.put_back(at, latencies);
+    }
+
+    /// Adds latencies of a moment that rest already.
+    pub fn put_back(&mut self, at: Time, latencies: &LogHistogram) {
         self.hours.entry(at.as_nanos() / HOUR).or_default().merge(latencies);
         while self.hours.len() > self.kept {
             self.hours.pop_first();
@@ -46,9 +57,10 @@ impl Sketches {
         whole.quantile(q)
     }
 
-    /// The hours that hold anything: start and sketch, oldest first.
-    pub fn hours(&self) -> impl Iterator<Item = (Time, &LogHistogram)> {
-        self.hours.iter().map(|(hour, sketch)| (Time::from_nanos(hour * HOUR), &**sketch))
+    /// The hours that changed since this was last asked: start and sketch, oldest first.
+    pub fn take_changed(&mut self) -> impl Iterator<Item = (Time, &LogHistogram)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.filter_map(|hour| Some((Time::from_nanos(hour * HOUR), &**self.hours.get(&hour)?)))
     }
 }
 
@@ -67,7 +79,16 @@ mod tests {
         }
         let median = sketches.quantile(0.5, Stretch { from: at(10), to: at(12) }).unwrap().as_secs_f64();
         assert!((median / 0.020 - 1.0).abs() < 0.06, "{median}");
-        assert_eq!(sketches.hours().count(), 3);
+        let changed: Vec<(Time, LogHistogram)> = sketches.take_changed().map(|(hour, it)| (hour, it.clone())).collect();
+        assert_eq!(changed.len(), 3, "the first of four is too old");
+        assert_eq!(sketches.take_changed().count(), 0);
+        let mut restored = Sketches::new(Duration::from_hours(2));
+        for (hour, sketch) in &changed {
+            restored.put_back(*hour, &LogHistogram::from_bytes(&sketch.to_bytes()).unwrap());
+        }
+        assert_eq!(restored, sketches);
+        assert_eq!(LogHistogram::from_bytes(&[1, 2, 3]), None);
+        assert_eq!(LogHistogram::from_bytes(&[255, 255, 0, 0, 0, 1]), None);
         assert_eq!(sketches.quantile(0.5, Stretch { from: at(0), to: at(1) }), None);
     }
 }

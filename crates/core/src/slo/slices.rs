@@ -37,6 +37,8 @@ pub struct Slices {
     remembered: BTreeMap<u64, Slice>,
     /// The first slice that was not judged.
     next: Option<u64>,
+    /// Of slices before this one a restart left the verdicts alone.
+    known_from: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +55,7 @@ impl Slices {
             Budgeting::TimeSlices { slice, .. } | Budgeting::RatioTimeSlices { slice } => slice,
         };
         let width = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Some(Slices { width, budgeting, remembered: BTreeMap::new(), next: None })
+        Some(Slices { width, budgeting, remembered: BTreeMap::new(), next: None, known_from: 0 })
     }
 
     /// How long a slice is.
@@ -86,11 +88,59 @@ impl Slices {
         (before != verdict).then(|| Change { at: self.start(number), before, after: verdict })
     }
 
+    /// Puts events back that rest in a bucket of `grain`. One that does not lie within one slice is lost for it, and with it the
+    /// memory of the slices up to there: they keep their verdicts.
+    pub fn refill(&mut self, grain: Duration, start: Time, counts: Counts) {
+        let grain = u64::try_from(grain.as_nanos()).unwrap_or(u64::MAX).max(1);
+        if self.width.is_multiple_of(grain) {
+            self.remembered.entry(start.as_nanos() / self.width).or_default().counts.add(counts);
+            self.forget();
+        } else {
+            let end = start.as_nanos().saturating_add(grain);
+            self.known_from = self.known_from.max(end.div_ceil(self.width));
+        }
+    }
+
+    /// The first slice that was not judged: what a restart must keep.
+    pub fn next(&self) -> Option<Time> {
+        self.next.map(|number| self.start(number))
+    }
+
+    /// Goes on after a restart: slices before `next` were judged, and count as `counted` says of their start, where that is known.
+    /// Answers with those that count otherwise by what is there of them.
+    pub fn resume(&mut self, next: Option<Time>, counted: impl Fn(Time) -> Option<Counts>) -> Vec<Change> {
+        self.remembered = self.remembered.split_off(&self.known_from);
+        let first = self.remembered.keys().next().copied();
+        self.next = next.map(|next| next.as_nanos() / self.width).or(first);
+        let judged = self.remembered.range(..self.next.unwrap_or(0)).map(|(number, _)| *number).collect::<Vec<u64>>();
+        let mut changes = Vec::new();
+        for number in judged {
+            let start = self.start(number);
+            let Some(slice) = self.remembered.get_mut(&number) else { continue };
+            slice.verdict = Some(counted(start).unwrap_or_else(|| verdict(self.budgeting, slice.counts)));
+            changes.extend(self.judge(number));
+        }
+        changes
+    }
+
+    /// Slices that others have measured, and what they count as.
+    pub fn measured(&self) -> impl Iterator<Item = (Time, Counts)> + '_ {
+        self.remembered.iter().filter_map(|(number, slice)| Some((self.start(*number), slice.verdict?)))
+    }
+
+    /// Puts back what [`Slices::measured`] gave.
+    pub fn remember(&mut self, start: Time, counted: Counts) {
+        let number = start.as_nanos() / self.width;
+        self.next = Some(self.next.map_or(number, |next| next.min(number)));
+        self.remembered.entry(number).or_default().verdict = Some(counted);
+        self.forget();
+    }
+
     /// Judges the slices that have ended at `now`, empty ones too; at most [`REMEMBERED`] at a time.
     pub fn settle(&mut self, now: Time) -> Vec<Change> {
         let current = now.as_nanos() / self.width;
         let Some(next) = self.next else { return Vec::new() };
-        let first = next.max(current.saturating_sub(REMEMBERED as u64));
+        let first = next.max(current.saturating_sub(REMEMBERED as u64)).max(self.known_from);
         let changes = (first..current).filter_map(|number| self.judge(number)).collect();
         self.next = Some(next.max(current));
         self.forget();
@@ -127,7 +177,9 @@ impl Slices {
     }
 
     fn is_forgotten(&self, number: u64) -> bool {
-        self.remembered.len() >= REMEMBERED && self.remembered.keys().next().is_some_and(|oldest| number < *oldest)
+        number < self.known_from
+            || self.remembered.len() >= REMEMBERED
+                && self.remembered.keys().next().is_some_and(|oldest| number < *oldest)
     }
 
     fn forget(&mut self) {

@@ -10,4 +10,5 @@ mod overload;
 mod recovery;
 mod streams;
 mod support;
+mod tally;
 mod transport;
