@@ -2,8 +2,10 @@
 //! others do not. The table is written where the handlers are, a module per noun.
 
 mod events;
+mod formats;
 mod ingest;
 mod levels;
+mod maintenance;
 mod models;
 mod read;
 mod reviews;
@@ -83,6 +85,8 @@ pub(crate) fn all() -> Vec<Endpoint> {
         models::endpoints(),
         runs::endpoints(),
         slos::endpoints(),
+        formats::endpoints(),
+        maintenance::endpoints(),
         events::endpoints(),
         ingest::endpoints(),
         store::endpoints(),
@@ -185,6 +189,11 @@ impl Endpoint {
         Endpoint { request: Some(Body { schema: schema::<T>, media }), ..self }
     }
 
+    /// Its body is text of these media types.
+    fn takes_text(self, media: &'static [&'static str]) -> Endpoint {
+        Endpoint { request: Some(Body { schema: schema::<String>, media }), ..self }
+    }
+
     fn parameters(self, parameters: &'static [Parameter]) -> Endpoint {
         Endpoint { parameters, ..self }
     }
@@ -212,6 +221,14 @@ impl Endpoint {
             None => self.handler,
         }
     }
+}
+
+/// Does something to its end, also where whoever asked for it has left: what is durable must be in force as well.
+async fn finished<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let panicked = |_| Problem::new(Kind::Unavailable, "this went wrong on our side");
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(panicked(error)))
 }
 
 fn json<T: JsonSchema>() -> Answer {

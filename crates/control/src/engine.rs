@@ -13,7 +13,9 @@
 mod budgets;
 pub(crate) mod corrections;
 mod external;
+pub mod imported;
 mod ingest;
+pub(crate) mod maintenance;
 mod metrics;
 mod models;
 mod run;

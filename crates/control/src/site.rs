@@ -10,6 +10,7 @@ use mainstay_core::metric::Family;
 
 use crate::data_plane::DataPlane;
 use crate::engine::Engine;
+use crate::formats::Formats;
 use crate::problem::{Kind, Problem};
 use crate::registry::Registry;
 use crate::reviews::{Deciding, ReviewProblem, Reviews};
@@ -20,13 +21,22 @@ pub struct Site {
     plane: Arc<dyn DataPlane>,
     desk: Desk,
     engine: Option<Engine>,
+    formats: Option<Importer>,
     shelf: Shelf,
+}
+
+/// The forms of objectives, and who imports.
+#[derive(Clone)]
+pub(crate) struct Importer {
+    pub(crate) all: Arc<dyn Formats>,
+    /// Held while documents come to rest and into force, so that both are the same.
+    pub(crate) importing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Site {
     /// A site of a data plane and nothing else.
     pub fn new(plane: Arc<dyn DataPlane>) -> Site {
-        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None, shelf: Shelf::default() }
+        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None, formats: None, shelf: Shelf::default() }
     }
 
     /// The same with an engine, and so with objectives, a log of events and a store.
@@ -36,6 +46,15 @@ impl Site {
 
     pub(crate) fn engine(&self) -> Result<&Engine, Problem> {
         self.engine.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+
+    /// The site with the forms in which others write objectives.
+    pub fn with_formats(self, formats: Arc<dyn Formats>) -> Site {
+        Site { formats: Some(Importer { all: formats, importing: Arc::default() }), ..self }
+    }
+
+    pub(crate) fn formats(&self) -> Result<&Importer, Problem> {
+        self.formats.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service knows no other forms"))
     }
 
     /// The site with lines in which requests wait for a person.

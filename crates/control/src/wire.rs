@@ -2,7 +2,9 @@
 
 mod answers;
 mod corrections;
+mod formats;
 mod levels;
+mod maintenance;
 mod reviews;
 mod models;
 mod runs;
@@ -13,7 +15,9 @@ mod store;
 use std::time::Duration;
 
 pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
+pub(crate) use formats::{ExportForm, ExportQuery, ImportQuery, Imported};
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
+pub(crate) use maintenance::{AllMaintenance, Maintenance, MaintenanceRequest};
 pub(crate) use models::{
     GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, models,
 };

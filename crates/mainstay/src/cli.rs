@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use crate::commands::init::System;
 use crate::output::Format;
 
-pub(crate) use slo::{SloCommand, SloExport};
+pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
 
 /// Keeps AI services answering, and proves it.

@@ -27,8 +27,21 @@ pub(crate) fn call(global: &Global, method: Method, path: &str, body: Option<&Va
     runtime.block_on(ask(global, method, path, body))
 }
 
+/// The same with a body of text.
+pub(crate) fn send_text(global: &Global, path: &str, media: &'static str, text: String) -> Result<Value, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    runtime.block_on(send(global, Method::POST, path, Some((media, Bytes::from(text)))))
+}
+
 /// The same where a runtime runs already.
 pub(crate) async fn ask(global: &Global, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
+    send(global, method, path, body.map(|body| ("application/json", Bytes::from(body.to_string())))).await
+}
+
+/// A body and its media type.
+type Body = (&'static str, Bytes);
+
+async fn send(global: &Global, method: Method, path: &str, body: Option<Body>) -> Result<Value, Stop> {
     let base = Base::parse(&global.url).map_err(Stop::usage)?;
     let request = base.request(method, path, global.token.as_deref(), body).map_err(Stop::usage)?;
     let answer = tokio::time::timeout(TIMEOUT, exchange(&base, request)).await;
@@ -75,7 +88,7 @@ impl Base {
         method: Method,
         path: &str,
         token: Option<&str>,
-        body: Option<&Value>,
+        body: Option<Body>,
     ) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
@@ -85,10 +98,10 @@ impl Base {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some((media, _)) = &body {
+            request = request.header(header::CONTENT_TYPE, *media);
         }
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let body = body.map_or_else(Bytes::new, |(_, body)| body);
         request.body(Full::new(body)).context("the request cannot be written")
     }
 }
@@ -118,7 +131,11 @@ fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
     }
     let problem = parsed.unwrap_or_default();
     let text = ["detail", "title"].iter().find_map(|key| problem[key].as_str()).unwrap_or("no reason given");
-    let error = anyhow!("{status}: {text}");
+    let findings = problem["findings"].as_array().into_iter().flatten().filter_map(|finding| {
+        let line = finding["line"].as_u64().map_or_else(String::new, |line| format!("line {line}: "));
+        Some(format!("\n  {line}{}", finding["message"].as_str()?))
+    });
+    let error = anyhow!("{status}: {text}{}", findings.collect::<String>());
     let error = match status {
         StatusCode::UNAUTHORIZED => error.context("the admin API wants a token: --token or MAINSTAY_TOKEN"),
         _ => error,

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
 use mainstay_control::Engine;
-use mainstay_control::engine::{Setup, Summed, Terms};
+use mainstay_control::engine::{Running, Setup, Summed, Terms, imported};
 use mainstay_core::event::Event;
 use mainstay_core::plan::{Plan, Retention};
 use mainstay_gateway::EventSink;
@@ -15,7 +15,7 @@ use mainstay_tower::clock::Clock;
 use tokio::sync::oneshot;
 
 use crate::exit::Stop;
-use crate::plane::Plane;
+use crate::plane::{Documents, Plane};
 
 /// An engine that runs on a thread of its own.
 pub(crate) struct Keeping {
@@ -26,15 +26,21 @@ pub(crate) struct Keeping {
     thread: JoinHandle<()>,
 }
 
-/// Opens the store and restores what was counted. Whatever the engine has to tell goes to `events`.
-pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> Result<Keeping, Stop> {
+/// Opens the store and restores what was counted. Whatever the engine has to tell goes to `events`. The plan comes back with the
+/// objectives that were imported.
+pub(crate) fn start(
+    plan: Plan,
+    clock: Clock,
+    seed: u64,
+    events: EventSink,
+) -> Result<(Keeping, Plan, Documents), Stop> {
     let mainstay_core::plan::Store::Sqlite(path) = plan.store.clone();
     let source = Arc::new(OnceLock::<Arc<Plane>>::new());
-    let retention = plan.retention;
+    let summing = Arc::clone(&source);
     let (stop, stopped) = oneshot::channel();
-    let setup = Setup {
+    let setup = move |plan: &Plan| Setup {
         terms: terms(plan),
-        source: Box::new(summed(Arc::clone(&source))),
+        source: Box::new(summed(summing)),
         on_event: Box::new(move |event: Event| events.emit(event)),
         clock: Arc::new(move || clock.now()),
         instance: format!("{}-{seed:016x}", clock.now().as_nanos()),
@@ -43,13 +49,9 @@ pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::unreachable)?;
     let spawned = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let restored = match open(&path, retention, clock).await {
-                Ok(store) => Engine::restore(store, setup).await.context("cannot read the store"),
-                Err(error) => Err(error),
-            };
-            match restored {
-                Ok((engine, running)) => {
-                    if opened.send(Ok(engine)).is_ok() {
+            match restore(&path, plan, clock, setup).await {
+                Ok((engine, running, plan, imported)) => {
+                    if opened.send(Ok((engine, plan, imported))).is_ok() {
                         running.until(async { drop(stopped.await) }).await;
                     }
                 }
@@ -58,8 +60,23 @@ pub(crate) fn start(plan: &Plan, clock: Clock, seed: u64, events: EventSink) -> 
         });
     });
     let thread = spawned.map_err(Stop::unreachable)?;
-    let engine = ready.recv().context("the engine ended before it began").map_err(Stop::bug)?;
-    Ok(Keeping { engine: engine.map_err(Stop::unreachable)?, source, stop, thread })
+    let ready = ready.recv().context("the engine ended before it began").map_err(Stop::bug)?;
+    let (engine, plan, imported) = ready.map_err(Stop::unreachable)?;
+    Ok((Keeping { engine, source, stop, thread }, plan, imported))
+}
+
+/// Opens the store, adds the objectives that rest there to the config's, and restores what was counted of all of them.
+async fn restore(
+    path: &Path,
+    mut plan: Plan,
+    clock: Clock,
+    setup: impl FnOnce(&Plan) -> Setup,
+) -> anyhow::Result<(Engine, Running, Plan, Documents)> {
+    let store = open(path, plan.retention, clock).await?;
+    let text = imported::load(&*store).await.context("cannot read the store")?;
+    let names = crate::imported::merge_or_tell(&mut plan, &text);
+    let (engine, running) = Engine::restore(store, setup(&plan)).await.context("cannot read the store")?;
+    Ok((engine, running, plan, Documents { text, names }))
 }
 
 async fn open(path: &Path, retention: Retention, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {

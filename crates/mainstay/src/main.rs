@@ -9,6 +9,7 @@ mod demo;
 mod difference;
 mod engine;
 mod exit;
+mod imported;
 mod log;
 mod output;
 mod plane;

@@ -1,12 +1,17 @@
 //! The gateway as the admin API and the signals see it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mainstay_control::{ControlError, DataPlane, Deciding, Engine, Reload, ReloadReport, ReviewProblem, Reviews};
+use mainstay_config::openslo;
+use mainstay_control::{
+    ControlError, DataPlane, Deciding, Engine, Finding, Form, Formats, Imported, Reload, ReloadReport, ReviewProblem,
+    Reviews,
+};
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::metric::Family;
+use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
 use mainstay_core::status::Status;
 use mainstay_core::time::Time;
@@ -16,6 +21,7 @@ use mainstay_tower::clock::Clock;
 
 use crate::difference;
 use crate::engine;
+use crate::imported;
 use crate::source::{Refused, Source};
 
 /// A gateway, its clock, and the config that it runs.
@@ -25,14 +31,28 @@ pub(crate) struct Plane {
     source: Source,
     events: EventSink,
     engine: Engine,
-    /// Held for the whole of a reload, so that two of them do not mix.
-    reloading: Mutex<()>,
+    /// Held for the whole of a reload or an import, so that two of them do not mix.
+    imported: Mutex<Documents>,
+}
+
+/// Objectives that came as documents.
+#[derive(Default)]
+pub(crate) struct Documents {
+    pub(crate) text: String,
+    /// Those of them that are in force.
+    pub(crate) names: Vec<String>,
 }
 
 impl Plane {
     /// A plane over a gateway that runs the config of `source`.
-    pub(crate) fn new(gateway: Gateway, clock: Clock, source: Source, events: EventSink, engine: Engine) -> Plane {
-        Plane { gateway, clock, source, events, engine, reloading: Mutex::new(()) }
+    pub(crate) fn new(
+        gateway: Gateway,
+        (clock, source): (Clock, Source),
+        events: EventSink,
+        engine: Engine,
+        imported: Documents,
+    ) -> Plane {
+        Plane { gateway, clock, source, events, engine, imported: Mutex::new(imported) }
     }
 
     /// Reads the config again and puts it in force; a bad one changes nothing and is given back.
@@ -47,16 +67,57 @@ impl Plane {
     }
 
     fn exchange(&self) -> Result<ReloadReport, Refused> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let (plan, _, _) = self.source.load()?;
-        let running = self.gateway.plan();
-        let report = difference::between(&running, &plan);
+        let mut imported = self.imported();
+        let (mut plan, _, _) = self.source.load()?;
+        let names = imported::merge_or_tell(&mut plan, &imported.text);
+        let report = difference::between(&self.gateway.plan(), &plan);
+        self.put_in_force(plan)?;
+        imported.names = names;
+        Ok(report)
+    }
+
+    fn put_in_force(&self, plan: Plan) -> Result<(), Refused> {
         let terms = engine::terms(&plan);
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
         if let Err(error) = self.engine.set_terms(terms) {
             tracing::error!(%error, "the objectives are not looked at any more");
         }
-        Ok(report)
+        Ok(())
+    }
+
+    fn imported(&self) -> MutexGuard<'_, Documents> {
+        self.imported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan in force with other documents in place of those that were imported.
+    fn with(&self, documents: &str, before: &Documents) -> Result<(Plan, Imported), Vec<Finding>> {
+        let mut plan = Plan::clone(&self.gateway.plan());
+        plan.slos.retain(|slo| !before.names.contains(&slo.name));
+        let made = imported::merge(&mut plan, documents)?;
+        Ok((plan, made))
+    }
+}
+
+impl Formats for Plane {
+    fn export(&self, form: Form) -> String {
+        let plan = self.gateway.plan();
+        match form {
+            Form::OpenSlo => openslo::export(&plan.service, &plan.slos).text,
+            Form::Prometheus => mainstay_config::prometheus_rules(&plan.service, &plan.slos),
+            Form::Grafana => format!("{:#}", mainstay_config::grafana_dashboard(&plan.service, &plan.slos)),
+        }
+    }
+
+    fn check(&self, documents: &str) -> Result<Imported, Vec<Finding>> {
+        Ok(self.with(documents, &self.imported())?.1)
+    }
+
+    fn apply(&self, documents: &str) -> Result<Imported, Vec<Finding>> {
+        let mut imported = self.imported();
+        let (plan, made) = self.with(documents, &imported)?;
+        self.put_in_force(plan).map_err(|refused| refused.wire())?;
+        *imported = Documents { text: documents.to_owned(), names: made.objectives.clone() };
+        Ok(made)
     }
 }
 

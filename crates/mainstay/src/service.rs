@@ -18,7 +18,7 @@ use mainstay_tower::clock::Clock;
 
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
-use crate::plane::Plane;
+use crate::plane::{Documents, Plane};
 use crate::serving::Served;
 use crate::source::Source;
 
@@ -45,9 +45,9 @@ impl Service {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
         let seed = entropy();
-        let keeping = engine::start(&plan, clock, seed, sink.clone())?;
+        let (keeping, plan, imported) = engine::start(plan, clock, seed, sink.clone())?;
         let engine = keeping.engine.clone();
-        match Service::front(plan, source, (clock, seed), (sink, events), engine, on_event).await {
+        match Service::front((plan, imported), source, (clock, seed), (sink, events), engine, on_event).await {
             Ok((plane, admin)) => {
                 let _ = keeping.source.set(Arc::clone(&plane));
                 Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
@@ -62,7 +62,7 @@ impl Service {
 
     /// The gateway and the admin API before an engine that runs. Must be called within a tokio runtime.
     async fn front(
-        plan: Plan,
+        (plan, imported): (Plan, Documents),
         source: Source,
         (clock, seed): (Clock, u64),
         (sink, events): (EventSink, Receiver<Event>),
@@ -74,12 +74,12 @@ impl Service {
         let service = plan.service.clone();
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
         let served = Served { engine: engine.clone(), events: sink.clone(), clock };
-        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, clock, source, sink, engine.clone());
+        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, (clock, source), sink, engine.clone(), imported);
         let plane = Arc::new(plane);
         let registry = Registry::open(Arc::clone(engine.store()), Arc::new(served)).await;
         let registry = registry.context("cannot read models and runs").map_err(Stop::unreachable)?;
         let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _);
-        let site = site.with_engine(engine.clone()).with_registry(registry);
+        let site = site.with_engine(engine.clone()).with_formats(Arc::clone(&plane) as _).with_registry(registry);
         let admin = Admin::bind(admin_address, &tokens, site)
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))

@@ -65,6 +65,16 @@ impl Document {
         1 + before.filter(|byte| *byte == b'\n').count() as u32
     }
 
+    /// A finding as the admin API tells it.
+    pub(crate) fn wire(&self, finding: &Finding) -> mainstay_control::Finding {
+        mainstay_control::Finding {
+            code: finding.code.as_str().to_owned(),
+            message: finding.message.clone(),
+            line: Some(self.line(finding)),
+            help: finding.help.clone(),
+        }
+    }
+
     /// Findings as people read them.
     pub(crate) fn render(&self, findings: &[Finding], colours: bool) -> String {
         mainstay_config::render(findings, &self.name, &self.text, colours)
@@ -99,15 +109,9 @@ impl Refused {
             Refused::Unreadable(path, error) => {
                 vec![plain("unreadable", format!("cannot read {}: {error}", path.display()))]
             }
-            Refused::Findings(findings, document) => findings
-                .iter()
-                .filter(|finding| finding.is_error())
-                .map(|finding| mainstay_control::Finding {
-                    line: Some(document.line(finding)),
-                    help: finding.help.clone(),
-                    ..plain(finding.code.as_str(), finding.message.clone())
-                })
-                .collect(),
+            Refused::Findings(findings, document) => {
+                findings.iter().filter(|finding| finding.is_error()).map(|finding| document.wire(finding)).collect()
+            }
             Refused::Secrets(missing) => missing.iter().map(|text| plain("secret", text.clone())).collect(),
             Refused::Gateway(error) => vec![plain("gateway", format!("{error:#}"))],
         }

@@ -391,6 +391,110 @@ fn a_queue_whose_disk_is_full_says_so_and_recovers() {
     assert_eq!(server.end().0, Some(0));
 }
 
+/// OpenSLO in, in force at once and after a kill; what fits no more is left out and comes back with the config that it fits.
+#[test]
+fn imported_objectives_and_added_maintenance_survive_a_kill() {
+    let bench = Bench::new("import");
+    bench.write("mainstay.yaml", WITH_SLOS);
+    let server = Server::start(&bench);
+    let run = |url: &str, arguments: &[&str]| bench.run(&[arguments, &["--url", url, "--format", "json"]].concat());
+    let exported = bench.run(&["slo", "export", "--openslo"]);
+    let documents =
+        text(&exported.stdout).replace("small-availability", "imported").replace("small_availability", "imported");
+    let mine =
+        documents.split("---\n").filter(|document| document.contains("imported")).collect::<Vec<_>>().join("---\n");
+    assert!(mine.contains("kind: SLO"), "{documents}");
+    bench.write("mine.yaml", &mine);
+
+    bench.write("bad.yaml", &mine.replace("openslo/v1", "openslo/v9"));
+    let bad = run(&server.url, &["slo", "import", "bad.yaml"]);
+    assert!(bad.status.code() == Some(2) && text(&bad.stderr).contains("line "), "{bad:?}");
+    bench.write("twice.yaml", &mine.replace("imported", "maintained"));
+    let twice = run(&server.url, &["slo", "import", "twice.yaml"]);
+    assert!(text(&twice.stderr).contains("`maintained` is in the config"), "{twice:?}");
+    let admin = server.url.trim_start_matches("http://").to_owned();
+    let dry = send(&admin, "/api/v1/slos/import?dry_run=true", "application/yaml", &mine);
+    assert!(dry.starts_with("HTTP/1.1 200") && dry.contains(r#""applied":false"#), "{dry}");
+    assert_eq!(run(&server.url, &["slo", "show", "imported"]).status.code(), Some(2), "nothing is in force yet");
+
+    assert_eq!(json(&run(&server.url, &["slo", "import", "mine.yaml"]))["objectives"], serde_json::json!(["imported"]));
+    eventually(|| run(&server.url, &["slo", "show", "imported"]).status.success());
+    for n in 0..10 {
+        post(&server.listen, "/v1/echo");
+        let event = format!(r#"{{"type":"request","id":"{n}","code":200}}"#);
+        assert!(send(&admin, "/api/v1/events", "application/json", &event).starts_with("HTTP/1.1 202"));
+    }
+    let total = |url: &str| json(&run(url, &["slo", "show", "imported"]))["total"].as_u64().unwrap();
+    eventually(|| total(&server.url) == 20);
+    let all = [
+        [
+            "slo",
+            "maintenance",
+            "add",
+            "nights",
+            "--from",
+            "00:00",
+            "--length",
+            "24h",
+            "--slo",
+            "imported",
+            "--reason",
+            "test",
+        ]
+        .as_slice(),
+        &[
+            "slo",
+            "correction",
+            "add",
+            "c",
+            "--from",
+            "2026-01-01T00:00:00Z",
+            "--to",
+            "2026-01-02T00:00:00Z",
+            "--reason",
+            "test",
+        ],
+    ];
+    for add in all {
+        assert!(run(&server.url, add).status.success(), "{add:?}");
+    }
+    assert_eq!(total(&server.url), 0, "it is in maintenance all day");
+    let wrong = ["slo", "maintenance", "add", "mornings", "--from", "00:00", "--length", "1h", "--reason", "test"];
+    assert!(text(&run(&server.url, &wrong).stderr).contains("in the config"));
+    let wrong = ["slo", "maintenance", "add", "x", "--from", "25:00", "--length", "1h", "--reason", "test"];
+    assert!(text(&run(&server.url, &wrong).stderr).contains("02:30"));
+    server.signal("KILL");
+    drop(server.end());
+
+    let server = Server::start(&bench);
+    assert_eq!(total(&server.url), 0, "maintenance goes on");
+    let listed = json(&run(&server.url, &["slo", "maintenance", "list"]));
+    let names: Vec<&str> =
+        listed["maintenance"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mornings", "evenings", "nights"], "{listed}");
+    assert!(run(&server.url, &["slo", "maintenance", "end", "nights"]).status.success());
+    assert_eq!(run(&server.url, &["slo", "maintenance", "end", "nights"]).status.code(), Some(2));
+    assert!(run(&server.url, &["slo", "correction", "remove", "c"]).status.success());
+    assert!(total(&server.url) >= 10, "what was acknowledged counts again");
+
+    // A config that has one of the same name: its own is in force, until it goes.
+    let own = WITH_SLOS.replace("name: maintained", "name: imported").replace("[maintained]", "[imported]");
+    bench.write("mainstay.yaml", &own);
+    server.signal("HUP");
+    eventually(|| json(&run(&server.url, &["slo", "list"]))["slos"].as_array().unwrap().len() == 3);
+    bench.write("mainstay.yaml", WITH_SLOS);
+    server.signal("HUP");
+    eventually(|| json(&run(&server.url, &["slo", "list"]))["slos"].as_array().unwrap().len() == 4);
+    let out = send_get(server.url.trim_start_matches("http://"), "/api/v1/slos/export?format=prometheus");
+    assert!(out.contains("sloth_slo: imported") || out.contains("imported"), "{out}");
+
+    bench.write("none.yaml", "");
+    assert!(run(&server.url, &["slo", "import", "none.yaml"]).status.success());
+    eventually(|| run(&server.url, &["slo", "show", "imported"]).status.code() == Some(2));
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
 /// Objectives over what services report.
 const WITH_SLOS: &str = "\
 service: small
@@ -470,6 +574,16 @@ fn day(status: &Value) -> (String, String) {
 }
 
 /// One POST; the whole answer as text.
+fn send_get(address: &str, path: &str) -> String {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn send(address: &str, path: &str, media: &str, body: &str) -> String {
     use std::io::Write as _;
     let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -221,6 +221,93 @@ fn slices_and_percentiles_are_the_same_after_a_restart() {
     }
 }
 
+/// A file that may not grow, as a disk that is full: what was acknowledged stays, what is refused says so, and when there is
+/// room again all goes on.
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let place = Place::new("full");
+    let server = Server::start(&place);
+    let limit = |bytes: &str| {
+        let mut set = Command::new("prlimit");
+        set.args(["--pid", &server.child.id().to_string(), &format!("--fsize={bytes}")]);
+        assert!(set.status().unwrap().success());
+    };
+    let events = |batch: u64| {
+        (0..100)
+            .map(|n| format!("{}\n", json!({ "type": "request", "id": format!("{batch}-{n}"), "code": 200 })))
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    assert_eq!(server.post("/api/v1/events", &events(0)).0, 202);
+    limit("1:unlimited");
+    for batch in 1..=5 {
+        let (status, problem) = server.post("/api/v1/events", &events(batch));
+        assert_eq!(status, 503, "{problem}");
+    }
+    assert_eq!(server.slo("availability"), (100, 0, Value::Null), "what was refused counts nothing");
+    limit("unlimited:unlimited");
+    let began = std::time::Instant::now();
+    for batch in 1..=5 {
+        while server.post("/api/v1/events", &events(batch)).0 != 202 {
+            assert!(began.elapsed() < Duration::from_secs(20), "it does not recover");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    assert_eq!(server.slo("availability"), (600, 0, Value::Null));
+    drop(server);
+    let server = Server::start(&place);
+    assert_eq!(server.slo("availability"), (600, 0, Value::Null), "after a kill");
+}
+
+/// More events than can be stored at once, while the config changes again and again: what was taken is counted once, by the
+/// objectives that stay and by the one that comes and goes.
+#[test]
+fn reloads_in_a_crowd_count_everything_once() {
+    let place = Place::new("crowd");
+    let server = Server::start(&place);
+    let guest = "  - availability: { name: guest, target: 99% }\n";
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let senders: Vec<_> = (0..6)
+        .map(|sender| {
+            let (admin, acknowledged) = (server.admin.clone(), Arc::clone(&acknowledged));
+            thread::spawn(move || {
+                for batch in 0..15 {
+                    let event =
+                        |n: u64| json!({ "type": "request", "id": format!("{sender}-{batch}-{n}"), "code": 200 });
+                    let events = (0..200).map(|n| format!("{}\n", event(n))).collect::<Vec<_>>().concat();
+                    loop {
+                        let (status, answer) = exchange(&admin, "POST", "/api/v1/events", &events).unwrap();
+                        if status == 202 {
+                            acknowledged.fetch_add(answer["accepted"].as_u64().unwrap(), Ordering::Relaxed);
+                            break;
+                        }
+                        assert_eq!(status, 503, "{answer}");
+                    }
+                }
+            })
+        })
+        .collect();
+    let with_guest = format!("{CONFIG}{guest}");
+    let mut reloads = 0;
+    while !senders.iter().all(thread::JoinHandle::is_finished) || reloads < 5 {
+        let config = if reloads % 2 == 0 { with_guest.as_str() } else { CONFIG };
+        std::fs::write(place.0.join("mainstay.yaml"), config).unwrap();
+        assert_eq!(exchange(&server.admin, "POST", "/api/v1/config/reload", "").unwrap().0, 200);
+        reloads += 1;
+        thread::sleep(Duration::from_millis(20));
+    }
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    assert_eq!(acknowledged.load(Ordering::Relaxed), 6 * 15 * 200);
+    assert_eq!(server.slo("availability"), (18_000, 0, Value::Null), "after {reloads} reloads");
+    drop(server);
+    std::fs::write(place.0.join("mainstay.yaml"), &with_guest).unwrap();
+    let server = Server::start(&place);
+    assert_eq!(server.slo("availability"), (18_000, 0, Value::Null), "after a kill");
+    assert!(server.slo("guest").0 <= 18_000);
+}
+
 #[test]
 fn a_store_belongs_to_one_process() {
     let place = Place::new("two");

@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 
 use super::read::{read_json, readable};
-use super::{Endpoint, json};
+use super::{Endpoint, finished, json};
 use crate::access::Caller;
 use crate::engine::corrections;
 use crate::problem::{Kind, Problem};
@@ -35,6 +36,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<wire::CorrectionRequest>()
         .problems(&[400, 404, 408, 413, 415, 422, 503]),
+        Endpoint::delete("/api/v1/corrections/{id}", "take_correction_back", "Count an interval again", take_back)
+            .problems(&[404, 503]),
     ]
 }
 
@@ -78,8 +81,26 @@ async fn correct(
     if let Some(name) = made.objectives.iter().find(|name| engine.budgets().core.id(name).is_none()) {
         return Err(unknown(name));
     }
-    engine.store().change(vec![corrections::change(&made)], engine.now()).await?;
-    let answer = wire::Correction::from(&made);
-    engine.budgets().correct(made);
-    Ok(Json(answer))
+    let engine = engine.clone();
+    finished(async move {
+        engine.store().change(vec![corrections::change(&made)], engine.now()).await?;
+        let answer = wire::Correction::from(&made);
+        engine.budgets().correct(made);
+        Ok(Json(answer))
+    })
+    .await
+}
+
+async fn take_back(State(site): State<Site>, id: Result<Path<String>, PathRejection>) -> Result<StatusCode, Problem> {
+    let id = readable(id)?;
+    let engine = site.engine()?.clone();
+    if engine.budgets().corrections().iter().all(|made| made.id != id) {
+        return Err(Problem::new(Kind::NotFound, format!("there is no correction `{id}`")));
+    }
+    finished(async move {
+        engine.store().change(vec![corrections::end(&id)], engine.now()).await?;
+        engine.budgets().take_correction_back(&id);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

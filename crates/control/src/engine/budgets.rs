@@ -15,6 +15,7 @@ use mainstay_store::bucket::{Bucket, HOUR, MINUTE, Series, TEN_SECONDS};
 use mainstay_store::item::State;
 use mainstay_store::{Store, StoreError};
 
+use super::maintenance::{self, Added};
 use super::{Terms, corrections, models};
 use crate::ingest::{Meaning, Observation, Observed};
 
@@ -49,6 +50,8 @@ pub(crate) struct Budgets {
     pub(crate) terms: Terms,
     pub(crate) core: Core,
     corrections: Vec<Correction>,
+    /// Maintenance besides the config's.
+    maintenance: Vec<Added>,
     /// What was counted since this process started, by objective.
     since_start: BTreeMap<String, Counts>,
     /// The memories that rest, by objective.
@@ -62,8 +65,9 @@ impl Budgets {
     pub(super) async fn restore(terms: Terms, store: &dyn Store, now: Time) -> Result<Budgets, StoreError> {
         let core = Core::new(terms.slos.clone(), now);
         let corrections = corrections::load(store).await?;
+        let maintenance = maintenance::load(store).await?;
         let (since_start, kept, aged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut budgets = Budgets { terms, core, corrections, since_start, kept, aged };
+        let mut budgets = Budgets { terms, core, corrections, maintenance, since_start, kept, aged };
         budgets.apply_terms();
         budgets.put_back(&store.load().await?, store.states(MEMORY).await?, |_| true);
         budgets.learn_models(store, now).await?;
@@ -171,7 +175,9 @@ impl Budgets {
     /// Puts policies, maintenance and corrections in force.
     fn apply_terms(&mut self) {
         self.core.set_policies(self.terms.policies.clone());
-        self.core.set_corrections(self.corrections.clone(), self.terms.maintenance.clone());
+        let added = self.maintenance.iter().filter_map(Added::made);
+        let maintenance = self.terms.maintenance.iter().cloned().chain(added).collect();
+        self.core.set_corrections(self.corrections.clone(), maintenance);
     }
 
     /// What is left out of budgets.
@@ -184,6 +190,31 @@ impl Budgets {
         self.corrections.retain(|there| there.id != correction.id);
         self.corrections.push(correction);
         self.corrections.sort_by(|a, b| a.id.cmp(&b.id));
+        self.apply_terms();
+    }
+
+    /// Takes a correction back.
+    pub(crate) fn take_correction_back(&mut self, id: &str) {
+        self.corrections.retain(|there| there.id != id);
+        self.apply_terms();
+    }
+
+    /// Maintenance besides the config's.
+    pub(crate) fn maintenance(&self) -> &[Added] {
+        &self.maintenance
+    }
+
+    /// Leaves maintenance out from here on; one with the same name is replaced.
+    pub(crate) fn maintain(&mut self, added: Added) {
+        self.maintenance.retain(|there| there.request.name != added.request.name);
+        self.maintenance.push(added);
+        self.maintenance.sort_by(|a, b| a.request.name.cmp(&b.request.name));
+        self.apply_terms();
+    }
+
+    /// Maintenance is over for good.
+    pub(crate) fn end_maintenance(&mut self, name: &str) {
+        self.maintenance.retain(|there| there.request.name != name);
         self.apply_terms();
     }
 

@@ -34,6 +34,11 @@ pub(crate) fn change(correction: &Correction) -> Change {
     Change::Document { kind: CORRECTION.to_owned(), id: correction.id.clone(), expect: Expect::Any, body }
 }
 
+/// What takes a correction back.
+pub(crate) fn end(id: &str) -> Change {
+    Change::DeleteDocument { kind: CORRECTION.to_owned(), id: id.to_owned(), expect: Expect::Any }
+}
+
 /// All that rest, in the order of their ids.
 pub(super) async fn load(store: &dyn Store) -> Result<Vec<Correction>, StoreError> {
     let mut corrections = Vec::new();

@@ -264,16 +264,20 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
     expect_test::expect![[r"
+        DELETE /api/v1/corrections/{id}
         DELETE /api/v1/levels/{route}
+        DELETE /api/v1/maintenance/{name}
         GET /api/v1/corrections
         GET /api/v1/events
         GET /api/v1/levels
+        GET /api/v1/maintenance
         GET /api/v1/models
         GET /api/v1/models/{name}
         GET /api/v1/reviews
         GET /api/v1/runs
         GET /api/v1/runs/{id}
         GET /api/v1/slos
+        GET /api/v1/slos/export
         GET /api/v1/slos/{name}
         GET /api/v1/status
         GET /healthz
@@ -286,10 +290,12 @@ async fn the_description_matches_the_service() {
         POST /api/v1/events
         POST /api/v1/flags
         POST /api/v1/labels
+        POST /api/v1/maintenance
         POST /api/v1/models/{name}/promote
         POST /api/v1/models/{name}/rollback
         POST /api/v1/reviews
         POST /api/v1/signals
+        POST /api/v1/slos/import
         PUT /api/v1/levels/{route}
         PUT /api/v1/models/{name}/versions/{version}
         PUT /api/v1/runs/{id}"]]

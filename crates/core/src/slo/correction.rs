@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::{Time as Clock, Weekday};
+pub use jiff::civil::{Time as Clock, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
@@ -65,6 +65,26 @@ impl Maintenance {
     ) -> Result<Maintenance, UnknownZone> {
         let zone = window::zone(zone)?;
         Ok(Maintenance { name: name.to_owned(), days: days.to_vec(), from, length, zone, objectives: Vec::new() })
+    }
+
+    /// Days of the week; none: every day.
+    pub fn days(&self) -> &[Weekday] {
+        &self.days
+    }
+
+    /// When it begins, by the clock of its zone.
+    pub const fn from(&self) -> Clock {
+        self.from
+    }
+
+    /// How long it takes.
+    pub const fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// The IANA name of its zone.
+    pub fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
     }
 
     /// The stretches that touch another, in order; at most 1,000.

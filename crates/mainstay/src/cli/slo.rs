@@ -15,16 +15,84 @@ pub(crate) enum SloCommand {
     },
     /// Write the config's objectives in the form of another tool; needs no server
     Export(SloExport),
-    /// Turn OpenSLO v1 or v1alpha documents into items of `slos:`; exit code 1, as a running service is not changed
+    /// Put OpenSLO v1 or v1alpha documents in force, in place of those that were imported before
     Import {
         /// The file of YAML documents; `-` is stdin
         file: PathBuf,
-        /// Only this was wanted: exit code 0 where the documents are fine
+        /// Change nothing, and ask no server: print what they become as items of `slos:`
         #[arg(long)]
         check: bool,
         /// Where Prometheus is if no document says it
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", requires = "check")]
         prometheus: Option<String>,
+    },
+    /// Intervals that budgets leave out, with who says so and why
+    #[command(subcommand)]
+    Correction(CorrectionCommand),
+    /// Maintenance that budgets leave out whenever it comes again
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CorrectionCommand {
+    /// List corrections
+    List,
+    /// Leave an interval out; the same id replaces it
+    Add {
+        /// Its id
+        id: String,
+        /// Its first moment, in RFC 3339
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        /// The moment after its last
+        #[arg(long, value_name = "TIME")]
+        to: String,
+        /// An objective that it is for; may be repeated. Default: all
+        #[arg(long = "slo", value_name = "NAME")]
+        slos: Vec<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Count an interval again
+    Remove {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// List the config's maintenance and what was added
+    List,
+    /// Leave maintenance out whenever it comes again; the same name replaces it
+    Add {
+        /// Its name
+        name: String,
+        /// When it begins, by the clock of the zone
+        #[arg(long, value_name = "HH:MM")]
+        from: String,
+        /// How long it takes
+        #[arg(long, value_name = "DURATION")]
+        length: String,
+        /// A day of the week; may be repeated. Default: every day
+        #[arg(long = "day", value_name = "DAY")]
+        days: Vec<String>,
+        /// The time zone, such as Europe/Berlin
+        #[arg(long, default_value = "UTC", value_name = "ZONE")]
+        zone: String,
+        /// An objective that it is for; may be repeated. Default: all
+        #[arg(long = "slo", value_name = "NAME")]
+        slos: Vec<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// End maintenance that was added
+    End {
+        /// Its name
+        name: String,
     },
 }
 

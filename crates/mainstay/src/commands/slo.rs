@@ -1,5 +1,6 @@
 //! `mainstay slo`: how budgets stand; objectives in and out.
 
+mod leave_out;
 mod standing;
 
 use std::io::Read as _;
@@ -11,9 +12,11 @@ use mainstay_core::plan::Plan;
 use serde_json::json;
 
 use crate::cli::{Global, SloCommand, SloExport};
+use crate::client;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::source::Document;
+use crate::words::{array, word};
 
 /// Longest text that is read from stdin: what the config's reader takes.
 const STDIN_BYTES_MAX: u64 = mainstay_config::MAX_BYTES as u64 + 1;
@@ -23,17 +26,36 @@ pub(crate) fn run(global: &Global, command: &SloCommand) -> Result<Exit, Stop> {
         SloCommand::List => standing::list(global),
         SloCommand::Show { name } => standing::show(global, name),
         SloCommand::Export(options) => export(global, options),
-        SloCommand::Import { file, check: only_check, prometheus } => {
-            let exit = check(global, file, prometheus.as_deref())?;
-            if *only_check || exit != Exit::Fine {
-                return Ok(exit);
+        SloCommand::Import { file, check: true, prometheus } => check(global, file, prometheus.as_deref()),
+        SloCommand::Import { file, .. } => import(global, file),
+        SloCommand::Correction(command) => leave_out::correction(global, command),
+        SloCommand::Maintenance(command) => leave_out::maintenance(global, command),
+    }
+}
+
+/// What is wrong with documents is told by the server, which knows the config that they are to fit.
+fn import(global: &Global, file: &Path) -> Result<Exit, Stop> {
+    let document = read(file)?;
+    let answer = client::send_text(global, "/api/v1/slos/import", "application/yaml", document.text)?;
+    match global.format {
+        Format::Json => output::json(&answer)?,
+        Format::Human => {
+            for finding in array(&answer["findings"]) {
+                output::say(format_args!(
+                    "{}:{}: {}",
+                    document.name,
+                    word(&finding["line"]),
+                    word(&finding["message"])
+                ));
             }
+            let names: Vec<String> = array(&answer["objectives"]).iter().map(word).collect();
             output::say(format_args!(
-                "nothing was changed: objectives come from the config; put these under `slos:` there and reload"
+                "in force: {}",
+                if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
             ));
-            Ok(Exit::No)
         }
     }
+    Ok(Exit::Fine)
 }
 
 fn export(global: &Global, options: &SloExport) -> Result<Exit, Stop> {
