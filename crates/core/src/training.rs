@@ -4,6 +4,7 @@
 //! wire      what a script says (mstp/1), checked line by line
 //! class     how an attempt ended: exit code, signal and what was said become one class
 //! policy    whether and when there is another attempt; only a newly verified checkpoint gives attempts back
+//! allowance how long a run may take, and when its script is asked to end
 //! progress  whether the script moves; a heartbeat is no progress
 //! numeric   losses that are no numbers or jump
 //! chain     checkpoints: from which one to go on, which ones may go
@@ -13,6 +14,7 @@
 //! trainable the same policy around a loop in Rust
 //! ```
 
+pub mod allowance;
 pub mod chain;
 pub mod class;
 pub mod gate;

@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use mainstay_core::training::allowance;
 use rustix::process::{Resource, Rlimit};
 
 use crate::options::{Error, Options};
@@ -61,7 +62,7 @@ impl Limits {
                 limits.enforced_by.insert(limit, "rlimit");
             }
         }
-        if options.timeout.is_some() {
+        if options.allowance() != (allowance::Settings { grace: options.grace, ..allowance::Settings::default() }) {
             limits.enforced_by.insert("wall", "supervisor");
         }
         Ok(limits)

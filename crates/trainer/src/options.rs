@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mainstay_core::time::Time;
 use mainstay_core::training::gate::Gate;
-use mainstay_core::training::{policy, progress};
+use mainstay_core::training::interval::Interval;
+use mainstay_core::training::{allowance, policy, progress};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -56,6 +57,19 @@ pub struct Guards {
     pub best_effort: bool,
     /// Where control groups are mounted, if not at the usual place.
     pub cgroups: Option<PathBuf>,
+    /// Time of one attempt.
+    pub attempt_timeout: Option<Duration>,
+    /// By then nothing of the run is left.
+    pub deadline: Option<Time>,
+    /// Time between checkpoints.
+    pub interval: Interval,
+}
+
+impl Options {
+    pub(crate) fn allowance(&self) -> allowance::Settings {
+        let Guards { attempt_timeout: attempt, deadline, .. } = self.guards;
+        allowance::Settings { total: self.timeout, attempt, deadline, grace: self.grace }
+    }
 }
 
 /// Why a run could not be supervised.

@@ -6,6 +6,7 @@ mod keep;
 mod record;
 mod report;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::process;
 use record::Record;
 
 pub use report::Summary;
+
+/// Warnings of one run.
+const WARNINGS_MAX: usize = 20;
 
 /// A run.
 #[derive(Debug)]
@@ -55,6 +59,10 @@ struct Run<'a> {
     /// A gate failed while the script ran.
     invalid: bool,
     rollback: &'static str,
+    /// What people should know, once each.
+    warnings: BTreeSet<String>,
+    /// The time between checkpoints that scripts were told last.
+    interval: Option<Duration>,
 }
 
 /// Supervises a command until it ends. `say` takes what people may want to read.
@@ -103,6 +111,8 @@ impl<'a> Run<'a> {
             revision: now.as_millis(),
             invalid: false,
             rollback: "not_asked",
+            warnings: BTreeSet::new(),
+            interval: None,
         };
         run.policy = Policy::resume(options.policy.clone(), run.spent_before());
         run.read_chain()?;
@@ -125,7 +135,7 @@ impl<'a> Run<'a> {
             }
             let now = self.now();
             let kept = self.chain.head().map_or(0, |head| head.step);
-            self.ledger.handle_lost(self.step.unwrap_or(kept).saturating_sub(kept), class != Class::Preempted, now);
+            self.ledger.handle_lost(self.step.unwrap_or(kept).saturating_sub(kept), class.is_failure(), now);
             if self.is_over() {
                 return Ok(());
             }
@@ -139,7 +149,8 @@ impl<'a> Run<'a> {
             match verdict {
                 Verdict::Stop(why) => {
                     say(&format!("stopped: {why}"));
-                    self.end(State::Failed, &format!("{}: {why}", class.as_str()));
+                    let state = if class == Class::TimedOut { State::TimedOut } else { State::Failed };
+                    self.end(state, &format!("{}: {why}", class.as_str()));
                     return Ok(());
                 }
                 Verdict::Retry(pause) => {
@@ -191,7 +202,16 @@ impl<'a> Run<'a> {
     /// All attempts and the pauses between them count, whoever supervised them; time in which nothing of the run ran does not.
     fn out_of_time(&self) -> bool {
         let now = self.now();
-        self.options.timeout.is_some_and(|most| self.ledger.at_work(now) >= most)
+        self.options.allowance().is_over(self.ledger.at_work(now), now)
+    }
+
+    /// Says something once that people should know before it matters.
+    fn warn(&mut self, warning: String, say: &mut dyn FnMut(&str)) {
+        if !self.warnings.contains(&warning) && self.warnings.len() < WARNINGS_MAX {
+            say(&format!("warning: {warning}"));
+            self.note("warning", json!({ "why": warning }));
+            self.warnings.insert(warning);
+        }
     }
 
     /// Notes what happened. A disk that cannot take it must not end a run that could go on.

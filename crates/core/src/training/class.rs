@@ -24,11 +24,13 @@ pub enum Class {
     Storage,
     /// It ended with code 0 before its last step.
     Incomplete,
+    /// An attempt or a phase took longer than it may.
+    TimedOut,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 9] = [
+    pub const ALL: [Class; 10] = [
         Class::UserFatal,
         Class::Crash,
         Class::Oom,
@@ -38,7 +40,23 @@ impl Class {
         Class::Data,
         Class::Storage,
         Class::Incomplete,
+        Class::TimedOut,
     ];
+
+    /// Whether it says that something failed: a machine that was needed elsewhere, or time that was up, does not.
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Class::Preempted | Class::TimedOut => false,
+            Class::UserFatal
+            | Class::Crash
+            | Class::Oom
+            | Class::Hang
+            | Class::Numeric
+            | Class::Data
+            | Class::Storage
+            | Class::Incomplete => true,
+        }
+    }
 
     /// The word for people and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +70,7 @@ impl Class {
             Class::Data => "data",
             Class::Storage => "storage",
             Class::Incomplete => "incomplete",
+            Class::TimedOut => "timed_out",
         }
     }
 }

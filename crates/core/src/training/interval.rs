@@ -17,6 +17,44 @@ pub fn suggested(save: Duration, mtbf: Duration) -> Duration {
     Duration::from_secs_f64(daly.max(delta))
 }
 
+/// Where the time between checkpoints comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Interval {
+    /// The script decides.
+    #[default]
+    Script,
+    /// Somebody decided.
+    Fixed(Duration),
+    /// What is measured of saves and failures decides.
+    Auto,
+}
+
+/// The time between failures that is expected before any was seen, weighed like one failure.
+const PRIOR_MTBF: Duration = Duration::from_hours(24);
+/// Share of time that saves may cost: the bound of CheckFreq (FAST 2021).
+const OVERHEAD_MAX: f64 = 0.035;
+/// Until a save was measured; early, so that one is.
+const FIRST: Duration = Duration::from_mins(5);
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_hours(1);
+
+impl Interval {
+    /// Time between checkpoints; `save`: how long steps waited for one, `worked`: the time in which `failures` came.
+    /// The mean time between failures is that of a Gamma prior of one failure.
+    pub fn in_force(self, save: Option<Duration>, worked: Duration, failures: u32) -> Option<Duration> {
+        match (self, save) {
+            (Interval::Script, _) => None,
+            (Interval::Fixed(every), _) => Some(every),
+            (Interval::Auto, None) => Some(FIRST),
+            (Interval::Auto, Some(save)) => {
+                let mtbf = (PRIOR_MTBF + worked) / failures.saturating_add(1);
+                let cheapest = save.div_f64(OVERHEAD_MAX);
+                Some(suggested(save, mtbf).max(cheapest).clamp(SHORTEST, LONGEST))
+            }
+        }
+    }
+}
+
 /// A machine that fails and a script that saves, for [`simulated_goodput`].
 #[derive(Clone, Copy, Debug)]
 pub struct World {
@@ -54,6 +92,21 @@ pub fn simulated_goodput(world: World, every: Duration, rng: &mut Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_measured_decides_within_bounds() {
+        let (secs, hours) = (Duration::from_secs, Duration::from_hours);
+        assert_eq!(Interval::Script.in_force(Some(secs(1)), hours(1), 1), None);
+        assert_eq!(Interval::Fixed(secs(7)).in_force(Some(secs(1)), hours(1), 1), Some(secs(7)));
+        assert_eq!(Interval::Auto.in_force(None, hours(1), 1), Some(FIRST));
+        let auto = |save: f64, worked, failures| {
+            Interval::Auto.in_force(Some(Duration::from_secs_f64(save)), worked, failures).unwrap().as_secs()
+        };
+        assert_eq!(auto(1.0, hours(0), 0), 415, "Daly for 1 s and 86 400 s");
+        assert!(auto(1.0, hours(24), 20) < 130, "what fails often saves often");
+        assert_eq!(auto(10.0, hours(24), 1000), 285, "saves cost 3.5 % at most");
+        assert_eq!((auto(0.0, hours(0), 0), auto(600.0, hours(0), 0)), (1, 3600));
+    }
 
     #[test]
     fn the_suggested_interval_beats_hourly_saves() {

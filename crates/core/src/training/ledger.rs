@@ -168,6 +168,11 @@ impl Ledger {
         (self.failures > 0).then(|| self.at_work(self.at) / self.failures)
     }
 
+    /// Attempts that failed.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Steps that were made and lost.
     pub const fn lost_steps(&self) -> u64 {
         self.lost_steps

@@ -35,6 +35,7 @@ pub struct Watch {
     phase: String,
     budget: Option<Duration>,
     step: Option<u64>,
+    began: Time,
     moved: Time,
 }
 
@@ -42,7 +43,7 @@ impl Watch {
     /// Nothing learned yet.
     pub fn new(settings: Settings, now: Time) -> Watch {
         let phase = "start".to_owned();
-        Watch { settings, learned: BTreeMap::new(), phase, budget: None, step: None, moved: now }
+        Watch { settings, learned: BTreeMap::new(), phase, budget: None, step: None, began: now, moved: now }
     }
 
     /// How long phases took, to go on with in the next supervisor: how many waits were seen, and the longest.
@@ -58,7 +59,7 @@ impl Watch {
     /// A new attempt; what was learned stays.
     pub fn handle_start(&mut self, now: Time) {
         "start".clone_into(&mut self.phase);
-        (self.budget, self.step, self.moved) = (None, None, now);
+        (self.budget, self.step, self.began, self.moved) = (None, None, now, now);
     }
 
     /// A step was told. The same step again is no progress.
@@ -84,19 +85,29 @@ impl Watch {
             self.learn(now);
         }
         name.clone_into(&mut self.phase);
-        (self.budget, self.moved) = (budget, now);
+        (self.budget, self.began, self.moved) = (budget, now, now);
         self.step = None;
     }
 
     /// When the wait of this moment becomes a hang.
     pub fn poll_timeout(&self) -> Time {
         let Settings { floor, ceiling, factor } = self.settings;
-        let allowed = match (self.budget, self.learned.get(&self.phase)) {
-            (Some(budget), _) => budget,
-            (None, Some((seen, longest))) if *seen >= SEEN_MIN => longest.mul_f64(factor),
-            (None, _) => ceiling,
+        let allowed = match self.learned.get(&self.phase) {
+            Some((seen, longest)) if *seen >= SEEN_MIN => longest.mul_f64(factor),
+            Some(_) | None => ceiling,
         };
-        self.moved + allowed.clamp(floor, ceiling.max(floor))
+        let hang = self.moved + allowed.clamp(floor, ceiling.max(floor));
+        // A script that says how long a phase may last knows better, unless steps show how fast it goes.
+        match self.budget {
+            Some(budget) if self.step.is_none() => hang.max(self.began + budget),
+            Some(_) | None => hang,
+        }
+    }
+
+    /// The phase and its budget, where the script gave it one and that is used up.
+    pub fn overrun(&self, now: Time) -> Option<(&str, Duration)> {
+        let budget = self.budget.filter(|budget| now >= self.began + *budget)?;
+        Some((&self.phase, budget))
     }
 
     /// The phase, and how long nothing moved, where that is a hang.
@@ -152,6 +163,16 @@ mod tests {
         watch.handle_step(100, at(1001));
         assert_eq!(watch.hang(at(1030)), None);
         assert!(watch.hang(at(1031)).is_some());
+    }
+
+    #[test]
+    fn a_phase_may_last_as_long_as_its_budget_and_no_longer() {
+        let mut watch = Watch::new(Settings::default(), at(0));
+        watch.handle_phase("eval", Some(Duration::from_hours(2)), at(0));
+        assert_eq!((watch.hang(at(7199)), watch.overrun(at(7199))), (None, None));
+        assert_eq!(watch.overrun(at(7200)), Some(("eval", Duration::from_hours(2))));
+        watch.handle_phase("step", None, at(7201));
+        assert_eq!(watch.overrun(at(100_000)), None);
     }
 
     #[test]

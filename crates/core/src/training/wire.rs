@@ -20,6 +20,8 @@ pub enum Message {
         pid: u32,
         /// Its rank.
         rank: u64,
+        /// How many ranks there are.
+        world: Option<u64>,
         /// Its attempt.
         attempt: Option<u64>,
     },
@@ -130,6 +132,7 @@ impl Message {
             "hello" => Message::Hello {
                 pid: u32::try_from(count("pid")?).ok()?,
                 rank: count("rank").unwrap_or(0),
+                world: count("world"),
                 attempt: count("attempt"),
             },
             "phase" => Message::Phase { name: text("name")?, budget_s: seconds("budget_s") },

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use mainstay_core::event::parse_time;
+use mainstay_core::time::Time;
+use mainstay_core::training::interval::Interval;
 
 use super::duration;
 
@@ -27,6 +30,15 @@ pub(crate) struct Train {
     /// Time that the run may be at work, over all attempts and calls, such as 6h
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
+    /// Time of one attempt; another one follows from its last checkpoint
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) attempt_timeout: Option<Duration>,
+    /// When nothing of the run may be left, such as 2030-01-31T06:00:00Z
+    #[arg(long, value_parser = moment, value_name = "RFC3339")]
+    pub(crate) deadline: Option<Time>,
+    /// Time between checkpoints, for scripts that ask: such as 10m, or auto, by what saves cost and failures lose
+    #[arg(long, value_parser = interval, value_name = "auto|DURATION")]
+    pub(crate) checkpoint_interval: Option<Interval>,
     /// Time from the request to end until the script is killed
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub(crate) grace: Duration,
@@ -51,6 +63,17 @@ pub(crate) struct Train {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+fn moment(text: &str) -> Result<Time, String> {
+    parse_time(text).ok_or_else(|| "must be such as 2030-01-31T06:00:00Z".to_owned())
+}
+
+fn interval(text: &str) -> Result<Interval, String> {
+    match text {
+        "auto" => Ok(Interval::Auto),
+        _ => duration(text).map(Interval::Fixed).map_err(|_| "must be auto, or a duration such as 10m".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -51,7 +51,13 @@ fn options(asked: &Train) -> Result<Options, Stop> {
         keep: asked.keep,
         gates: asked.gates.iter().map(gate).collect::<Result<_, _>>()?,
         rollback: asked.rollback_on_failure,
-        guards: Guards { best_effort: asked.limit_best_effort, ..Guards::default() },
+        guards: Guards {
+            best_effort: asked.limit_best_effort,
+            cgroups: None,
+            attempt_timeout: asked.attempt_timeout,
+            deadline: asked.deadline,
+            interval: asked.checkpoint_interval.unwrap_or_default(),
+        },
         now,
     })
 }

@@ -3,6 +3,7 @@
 mod hear;
 mod look;
 mod start;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -46,6 +47,11 @@ pub(super) struct Attempt {
     /// The kernel killed something around, for want of memory.
     killed_around: bool,
     peak: u64,
+    began: Time,
+    /// A checkpoint was asked for, since its time is nearly up.
+    asked_to_save: bool,
+    /// A save began.
+    saving_since: Option<Time>,
     kill_at: Option<Time>,
     memory_at: Time,
     status_at: Time,
@@ -105,6 +111,7 @@ impl Run<'_> {
             }
         }
         self.watch.handle_start(now);
+        self.interval = self.interval_in_force();
         let heard = self.heard_before();
         self.step = heard.step.or(self.chain.head().map(|head| head.step));
         self.total = heard.total.or(self.total);
@@ -140,6 +147,9 @@ impl Run<'_> {
             oom_kills: (self.limits.group().and_then(Group::oom_kills).unwrap_or(0), limits::oom_kills_around()),
             killed_around: false,
             peak: 0,
+            began: heard.began.map_or(now, Time::from_millis),
+            asked_to_save: false,
+            saving_since: None,
             kill_at: None,
             memory_at: now,
             status_at: now,
@@ -182,6 +192,7 @@ impl Attempt {
             spoke: self.spoke,
             done: self.done,
             error: self.error.clone(),
+            began: Some(self.began.as_millis()),
             ..record::Heard::default()
         }
     }

@@ -84,6 +84,7 @@ impl Run<'_> {
     ) {
         let now = self.now();
         self.ledger.handle_blocked(blocking, now);
+        self.measure_save(attempt, blocking, say);
         let manifest = Manifest {
             v: 1,
             run: self.record.run.clone(),
@@ -114,6 +115,7 @@ impl Run<'_> {
         self.note("committed", json!({ "checkpoint": id, "step": step }));
         self.try_save_record();
         attempt.say_committed(step, &id);
+        self.set_interval(attempt);
         if let Err(error) = self.point_to(&id) {
             say(&format!("{error}"));
         }

@@ -36,6 +36,8 @@ pub(super) struct Record {
     pub(super) worker: Option<Identity>,
     /// The control group of that attempt.
     pub(super) group: Option<Group>,
+    /// How many saves were measured, how long steps waited for them in all, and the longest from its begin to its end.
+    saves: (u32, Duration, Duration),
     spent: Spent,
     ledger: Option<Ledger>,
     learned: BTreeMap<String, (u32, Duration)>,
@@ -56,11 +58,29 @@ pub(super) struct Heard {
     pub(super) spoke: bool,
     pub(super) done: Option<u64>,
     pub(super) error: Option<(String, bool)>,
+    /// When it began, in milliseconds since 1970.
+    pub(super) began: Option<u64>,
     pub(super) ledger: Option<Ledger>,
     pub(super) learned: BTreeMap<String, (u32, Duration)>,
 }
 
 impl Record {
+    /// A save was measured: how long steps waited, and how long it took in all.
+    pub(super) fn handle_save(&mut self, blocking: Duration, whole: Duration) {
+        let (count, blocked, longest) = self.saves;
+        self.saves = (count.saturating_add(1), blocked + blocking, longest.max(whole));
+    }
+
+    /// How long steps wait for a save, on average.
+    pub(super) fn mean_save(&self) -> Option<Duration> {
+        self.saves.1.checked_div(self.saves.0)
+    }
+
+    /// The longest save.
+    pub(super) fn longest_save(&self) -> Option<Duration> {
+        (self.saves.0 > 0).then_some(self.saves.2)
+    }
+
     /// The run that goes on, or a new one.
     pub(super) fn take_up(place: &Place, seed: u64, now: Time) -> Result<Record, Error> {
         let fresh = Record { run: format!("{seed:016x}"), seed, started: now.as_millis(), ..Record::default() };

@@ -1,6 +1,6 @@
 //! How a run stands: `status.json`, and the summary at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_core::training::State;
 use mainstay_core::training::interval::suggested;
@@ -50,6 +50,10 @@ pub struct Summary {
     pub lost_steps: u64,
     /// Seconds between checkpoints that would lose least.
     pub suggested_interval_s: Option<f64>,
+    /// Seconds between checkpoints that the script was told.
+    pub checkpoint_interval_s: Option<f64>,
+    /// What people should know.
+    pub warnings: BTreeSet<String>,
     /// Which limit is enforced by what.
     pub enforced_by: BTreeMap<&'static str, &'static str>,
     /// Lines that were ignored, by reason.
@@ -61,8 +65,7 @@ pub struct Summary {
 impl Run<'_> {
     pub(super) fn summary(&self) -> Summary {
         let seconds = Bucket::ALL.map(|bucket| (bucket.as_str(), self.ledger.spent(bucket).as_secs_f64()));
-        let saves = u32::try_from(self.committed).unwrap_or(u32::MAX);
-        let save = self.ledger.spent(Bucket::Saving).checked_div(saves);
+        let save = self.record.mean_save();
         let interval = save.zip(self.ledger.mtbf()).map(|(save, mtbf)| suggested(save, mtbf).as_secs_f64());
         Summary {
             run: self.record.run.clone(),
@@ -83,6 +86,8 @@ impl Run<'_> {
             mtbf_s: self.ledger.mtbf().map(|mean| mean.as_secs_f64()),
             lost_steps: self.ledger.lost_steps(),
             suggested_interval_s: interval,
+            checkpoint_interval_s: self.interval.map(|every| every.as_secs_f64()),
+            warnings: self.warnings.clone(),
             enforced_by: self.limits.enforced_by.clone(),
             ignored: self.ignored.clone(),
             metrics: self.metrics.clone(),

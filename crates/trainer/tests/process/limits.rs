@@ -57,7 +57,7 @@ fn a_limit_that_cannot_be_enforced_is_an_error_unless_a_warning_was_asked_for() 
     for best_effort in [false, true] {
         let root = place.path().join(format!("run-{best_effort}"));
         let cgroups = place.path().join(format!("cgroups-{best_effort}"));
-        let guards = Guards { best_effort, cgroups: Some(cgroups.clone()) };
+        let guards = Guards { best_effort, cgroups: Some(cgroups.clone()), ..Guards::default() };
         let options = Options { memory: Some(1 << 30), guards, ..options(&root, "exit 0") };
         // A group that lets nobody in: a directory stands where processes would be written.
         let name = format!("memory/mainstay-{:016x}/cgroup.procs", options.seed);

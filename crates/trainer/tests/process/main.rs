@@ -3,4 +3,5 @@
 mod limits;
 mod outlives;
 mod support;
+mod times;
 mod tree;

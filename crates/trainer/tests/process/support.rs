@@ -1,8 +1,12 @@
 //! What the tests of runs share: shell functions that speak mstp/1, a supervisor in this process, and one that can be killed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainstay_core::time::Time;
@@ -72,6 +76,58 @@ fn supervisor() {
     }
     let summary = run(&options);
     fs::write(directory.join("summary.json"), serde_json::to_string(&summary).unwrap()).unwrap();
+}
+
+/// Not a test of its own: a script that speaks through the socket. It says the lines of `says.jsonl`, notes what it is told in
+/// `told.jsonl`, saves when it is asked to, and ends when it is asked to.
+#[test]
+fn script() {
+    let (Some(socket), Some(directory)) = (std::env::var_os("MAINSTAY_SOCKET"), std::env::var_os("MAINSTAY_CKPT_DIR"))
+    else {
+        return;
+    };
+    let asked_to_end = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, asked_to_end).unwrap();
+    let directory = Path::new(&directory);
+    let mut wire = UnixStream::connect(socket).unwrap();
+    let attempt = std::env::var_os("MAINSTAY_ATTEMPT").unwrap().into_string().unwrap();
+    let temporary = directory.join(format!(".tmp-{attempt}-7"));
+    let says = fs::read_to_string(directory.join("says.jsonl")).unwrap().replace("$TMP", temporary.to_str().unwrap());
+    let save = || {
+        fs::create_dir_all(&temporary).unwrap();
+        fs::write(temporary.join("weights"), "seven").unwrap();
+    };
+    if says.contains("ckpt_ready") {
+        save();
+    }
+    wire.write_all(says.as_bytes()).unwrap();
+    let mut told = fs::OpenOptions::new().create(true).append(true).open(directory.join("told.jsonl")).unwrap();
+    for line in BufReader::new(wire.try_clone().unwrap()).lines() {
+        let line = line.unwrap();
+        writeln!(told, "{line}").unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        if message["type"] == "save_now" && !temporary.exists() && !directory.join("latest").exists() {
+            save();
+            writeln!(wire, "{}", json!({ "type": "ckpt_ready", "step": 7, "tmp": temporary })).unwrap();
+        } else if message["type"] == "stop" || (message["type"] == "set" && says.contains("until_set")) {
+            std::process::exit(0);
+        }
+    }
+}
+
+/// Options for [`script`], with what it says.
+pub(crate) fn socket_options(directory: &Path, says: &[Value]) -> Options {
+    let lines: Vec<String> = says.iter().map(Value::to_string).chain([String::new()]).collect();
+    fs::write(directory.join("says.jsonl"), lines.join("\n")).expect("the directory can be written");
+    let exe = std::env::current_exe().expect("this program has a path").to_string_lossy().into_owned();
+    let command = [&exe, "--exact", "support::script", "--nocapture"].map(str::to_owned);
+    Options { command: command.to_vec(), ..options(directory, "") }
+}
+
+/// What [`script`] was told.
+pub(crate) fn told(directory: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(directory.join("told.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a message is JSON")).collect()
 }
 
 /// A supervisor in a process of its own: this test's program, started again.

@@ -91,7 +91,8 @@ impl Run<'_> {
                 if of.is_some_and(|of| of != u64::from(self.record.attempt)) {
                     self.ignore(Reject::WrongProcess);
                 }
-                attempt.wire.say(&json!({ "type": "welcome", "v": 1 }));
+                let interval = self.interval.map(|every| every.as_secs_f64());
+                attempt.wire.say(&json!({ "type": "welcome", "v": 1, "ckpt_interval_s": interval }));
             }
             Message::Phase { name, budget_s } => {
                 self.watch.handle_phase(&name, budget_s.map(Duration::from_secs_f64), now);
@@ -128,7 +129,8 @@ impl Run<'_> {
                 attempt.done = Some(step);
                 self.save_heard(attempt);
             }
-            Message::CheckpointBegin { .. } | Message::Heartbeat | Message::Other => {}
+            Message::CheckpointBegin { .. } => attempt.saving_since = Some(now),
+            Message::Heartbeat | Message::Other => {}
         }
     }
 

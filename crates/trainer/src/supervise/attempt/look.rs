@@ -26,10 +26,7 @@ impl Run<'_> {
         if attempt.kill_at.is_some_and(|at| now >= at) {
             process::end_tree(&self.record.run, attempt.worker.pid());
         }
-        if attempt.kill_at.is_none() && (self.stopped() || self.out_of_time()) {
-            say("ending the script, which may save before");
-            self.stop_attempt(attempt, Class::Preempted, self.options.grace);
-        }
+        self.look_at_time(attempt, say);
         // Of a command that never spoke nothing is known: it may well be at work.
         if attempt.kill_at.is_none()
             && attempt.spoke
@@ -106,6 +103,9 @@ impl Run<'_> {
         self.state = State::Stopping;
         if !grace.is_zero() {
             let deadline = (now + grace).as_secs_f64();
+            if class != Class::Hang {
+                attempt.wire.say(&json!({ "type": "save_now", "deadline": deadline, "reason": class.as_str() }));
+            }
             attempt.wire.say(&json!({ "type": "stop", "deadline": deadline, "reason": class.as_str() }));
             process::signal_group(attempt.worker.pid(), Signal::TERM);
         }

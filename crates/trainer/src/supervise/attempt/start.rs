@@ -51,10 +51,11 @@ impl Run<'_> {
             ("SEED", (self.record.seed & 0x7fff_ffff).to_string()),
         ];
         all.extend(self.options.every.map(|every| ("CKPT_EVERY", every.to_string())));
-        if let Some(most) = self.options.timeout {
-            let end = self.now() + most.saturating_sub(self.ledger.at_work(self.now()));
+        let now = self.now();
+        if let Some((end, _)) = self.options.allowance().ends(self.ledger.at_work(now), now, now) {
             all.push(("DEADLINE_UNIX", end.as_secs_f64().to_string()));
         }
+        all.extend(self.interval.map(|every| ("CKPT_INTERVAL_S", every.as_secs_f64().to_string())));
         if let Some(head) = self.chain.head() {
             let manifest: serde_json::Value =
                 serde_json::from_slice(&fs::read(root.join(&head.id).join(crate::checkpoint::MANIFEST))?)?;
