@@ -93,10 +93,15 @@ pub fn commit(root: &Path, temporary: &Path, mut manifest: Manifest) -> io::Resu
     Ok(id)
 }
 
+/// What a checkpoint says that it is made of.
+pub fn read_manifest(path: &Path) -> io::Result<Manifest> {
+    Ok(serde_json::from_slice(&fs::read(path.join(MANIFEST))?)?)
+}
+
 /// Reads a checkpoint again; an error where it is not as its manifest says.
 pub fn verify(path: &Path) -> io::Result<Manifest> {
     let broken = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let manifest: Manifest = serde_json::from_slice(&fs::read(path.join(MANIFEST))?)?;
+    let manifest = read_manifest(path)?;
     for entry in &manifest.files {
         if entry.path.is_absolute() || entry.path.components().any(|part| part.as_os_str() == "..") {
             return Err(broken(format!("{} leads outside", entry.path.display())));

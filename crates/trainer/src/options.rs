@@ -51,7 +51,7 @@ pub struct Options {
 }
 
 /// Time and limits beyond the usual.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Guards {
     /// A limit that cannot be enforced is a warning, not an error.
     pub best_effort: bool,
@@ -63,6 +63,21 @@ pub struct Guards {
     pub deadline: Option<Time>,
     /// Time between checkpoints.
     pub interval: Interval,
+    /// How long an attempt waits for room on the disk before it begins all the same.
+    pub storage_patience: Duration,
+}
+
+impl Default for Guards {
+    fn default() -> Guards {
+        Guards {
+            best_effort: false,
+            cgroups: None,
+            attempt_timeout: None,
+            deadline: None,
+            interval: Interval::Script,
+            storage_patience: Duration::from_mins(10),
+        }
+    }
 }
 
 impl Options {

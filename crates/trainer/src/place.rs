@@ -24,6 +24,8 @@ use crate::options::Error;
 pub struct Place {
     root: PathBuf,
     journal: File,
+    /// The last line may be cut off: a disk did not take all of it.
+    torn: bool,
     _lock: File,
 }
 
@@ -43,7 +45,7 @@ impl Place {
             Err(error) => return Err(Error::place(path)(error.into())),
         }
         let journal = open_journal(&root.join("journal.jsonl"))?;
-        Ok(Place { root, journal, _lock: lock })
+        Ok(Place { root, journal, torn: false, _lock: lock })
     }
 
     /// The directory.
@@ -58,7 +60,9 @@ impl Place {
 
     /// Adds a line to the journal, durably. A full disk must not end a run: the line is lost then.
     pub fn note(&mut self, line: &Value) -> io::Result<()> {
-        self.journal.write_all(format!("{line}\n").as_bytes())?;
+        let begin = if std::mem::replace(&mut self.torn, true) { "\n" } else { "" };
+        self.journal.write_all(format!("{begin}{line}\n").as_bytes())?;
+        self.torn = false;
         self.journal.sync_data()
     }
 

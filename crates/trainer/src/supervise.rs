@@ -5,6 +5,7 @@ mod gates;
 mod keep;
 mod record;
 mod report;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,7 +79,8 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Summary, Erro
     went?;
     run.record.finished = !matches!(run.state, State::Preempted | State::TimedOut);
     run.record.worker = None;
-    run.save_record()?;
+    // The next supervisor finds the worker's end by itself, where a disk does not take it from here.
+    run.try_save_record();
     run.tell();
     Ok(run.summary())
 }
@@ -124,8 +126,14 @@ impl<'a> Run<'a> {
     fn attempts(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
         loop {
             // What a supervisor before this one started is looked after in any case.
-            if self.record.worker.is_none() && self.is_over() {
-                return Ok(());
+            if self.record.worker.is_none() {
+                // Whatever a supervisor that is gone left behind must not write beside the new attempt.
+                process::end_tree(&self.record.run, 0);
+                self.sweep(say)?;
+                self.wait_for_room(say);
+                if self.is_over() {
+                    return Ok(());
+                }
             }
             let failed = self.attempt(say)?;
             let Some((class, peak)) = failed else { return Ok(()) };
@@ -141,7 +149,7 @@ impl<'a> Run<'a> {
             }
             let verdict = self.policy.handle_failure(class, peak, &mut self.rng);
             self.record.worker = None;
-            self.save_record()?;
+            self.try_save_record();
             self.note(
                 "attempt_failed",
                 json!({ "class": class, "step": self.step, "verdict": format!("{verdict:?}") }),

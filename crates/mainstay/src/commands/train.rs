@@ -53,10 +53,10 @@ fn options(asked: &Train) -> Result<Options, Stop> {
         rollback: asked.rollback_on_failure,
         guards: Guards {
             best_effort: asked.limit_best_effort,
-            cgroups: None,
             attempt_timeout: asked.attempt_timeout,
             deadline: asked.deadline,
             interval: asked.checkpoint_interval.unwrap_or_default(),
+            ..Guards::default()
         },
         now,
     })

@@ -5,8 +5,10 @@ mod look;
 mod start;
 mod times;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use mainstay_core::time::Time;
 use mainstay_core::training::State;
@@ -25,6 +27,8 @@ use crate::wire::{Events, Heard, Tail, Wire};
 /// Lines that wait to be looked at; more wait in the socket.
 const HEARD_MAX: usize = 4096;
 
+const SAME_MOMENT: Duration = Duration::from_secs(1);
+
 /// What is known of the attempt that runs.
 pub(super) struct Attempt {
     worker: Worker,
@@ -33,7 +37,10 @@ pub(super) struct Attempt {
     events: Events,
     log: PathBuf,
     tail: Tail,
-    output: Vec<u8>,
+    /// Lines of the output's end, and when they came.
+    output: VecDeque<(Time, Vec<u8>)>,
+    /// When a step further than all before was told.
+    moved: Time,
     /// Lines are read that were said while nobody listened.
     catching_up: bool,
     guard: Guard,
@@ -97,9 +104,6 @@ impl Run<'_> {
         self.ledger.switch(Bucket::Startup, now);
         self.state = State::Starting;
         if before.is_none() {
-            // Whatever a supervisor that is gone left behind must not write beside the new attempt.
-            process::end_tree(&self.record.run, 0);
-            self.sweep(say)?;
             self.record.attempt += 1;
             self.save_record()?;
         }
@@ -136,7 +140,8 @@ impl Run<'_> {
             events: Events::at(&self.place.own("events"), &heard.events),
             log,
             tail: Tail::at(heard.log),
-            output: Vec::new(),
+            output: VecDeque::new(),
+            moved: now,
             catching_up: before.is_some(),
             guard: Guard::new(Settings::default()),
             spoke: heard.spoke,
@@ -178,12 +183,24 @@ impl Run<'_> {
             total: self.total,
             spoke: attempt.spoke,
             error: attempt.error.as_ref().map(|(kind, retryable)| (kind.as_str(), *retryable)),
-            output: &String::from_utf8_lossy(&attempt.output),
+            output: &attempt.output_since_it_moved(),
         })
     }
 }
 
 impl Attempt {
+    /// A save failed because of the disk. Steps that are made after that say that it was overcome.
+    pub(super) fn blame_storage(&mut self) {
+        self.error = Some(("storage".to_owned(), true));
+    }
+
+    /// What was written before the last step says nothing about the end; what came just before may belong to it, since
+    /// steps and output come on different ways.
+    fn output_since_it_moved(&self) -> String {
+        let recent = self.output.iter().filter(|(at, _)| *at + SAME_MOMENT >= self.moved);
+        recent.map(|(_, line)| String::from_utf8_lossy(line)).collect::<Vec<_>>().join("\n")
+    }
+
     /// How far it was heard.
     pub(super) fn heard_so_far(&self) -> record::Heard {
         record::Heard {

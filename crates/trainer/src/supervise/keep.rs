@@ -102,6 +102,7 @@ impl Run<'_> {
             Err(error) => {
                 say(&format!("checkpoint of step {step} was not committed: {error}"));
                 self.note("commit_failed", json!({ "step": step, "why": error.to_string() }));
+                self.handle_failed_save(attempt, &error, say);
                 return;
             }
         };
@@ -126,7 +127,10 @@ impl Run<'_> {
             }
             self.ledger.switch(Bucket::Productive, self.now());
         }
-        self.let_go(say);
+        self.largest = checkpoint::read_manifest(&self.place.root().join(&id))
+            .map_or(self.largest, |made| checkpoint::size_of(&made));
+        self.let_go(self.options.keep, say);
+        self.make_room(say);
     }
 
     fn end_invalid(&mut self, attempt: &mut Attempt) {
@@ -134,8 +138,8 @@ impl Run<'_> {
         self.stop_attempt(attempt, Class::UserFatal, Duration::ZERO);
     }
 
-    fn let_go(&mut self, say: &mut dyn FnMut(&str)) {
-        for id in self.chain.expendable(self.options.keep) {
+    pub(super) fn let_go(&mut self, keep: usize, say: &mut dyn FnMut(&str)) {
+        for id in self.chain.expendable(keep) {
             match checkpoint::remove(self.place.root(), &id) {
                 Ok(()) => self.chain.forget(&id),
                 Err(error) => say(&format!("{id} cannot be removed: {error}")),

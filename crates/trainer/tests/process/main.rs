@@ -1,5 +1,6 @@
 //! The supervisor's process side: what outlives it, limits, time, disks, ranks.
 
+mod disks;
 mod limits;
 mod outlives;
 mod support;

@@ -1,5 +1,6 @@
 //! What a script says while it runs.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 const DRAIN_MAX: u32 = 10_000;
 /// Bytes of the output's end that are looked at for a reason.
 const OUTPUT_END: usize = 16 * 1024;
+const OUTPUT_LINES: usize = 256;
 
 impl Run<'_> {
     /// Takes lines for a tick at most; gives how many there were.
@@ -55,10 +57,14 @@ impl Run<'_> {
                 continue;
             }
             say(&String::from_utf8_lossy(&line));
-            attempt.output.extend_from_slice(&line);
-            attempt.output.push(b'\n');
-            let much = attempt.output.len().saturating_sub(OUTPUT_END);
-            attempt.output.drain(..much);
+            attempt.output.push_back((self.now(), line));
+            let size =
+                |output: &VecDeque<(Time, Vec<u8>)>| output.iter().map(|(_, line)| line.len() + 1).sum::<usize>();
+            while attempt.output.len() > OUTPUT_LINES
+                || (attempt.output.len() > 1 && size(&attempt.output) > OUTPUT_END)
+            {
+                attempt.output.pop_front();
+            }
         }
         count
     }
@@ -122,6 +128,10 @@ impl Run<'_> {
             Message::Eval { metrics, .. } => self.metrics.extend(metrics),
             Message::Error { kind, retryable, message } => {
                 say(&format!("the script says: {kind}: {message}"));
+                if kind == "storage" {
+                    self.warn(format!("a checkpoint could not be stored: {message}"), say);
+                    self.make_room(say);
+                }
                 attempt.error = Some((kind, retryable));
                 self.save_heard(attempt);
             }
@@ -129,12 +139,15 @@ impl Run<'_> {
                 attempt.done = Some(step);
                 self.save_heard(attempt);
             }
-            Message::CheckpointBegin { .. } => attempt.saving_since = Some(now),
+            Message::CheckpointBegin { .. } => {
+                attempt.saving_since = Some(now);
+                self.make_room(say);
+            }
             Message::Heartbeat | Message::Other => {}
         }
     }
 
-    fn progress(&mut self, attempt: &Attempt, step: u64, total: Option<u64>, now: Time) {
+    fn progress(&mut self, attempt: &mut Attempt, step: u64, total: Option<u64>, now: Time) {
         if self.state != State::Running {
             self.state = State::Running;
             self.ledger.switch(Bucket::Productive, now);
@@ -144,6 +157,11 @@ impl Run<'_> {
                 self.ignore(Reject::OutOfOrder);
             }
             return;
+        }
+        if self.step.is_some_and(|before| step > before) {
+            // Whatever went wrong before, it was overcome.
+            attempt.error = None;
+            attempt.moved = now;
         }
         (self.step, self.total) = (Some(step), total.or(self.total));
         self.watch.handle_step(step, now);
