@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use mainstay_core::training::wire::{LINE_MAX, Message, Reject};
 use serde_json::Value;
@@ -18,77 +21,146 @@ use crate::process;
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Lines that were heard, or why not.
-pub(crate) type Heard = Result<Message, Reject>;
+/// Lines that wait to be looked at; more wait in the sockets.
+pub(crate) const HEARD_MAX: usize = 4096;
+/// How long a script that does not read may hold up what others are told.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where scripts connect to, and whom to answer.
+/// A line that was heard, or why it was not; or that whoever spoke is gone.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// The rank that it said it is; `None`: it said nothing of that.
+    pub(crate) rank: Option<u64>,
+    /// `None`: it is gone.
+    pub(crate) line: Option<Result<Message, Reject>>,
+}
+
+/// Where scripts connect to, and whom to answer. Whatever it started is over when it is dropped: its threads, its sockets.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    writers: Arc<Mutex<Vec<UnixStream>>>,
+    heard: Option<Receiver<Said>>,
+    listener: UnixListener,
+    peers: Arc<Peers>,
+    accepting: Option<JoinHandle<()>>,
     path: PathBuf,
 }
 
+#[derive(Debug, Default)]
+struct Peers {
+    closed: AtomicBool,
+    connected: Mutex<BTreeMap<u64, UnixStream>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
 impl Wire {
-    /// Listens; what is heard goes into `heard`.
-    pub(crate) fn open(path: &Path, run: String, heard: SyncSender<Heard>) -> io::Result<Wire> {
+    /// Listens.
+    pub(crate) fn open(path: &Path, run: String) -> io::Result<Wire> {
         let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        let writers = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&writers);
-        let count = Arc::new(AtomicUsize::new(0));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if count.load(Ordering::Relaxed) < CONNECTIONS_MAX {
-                    count.fetch_add(1, Ordering::Relaxed);
-                    let (heard, shared, run, count) =
-                        (heard.clone(), Arc::clone(&shared), run.clone(), Arc::clone(&count));
-                    std::thread::spawn(move || {
-                        serve(stream, &run, &shared, &heard);
-                        count.fetch_sub(1, Ordering::Relaxed);
-                    });
-                }
-            }
-        });
-        Ok(Wire { writers, path: path.to_owned() })
+        let (sender, heard) = sync_channel(HEARD_MAX);
+        let peers = Arc::new(Peers::default());
+        let (shared, incoming) = (Arc::clone(&peers), listener.try_clone()?);
+        let accepting = std::thread::spawn(move || accept(&incoming, &run, &shared, &sender));
+        Ok(Wire { heard: Some(heard), listener, peers, accepting: Some(accepting), path: path.to_owned() })
     }
 
-    /// Tells all scripts; whoever does not read is forgotten.
+    /// The next line; `None`: there was none for so long.
+    pub(crate) fn next(&self, wait: Duration) -> Option<Said> {
+        self.heard.as_ref()?.recv_timeout(wait).ok()
+    }
+
+    /// Whether somebody is connected.
+    pub(crate) fn is_connected(&self) -> bool {
+        !lock(&self.peers.connected).is_empty()
+    }
+
+    /// Tells all scripts; whoever does not read is told no more.
     pub(crate) fn say(&self, message: &Value) {
         let line = format!("{message}\n");
-        let mut writers = self.writers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        writers.retain_mut(|writer| writer.write_all(line.as_bytes()).is_ok());
+        for stream in lock(&self.peers.connected).values_mut() {
+            if stream.write_all(line.as_bytes()).is_err() {
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        }
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        self.peers.closed.store(true, Ordering::Relaxed);
+        // A thread that waits until its line is taken waits no more.
+        self.heard = None;
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
+        for stream in lock(&self.peers.connected).values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        for thread in std::mem::take(&mut *lock(&self.peers.threads)) {
+            let _ = thread.join();
+        }
         let _ = fs::remove_file(&self.path);
     }
 }
 
-fn serve(stream: UnixStream, run: &str, writers: &Mutex<Vec<UnixStream>>, heard: &SyncSender<Heard>) {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept(listener: &UnixListener, run: &str, peers: &Arc<Peers>, heard: &SyncSender<Said>) {
+    for number in 0.. {
+        let stream = listener.accept();
+        if peers.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok((stream, _)) = stream else {
+            // Too many files are open, say.
+            std::thread::sleep(PATIENCE);
+            continue;
+        };
+        let mut threads = lock(&peers.threads);
+        threads.retain(|thread| !thread.is_finished());
+        if threads.len() < CONNECTIONS_MAX {
+            let (heard, peers, run) = (heard.clone(), Arc::clone(peers), run.to_owned());
+            threads.push(std::thread::spawn(move || {
+                serve(stream, number, &run, &peers, &heard);
+                lock(&peers.connected).remove(&number);
+            }));
+        }
+    }
+}
+
+fn serve(stream: UnixStream, number: u64, run: &str, peers: &Peers, heard: &SyncSender<Said>) {
     let own = rustix::net::sockopt::socket_peercred(&stream).is_ok_and(|peer| {
         peer.uid == rustix::process::getuid() && process::belongs(peer.pid.as_raw_nonzero().get(), run)
     });
     if !own {
-        let _ = heard.send(Err(Reject::WrongProcess));
+        let _ = heard.send(Said { rank: None, line: Some(Err(Reject::WrongProcess)) });
         return;
     }
-    if let Ok(writer) = stream.try_clone() {
-        let patience = Some(std::time::Duration::from_millis(100));
-        if writer.set_write_timeout(patience).is_ok() {
-            writers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(writer);
-        }
+    if let Ok(writer) = stream.try_clone()
+        && writer.set_write_timeout(Some(PATIENCE)).is_ok()
+    {
+        lock(&peers.connected).insert(number, writer);
     }
+    if peers.closed.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut rank = None;
     let mut lines = BufReader::with_capacity(LINE_MAX, stream);
     let mut line = Vec::new();
     while let Ok(Some(whole)) = next_line(&mut lines, &mut line) {
         let message = if whole { Message::parse(&line) } else { Err(Reject::TooLong) };
-        if heard.send(message).is_err() {
+        if let Ok(Message::Hello { rank: said, .. }) = message {
+            rank = Some(said);
+        }
+        if heard.send(Said { rank, line: Some(message) }).is_err() {
             return;
         }
     }
+    let _ = heard.send(Said { rank, line: None });
 }
 
 /// Reads a line of bounded length; false: it was longer and is skipped.
@@ -178,14 +250,17 @@ impl Events {
     }
 
     /// The lines since the last call.
-    pub(crate) fn read(&mut self, directory: &Path) -> Vec<Heard> {
+    pub(crate) fn read(&mut self, directory: &Path) -> Vec<Said> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
         let files =
             entries.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).take(EVENT_FILES_MAX);
         let mut heard = Vec::new();
         for path in files {
             let lines = self.tails.entry(path.clone()).or_default().read(&path);
-            heard.extend(lines.iter().map(|line| Message::parse(line)));
+            // `<rank>-<pid>.jsonl`
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let rank = name.split_once('-').and_then(|(rank, _)| rank.parse().ok());
+            heard.extend(lines.iter().map(|line| Said { rank, line: Some(Message::parse(line)) }));
         }
         heard
     }

@@ -24,6 +24,8 @@ impl Default for Settings {
 
 /// Distinct phases that are remembered.
 const PHASES_MAX: usize = 32;
+/// Ranks that are looked after.
+const RANKS_MAX: usize = 65_536;
 /// Waits of a phase before its longest one says anything.
 const SEEN_MIN: u32 = 5;
 
@@ -37,13 +39,31 @@ pub struct Watch {
     step: Option<u64>,
     began: Time,
     moved: Time,
+    ranks: BTreeMap<u64, Rank>,
+}
+
+/// A rank beyond the first: all that is asked of it is that it says something.
+#[derive(Clone, Copy, Debug)]
+struct Rank {
+    seen: u32,
+    longest: Duration,
+    heard: Time,
 }
 
 impl Watch {
     /// Nothing learned yet.
     pub fn new(settings: Settings, now: Time) -> Watch {
         let phase = "start".to_owned();
-        Watch { settings, learned: BTreeMap::new(), phase, budget: None, step: None, began: now, moved: now }
+        Watch {
+            settings,
+            learned: BTreeMap::new(),
+            phase,
+            budget: None,
+            step: None,
+            began: now,
+            moved: now,
+            ranks: BTreeMap::new(),
+        }
     }
 
     /// How long phases took, to go on with in the next supervisor: how many waits were seen, and the longest.
@@ -60,6 +80,7 @@ impl Watch {
     pub fn handle_start(&mut self, now: Time) {
         "start".clone_into(&mut self.phase);
         (self.budget, self.step, self.began, self.moved) = (None, None, now, now);
+        self.ranks.clear();
     }
 
     /// A step was told. The same step again is no progress.
@@ -91,17 +112,52 @@ impl Watch {
 
     /// When the wait of this moment becomes a hang.
     pub fn poll_timeout(&self) -> Time {
-        let Settings { floor, ceiling, factor } = self.settings;
-        let allowed = match self.learned.get(&self.phase) {
-            Some((seen, longest)) if *seen >= SEEN_MIN => longest.mul_f64(factor),
-            Some(_) | None => ceiling,
-        };
-        let hang = self.moved + allowed.clamp(floor, ceiling.max(floor));
+        let (seen, longest) = self.learned.get(&self.phase).copied().unwrap_or_default();
+        let hang = self.moved + self.allowed(seen, longest);
         // A script that says how long a phase may last knows better, unless steps show how fast it goes.
         match self.budget {
             Some(budget) if self.step.is_none() => hang.max(self.began + budget),
             Some(_) | None => hang,
         }
+    }
+
+    /// A rank beyond the first said something.
+    pub fn handle_rank(&mut self, rank: u64, now: Time) {
+        let known = self.ranks.get(&rank).copied();
+        if known.is_none() && self.ranks.len() >= RANKS_MAX {
+            return;
+        }
+        let mut known = known.unwrap_or(Rank { seen: 0, longest: Duration::ZERO, heard: now });
+        if self.is_stepping() {
+            known.seen = known.seen.saturating_add(1);
+            known.longest = known.longest.max(now.since(known.heard.max(self.began)));
+        }
+        known.heard = now;
+        self.ranks.insert(rank, known);
+    }
+
+    /// A rank is done, or gone: what becomes of the others shows whether it was missed.
+    pub fn handle_rank_gone(&mut self, rank: u64) {
+        self.ranks.remove(&rank);
+    }
+
+    /// A rank that said nothing for too long, and for how long. While the first one evaluates, saves or loads, the others
+    /// wait for it.
+    pub fn silent(&self, now: Time) -> Option<(u64, Duration)> {
+        let quiet = |rank: &Rank| now.since(rank.heard.max(self.began));
+        let is_silent = |rank: &Rank| quiet(rank) >= self.allowed(rank.seen, rank.longest);
+        let mut ranks = self.ranks.iter().filter(|_| self.is_stepping());
+        ranks.find(|(_, rank)| is_silent(rank)).map(|(number, rank)| (*number, quiet(rank)))
+    }
+
+    fn is_stepping(&self) -> bool {
+        matches!(self.phase.as_str(), "start" | "step")
+    }
+
+    fn allowed(&self, seen: u32, longest: Duration) -> Duration {
+        let Settings { floor, ceiling, factor } = self.settings;
+        let allowed = if seen >= SEEN_MIN { longest.mul_f64(factor) } else { ceiling };
+        allowed.clamp(floor, ceiling.max(floor))
     }
 
     /// The phase and its budget, where the script gave it one and that is used up.
@@ -173,6 +229,31 @@ mod tests {
         assert_eq!(watch.overrun(at(7200)), Some(("eval", Duration::from_hours(2))));
         watch.handle_phase("step", None, at(7201));
         assert_eq!(watch.overrun(at(100_000)), None);
+    }
+
+    #[test]
+    fn a_rank_that_is_silent_is_found_and_one_that_is_gone_is_not() {
+        let mut watch = Watch::new(Settings::default(), at(0));
+        for second in 1..20 {
+            watch.handle_step(second, at(second));
+            watch.handle_rank(1, at(second));
+            watch.handle_rank(2, at(second));
+        }
+        for second in 20..100 {
+            watch.handle_step(second, at(second));
+            watch.handle_rank(1, at(second));
+        }
+        assert_eq!(watch.hang(at(100)), None, "the first rank moves");
+        assert_eq!(watch.silent(at(48)), None);
+        assert_eq!(watch.silent(at(49)), Some((2, Duration::from_secs(30))));
+        watch.handle_phase("eval", None, at(49));
+        assert_eq!(watch.silent(at(1000)), None, "it waits for the first");
+        watch.handle_phase("step", None, at(1000));
+        assert_eq!(watch.silent(at(1029)), None);
+        assert_eq!(watch.silent(at(1030)), Some((1, Duration::from_secs(30))));
+        watch.handle_rank_gone(1);
+        watch.handle_rank_gone(2);
+        assert_eq!(watch.silent(at(1030)), None);
     }
 
     #[test]

@@ -7,7 +7,6 @@ mod times;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use mainstay_core::time::Time;
@@ -22,18 +21,15 @@ use crate::limits::cgroup::Group;
 use crate::limits::{self, Limits};
 use crate::options::Error;
 use crate::process::{self, Ended, Worker};
-use crate::wire::{Events, Heard, Tail, Wire};
+use crate::wire::{Events, Tail, Wire};
 
-/// Lines that wait to be looked at; more wait in the socket.
-const HEARD_MAX: usize = 4096;
-
+const TICK: Duration = Duration::from_millis(50);
 const SAME_MOMENT: Duration = Duration::from_secs(1);
 
 /// What is known of the attempt that runs.
 pub(super) struct Attempt {
     worker: Worker,
     wire: Wire,
-    heard: Receiver<Heard>,
     events: Events,
     log: PathBuf,
     tail: Tail,
@@ -69,7 +65,7 @@ impl Run<'_> {
     pub(super) fn attempt(&mut self, say: &mut dyn FnMut(&str)) -> Result<Option<(Class, u64)>, Error> {
         let mut attempt = self.begin(say)?;
         let ended = loop {
-            self.listen(&mut attempt, say);
+            self.listen(&mut attempt, TICK, say);
             if let Some(ended) = attempt.worker.poll().map_err(Error::place("the worker"))? {
                 break ended;
             }
@@ -119,9 +115,8 @@ impl Run<'_> {
         let heard = self.heard_before();
         self.step = heard.step.or(self.chain.head().map(|head| head.step));
         self.total = heard.total.or(self.total);
-        let (sender, said) = sync_channel(HEARD_MAX);
         let socket = self.socket_path();
-        let wire = Wire::open(&socket, self.record.run.clone(), sender).map_err(Error::place(&socket))?;
+        let wire = Wire::open(&socket, self.record.run.clone()).map_err(Error::place(&socket))?;
         let log = self.place.own(&format!("logs/attempt-{}.log", self.record.attempt));
         let worker = match before {
             Some(identity) => {
@@ -136,7 +131,6 @@ impl Run<'_> {
         let mut attempt = Attempt {
             worker,
             wire,
-            heard: said,
             events: Events::at(&self.place.own("events"), &heard.events),
             log,
             tail: Tail::at(heard.log),

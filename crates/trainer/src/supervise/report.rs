@@ -30,6 +30,8 @@ pub struct Summary {
     pub step: Option<u64>,
     /// All steps.
     pub total: Option<u64>,
+    /// Ranks that work together, where the script told.
+    pub world: Option<u64>,
     /// Times that the command was started.
     pub attempts: u32,
     /// Checkpoints that this supervisor committed.
@@ -76,6 +78,7 @@ impl Run<'_> {
             started_ms: self.record.started,
             step: self.step,
             total: self.total,
+            world: self.world,
             attempts: self.record.attempt,
             checkpoints: self.committed,
             latest: self.place.pointed("latest"),

@@ -3,6 +3,7 @@
 mod disks;
 mod limits;
 mod outlives;
+mod ranks;
 mod support;
 mod times;
 mod tree;

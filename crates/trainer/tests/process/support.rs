@@ -101,6 +101,10 @@ fn script() {
         save();
     }
     wire.write_all(says.as_bytes()).unwrap();
+    if says.contains("mute") {
+        // Connected, alive and silent.
+        std::thread::park();
+    }
     let mut told = fs::OpenOptions::new().create(true).append(true).open(directory.join("told.jsonl")).unwrap();
     for line in BufReader::new(wire.try_clone().unwrap()).lines() {
         let line = line.unwrap();
@@ -109,7 +113,10 @@ fn script() {
         if message["type"] == "save_now" && !temporary.exists() && !directory.join("latest").exists() {
             save();
             writeln!(wire, "{}", json!({ "type": "ckpt_ready", "step": 7, "tmp": temporary })).unwrap();
-        } else if message["type"] == "stop" || (message["type"] == "set" && says.contains("until_set")) {
+        } else if message["type"] == "stop"
+            || (message["type"] == "welcome" && says.contains("until_welcome"))
+            || (message["type"] == "set" && says.contains("until_set"))
+        {
             std::process::exit(0);
         }
     }
@@ -140,8 +147,14 @@ impl Supervisor {
         fs::write(directory.join("asked.json"), asked.to_string()).expect("the directory can be written");
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.args(["--exact", "support::supervisor", "--nocapture"]).stdout(Stdio::null());
-        command.env("SUPERVISED_DIRECTORY", directory);
+        command.env("SUPERVISED_DIRECTORY", directory).env("SCRIPT", std::env::current_exe().expect("it has a path"));
         Supervisor(command.spawn().expect("this program can be started"))
+    }
+
+    /// Its open files and its threads.
+    pub(crate) fn holds(&self) -> (usize, usize) {
+        let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.0.id())).map_or(0, Iterator::count);
+        (count("fd"), count("task"))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

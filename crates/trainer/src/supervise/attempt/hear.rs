@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use mainstay_core::time::Time;
@@ -13,31 +12,27 @@ use mainstay_core::training::numeric::Trouble;
 use mainstay_core::training::wire::{Message, Reject};
 use serde_json::json;
 
-use super::{Attempt, HEARD_MAX};
+use super::Attempt;
 use crate::checkpoint::id_of;
 use crate::supervise::Run;
-use crate::wire::Heard;
+use crate::wire::{HEARD_MAX, Said};
 
-const TICK: Duration = Duration::from_millis(50);
 /// Rounds of reading what a script that ended left unread.
 const DRAIN_MAX: u32 = 10_000;
+const DRAIN_WAIT: Duration = Duration::from_millis(10);
+const DRAIN_QUIET: u32 = 10;
 /// Bytes of the output's end that are looked at for a reason.
 const OUTPUT_END: usize = 16 * 1024;
 const OUTPUT_LINES: usize = 256;
 
 impl Run<'_> {
-    /// Takes lines for a tick at most; gives how many there were.
-    pub(super) fn listen(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) -> usize {
-        let (mut wait, mut count) = (TICK, 0);
-        for _ in 0..HEARD_MAX {
-            match attempt.heard.recv_timeout(wait) {
-                Ok(heard) => self.hear(attempt, heard, say),
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => {
-                    std::thread::sleep(wait);
-                    break;
-                }
-            }
+    /// Takes lines, for `wait` at most; gives how many there were.
+    pub(super) fn listen(&mut self, attempt: &mut Attempt, wait: Duration, say: &mut dyn FnMut(&str)) -> usize {
+        let (mut wait, mut count) = (wait, 0);
+        while count < HEARD_MAX
+            && let Some(said) = attempt.wire.next(wait)
+        {
+            self.hear(attempt, said, say);
             (wait, count) = (Duration::ZERO, count + 1);
         }
         count + self.read_files(attempt, say)
@@ -48,12 +43,12 @@ impl Run<'_> {
         let events = attempt.events.read(&self.place.own("events"));
         let lines = attempt.tail.read(&attempt.log);
         let count = events.len() + lines.len();
-        for heard in events {
-            self.hear(attempt, heard, say);
+        for said in events {
+            self.hear(attempt, said, say);
         }
         for line in lines {
             if let Some(told) = line.strip_prefix(b"mstp/1 ") {
-                self.hear(attempt, Message::parse(told), say);
+                self.hear(attempt, Said { rank: None, line: Some(Message::parse(told)) }, say);
                 continue;
             }
             say(&String::from_utf8_lossy(&line));
@@ -73,27 +68,49 @@ impl Run<'_> {
     pub(super) fn drain(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
         let mut quiet = 0;
         for _ in 0..DRAIN_MAX {
-            quiet = if self.listen(attempt, say) == 0 { quiet + 1 } else { 0 };
-            if quiet == 2 {
+            quiet = if self.listen(attempt, DRAIN_WAIT, say) == 0 { quiet + 1 } else { 0 };
+            // Whoever could still speak is dead: a connection that stays open is none of the run's.
+            if quiet == DRAIN_QUIET || (quiet > 0 && !attempt.wire.is_connected()) {
                 break;
             }
         }
     }
 
-    fn hear(&mut self, attempt: &mut Attempt, heard: Heard, say: &mut dyn FnMut(&str)) {
+    fn hear(&mut self, attempt: &mut Attempt, said: Said, say: &mut dyn FnMut(&str)) {
         let now = self.now();
-        match heard {
-            Err(reject) => self.ignore(reject),
-            Ok(message) => {
+        let rank = said.rank.unwrap_or(0);
+        match said.line {
+            None if rank > 0 => self.watch.handle_rank_gone(rank),
+            None => {}
+            Some(Err(reject)) => self.ignore(reject),
+            Some(Ok(message)) => {
                 attempt.spoke = true;
-                self.obey(attempt, message, now, say);
+                if rank > 0 {
+                    self.hear_other(attempt, rank, message, say);
+                } else {
+                    self.obey(attempt, message, now, say);
+                }
             }
+        }
+    }
+
+    /// Of ranks beyond the first only that they live is of interest, and what went wrong.
+    fn hear_other(&mut self, attempt: &mut Attempt, rank: u64, message: Message, say: &mut dyn FnMut(&str)) {
+        let now = self.now();
+        if matches!(message, Message::Done { .. }) {
+            self.watch.handle_rank_gone(rank);
+            return;
+        }
+        self.watch.handle_rank(rank, now);
+        if matches!(message, Message::Hello { .. } | Message::Error { .. }) {
+            self.obey(attempt, message, now, say);
         }
     }
 
     fn obey(&mut self, attempt: &mut Attempt, message: Message, now: Time, say: &mut dyn FnMut(&str)) {
         match message {
-            Message::Hello { attempt: of, .. } => {
+            Message::Hello { attempt: of, world, .. } => {
+                self.world = world.or(self.world);
                 if of.is_some_and(|of| of != u64::from(self.record.attempt)) {
                     self.ignore(Reject::WrongProcess);
                 }

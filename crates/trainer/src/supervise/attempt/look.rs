@@ -28,16 +28,12 @@ impl Run<'_> {
         }
         self.look_at_time(attempt, say);
         // Of a command that never spoke nothing is known: it may well be at work.
-        if attempt.kill_at.is_none()
-            && attempt.spoke
-            && let Some((phase, quiet)) = self.watch.hang(now).map(|(phase, quiet)| (phase.to_owned(), quiet))
-        {
-            say(&format!("no progress in phase `{phase}` for {quiet:.0?}: a hang"));
-            self.note("hang", json!({ "phase": phase, "seconds": quiet.as_secs_f64() }));
-            self.ledger.handle_hang(quiet, now);
-            // A process that is stopped cannot obey.
-            process::signal_group(attempt.worker.pid(), Signal::CONT);
-            self.stop_attempt(attempt, Class::Hang, self.options.grace.min(Duration::from_secs(5)));
+        if attempt.kill_at.is_none() && attempt.spoke {
+            let silent = self.watch.silent(now).map(|(rank, quiet)| (format!("rank {rank}"), quiet));
+            let hang = self.watch.hang(now).map(|(phase, quiet)| (format!("phase `{phase}`"), quiet));
+            if let Some((what, quiet)) = hang.or(silent) {
+                self.end_hang(attempt, &what, quiet, say);
+            }
         }
         if now >= attempt.memory_at && self.options.memory.is_some() {
             attempt.memory_at = now + MEMORY_TICK;
@@ -54,6 +50,15 @@ impl Run<'_> {
             self.save_heard(attempt);
             self.tell();
         }
+    }
+
+    fn end_hang(&mut self, attempt: &mut Attempt, what: &str, quiet: Duration, say: &mut dyn FnMut(&str)) {
+        say(&format!("no progress in {what} for {quiet:.0?}: a hang"));
+        self.note("hang", json!({ "of": what, "seconds": quiet.as_secs_f64() }));
+        self.ledger.handle_hang(quiet, self.now());
+        // A process that is stopped cannot obey.
+        process::signal_group(attempt.worker.pid(), Signal::CONT);
+        self.stop_attempt(attempt, Class::Hang, self.options.grace.min(Duration::from_secs(5)));
     }
 
     fn look_at_memory(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {

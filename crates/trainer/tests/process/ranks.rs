@@ -1,0 +1,90 @@
+//! Ranks, and who may speak at all.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainstay_core::training::{State, progress};
+use serde_json::json;
+
+use crate::support::{Supervisor, options, run, socket_options, until};
+
+#[test]
+fn a_rank_that_is_connected_and_silent_is_a_hang_though_the_first_one_moves() {
+    let place = tempfile::tempdir().unwrap();
+    let hello = json!({ "type": "hello", "v": 1, "pid": 1, "rank": 3, "world": 4, "attempt": 1, "mute": true });
+    let quick = Duration::from_millis(500);
+    let speaks = socket_options(place.path(), &[hello]);
+    let mute = speaks.command.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let script = format!("{mute} & at=0; while :; do at=$((at+1)); step $at 100000; sleep 0.02; done");
+    let mut options = options(place.path(), &script);
+    options.progress = progress::Settings { floor: quick, ceiling: quick, ..options.progress };
+    options.policy.retries = 0;
+    let summary = run(&options);
+    assert!(summary.reason.unwrap().starts_with("hang"));
+    assert_eq!(summary.world, Some(4));
+    let journal = fs::read_to_string(place.path().join("journal.jsonl")).unwrap();
+    assert!(journal.contains(r#""of":"rank 3""#), "{journal}");
+}
+
+#[test]
+fn what_other_ranks_say_moves_no_step_and_ends_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"step 1 2
+        for line in '{"type":"progress","step":900}' '{"type":"done","step":2}' '{"type":"metric","step":1,"loss":"nan"}'; do
+          echo "$line" >> "$MAINSTAY_EVENTS_DIR/5-77.jsonl"; done
+        sleep 0.3; step 2 2; tell '{"type":"done","step":2}'"#;
+    let summary = run(&options(place.path(), script));
+    assert_eq!((summary.state, summary.step, summary.attempts), (State::Succeeded, Some(2), 1));
+}
+
+#[test]
+fn a_process_of_somebody_else_is_not_heard() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let script =
+        r#"step 1 9; while [ ! -e "$MAINSTAY_CKPT_DIR/go" ]; do sleep 0.01; done; tell '{"type":"done","step":9}'"#;
+    let supervisor = Supervisor::start(root, script, json!({}));
+    let mut stranger = None;
+    until("the socket is there", || {
+        stranger = UnixStream::connect(root.join(".mainstay/socket")).ok();
+        stranger.is_some()
+    });
+    // This test started the supervisor and is no process of its run.
+    let _ = stranger.unwrap().write_all(b"{\"type\":\"progress\",\"step\":8}\n{\"type\":\"done\",\"step\":9}\n");
+    until("it is counted", || crate::support::status(root)["ignored"]["wrong_process"] == 1);
+    assert_eq!(crate::support::status(root)["step"], 1);
+    fs::write(root.join("go"), "").unwrap();
+    assert_eq!(supervisor.end(root)["state"], "succeeded");
+}
+
+#[test]
+fn twenty_attempts_leave_no_thread_and_no_file_open() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let hello = json!({ "type": "hello", "v": 1, "pid": 1, "until_welcome": true });
+    fs::write(root.join("says.jsonl"), format!("{hello}\n")).unwrap();
+    let script = r#"for n in 1 2 3; do "$SCRIPT" --exact support::script --nocapture > /dev/null; done; step 1
+        case $MAINSTAY_ATTEMPT in
+        2|22) touch "$MAINSTAY_CKPT_DIR/at-$MAINSTAY_ATTEMPT"; while [ ! -e "$MAINSTAY_CKPT_DIR/go-$MAINSTAY_ATTEMPT" ]; do sleep 0.01; done;;
+        23) tell '{"type":"done","step":10}'; exit 0;;
+        esac; exit 143"#;
+    let supervisor = Supervisor::start(root, script, json!({}));
+    let mut held = Vec::new();
+    for attempt in [2, 22] {
+        until("the attempt runs", || root.join(format!("at-{attempt}")).exists());
+        // Scripts that ended are noticed a moment later; what is leaked stays.
+        let mut least = supervisor.holds();
+        until("it settles", || {
+            let now = supervisor.holds();
+            let settled = now == least && held.first().is_none_or(|first| *first == now);
+            least = now;
+            settled
+        });
+        held.push(least);
+        fs::write(root.join(format!("go-{attempt}")), "").unwrap();
+    }
+    assert_eq!(held[0], held[1], "(files, threads)");
+    assert_eq!(supervisor.end(root)["attempts"], 23);
+}
