@@ -13,6 +13,7 @@ mod retention;
 mod route;
 mod server;
 pub(crate) mod slo;
+mod training;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let slos = slo::objectives(&root, service.as_deref().unwrap_or_default(), reader);
     let policies = policy::policies(&root, reader);
     let maintenance = policy::maintenance(&root, &slos, reader);
+    let training = training::training(root.training.as_ref(), reader);
     names.report_unused(reader);
     Some(Plan {
         service: service?,
@@ -61,6 +63,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         slos,
         policies,
         maintenance,
+        training,
     })
 }
 
@@ -75,7 +78,6 @@ fn reserved(root: &Root, reader: &mut Reader<'_>) {
         &root.notify,
         &root.chaos,
         &root.gamedays,
-        &root.training,
         &root.block,
     ];
     for (key, section) in RESERVED.iter().zip(sections) {

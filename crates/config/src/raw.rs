@@ -8,6 +8,7 @@ pub(crate) mod policy;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod slo;
+pub(crate) mod training;
 
 use mainstay_core::plan::Environment;
 
@@ -69,8 +70,8 @@ section! {
         chaos: Json,
         /// Reserved.
         gamedays: Json,
-        /// Reserved.
-        training: Json,
+        /// What training runs do by default, and who is told of a new champion.
+        training: training::Training,
         /// Reserved.
         block: Json,
     }
@@ -140,16 +141,5 @@ section! {
 }
 
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 11] = [
-    "observability",
-    "drift",
-    "labels",
-    "safety",
-    "incidents",
-    "oncall",
-    "notify",
-    "chaos",
-    "gamedays",
-    "training",
-    "block",
-];
+pub(crate) const RESERVED: [&str; 10] =
+    ["observability", "drift", "labels", "safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];

@@ -146,6 +146,7 @@ fn what_is_not_written_has_its_documented_default() {
                     protocol: Http,
                     model: None,
                     version: None,
+                    follows_registry: false,
                     keys: [],
                     ca: None,
                     h2c: false,
@@ -244,6 +245,22 @@ fn what_is_not_written_has_its_documented_default() {
             slos: [],
             policies: [],
             maintenance: [],
+            training: Training {
+                hooks: {},
+                run: RunDefaults {
+                    checkpoints: None,
+                    checkpoint_every: None,
+                    validate_every: None,
+                    retries: None,
+                    timeout: None,
+                    memory: None,
+                    cpu: None,
+                    files: None,
+                    gates: [],
+                    rollback_on_failure: None,
+                    model: None,
+                },
+            },
         }
     "#]]
     .assert_debug_eq(&plan);

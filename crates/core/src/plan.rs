@@ -10,6 +10,7 @@ mod features;
 mod local;
 mod retention;
 mod route;
+mod training;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ pub use self::route::{
     PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
 };
 pub use self::secret::{Secret, SecretSource};
+pub use self::training::{Hook, HookBy, RunDefaults, Training};
 
 /// The whole config.
 #[derive(Clone, Debug)]
@@ -73,6 +75,8 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Maintenance that is left out of budgets.
     pub maintenance: Vec<Maintenance>,
+    /// Models that are trained, and who is told of them.
+    pub training: Training,
 }
 
 /// Index into [`Plan::backends`].

@@ -133,6 +133,8 @@ pub struct BackendStatus {
     pub name: String,
     /// What it speaks.
     pub protocol: Protocol,
+    /// The version of the model that it is asked for; `None`: what the request says.
+    pub version: Option<String>,
     /// Its last health check; `None`: not asked yet, or not configured.
     pub healthy: Option<bool>,
     /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or `disabled`.

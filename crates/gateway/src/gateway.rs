@@ -202,7 +202,7 @@ impl Gateway {
             service: shared.plan.service.clone(),
             draining: self.is_draining(),
             routes: routes.map(|(route, plan)| route_status(route, plan, &totals)).collect(),
-            backends: shared.backends.iter().map(|b| b.status(now)).collect(),
+            backends: shared.backends.iter().zip(&shared.plan.backends).map(|(b, plan)| b.status(plan, now)).collect(),
             features: shared.features.iter().map(|f| feature_status(f, &totals, now)).collect(),
             files: shared.files.iter().map(|file| file.status()).collect(),
             reviews: shared.lines.iter().map(|line| line.status(now)).collect(),

@@ -17,6 +17,9 @@ use crate::exit::Stop;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Most of what somebody else says about a failure.
+const SAID_CHARS_MAX: usize = 200;
+
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -52,6 +55,17 @@ async fn send(global: &Global, method: Method, path: &str, body: Option<Body>) -
         })
         .map_err(Stop::unreachable)?;
     read(status, &body, &global.url)
+}
+
+/// Tells somebody else something, by a POST of JSON; whatever is not a success within `longest` is an error that says why.
+pub(crate) async fn tell(url: &str, body: &Value, longest: Duration) -> anyhow::Result<()> {
+    let base = Base::parse(url)?;
+    let request = base.request(Method::POST, "", None, Some(("application/json", Bytes::from(body.to_string()))))?;
+    let answer = tokio::time::timeout(longest, exchange(&base, request)).await;
+    let (status, body) = answer.map_err(|_| anyhow!("no answer within {longest:?}"))??;
+    let said: String = String::from_utf8_lossy(&body).trim().chars().take(SAID_CHARS_MAX).collect();
+    anyhow::ensure!(status.is_success(), "{status} {said}");
+    Ok(())
 }
 
 /// Makes a path segment of a name.

@@ -9,13 +9,14 @@ use mainstay_control::Engine;
 use mainstay_control::engine::{Running, Setup, Summed, Terms, imported};
 use mainstay_core::event::Event;
 use mainstay_core::plan::{Plan, Retention};
+use mainstay_core::registry::CHAMPION;
 use mainstay_gateway::EventSink;
 use mainstay_store::{Options, Sqlite, Store};
 use mainstay_tower::clock::Clock;
 use tokio::sync::oneshot;
 
 use crate::exit::Stop;
-use crate::plane::{Documents, Plane};
+use crate::plane::{Plane, Rests};
 
 /// An engine that runs on a thread of its own.
 pub(crate) struct Keeping {
@@ -26,14 +27,9 @@ pub(crate) struct Keeping {
     thread: JoinHandle<()>,
 }
 
-/// Opens the store and restores what was counted. Whatever the engine has to tell goes to `events`. The plan comes back with the
-/// objectives that were imported.
-pub(crate) fn start(
-    plan: Plan,
-    clock: Clock,
-    seed: u64,
-    events: EventSink,
-) -> Result<(Keeping, Plan, Documents), Stop> {
+/// Opens the store and restores what was counted. Whatever the engine has to tell goes to `events`. The plan comes back with
+/// what rests in the store.
+pub(crate) fn start(plan: Plan, clock: Clock, seed: u64, events: EventSink) -> Result<(Keeping, Plan, Rests), Stop> {
     let mainstay_core::plan::Store::Sqlite(path) = plan.store.clone();
     let source = Arc::new(OnceLock::<Arc<Plane>>::new());
     let summing = Arc::clone(&source);
@@ -50,8 +46,8 @@ pub(crate) fn start(
     let spawned = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         runtime.block_on(async {
             match restore(&path, plan, clock, setup).await {
-                Ok((engine, running, plan, imported)) => {
-                    if opened.send(Ok((engine, plan, imported))).is_ok() {
+                Ok((engine, running, plan, rests)) => {
+                    if opened.send(Ok((engine, plan, rests))).is_ok() {
                         running.until(async { drop(stopped.await) }).await;
                     }
                 }
@@ -61,22 +57,26 @@ pub(crate) fn start(
     });
     let thread = spawned.map_err(Stop::unreachable)?;
     let ready = ready.recv().context("the engine ended before it began").map_err(Stop::bug)?;
-    let (engine, plan, imported) = ready.map_err(Stop::unreachable)?;
-    Ok((Keeping { engine, source, stop, thread }, plan, imported))
+    let (engine, plan, rests) = ready.map_err(Stop::unreachable)?;
+    Ok((Keeping { engine, source, stop, thread }, plan, rests))
 }
 
-/// Opens the store, adds the objectives that rest there to the config's, and restores what was counted of all of them.
+/// Opens the store, adds what rests there to the config's plan, and restores what was counted of all of them.
 async fn restore(
     path: &Path,
     mut plan: Plan,
     clock: Clock,
     setup: impl FnOnce(&Plan) -> Setup,
-) -> anyhow::Result<(Engine, Running, Plan, Documents)> {
+) -> anyhow::Result<(Engine, Running, Plan, Rests)> {
     let store = open(path, plan.retention, clock).await?;
-    let text = imported::load(&*store).await.context("cannot read the store")?;
-    let names = crate::imported::merge_or_tell(&mut plan, &text);
+    let documents = imported::load(&*store).await.context("cannot read the store")?;
+    let champions = store.pointers(None).await.context("cannot read the store")?;
+    let champions = champions.into_iter().filter(|moved| moved.pointer == CHAMPION);
+    let champions = champions.map(|moved| (moved.model, moved.version)).collect();
+    let mut rests = Rests { documents, champions, ..Rests::default() };
+    rests.add_to(&mut plan);
     let (engine, running) = Engine::restore(store, setup(&plan)).await.context("cannot read the store")?;
-    Ok((engine, running, plan, Documents { text, names }))
+    Ok((engine, running, plan, rests))
 }
 
 async fn open(path: &Path, retention: Retention, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {

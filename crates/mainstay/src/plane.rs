@@ -1,5 +1,6 @@
 //! The gateway as the admin API and the signals see it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,16 +32,35 @@ pub(crate) struct Plane {
     source: Source,
     events: EventSink,
     engine: Engine,
-    /// Held for the whole of a reload or an import, so that two of them do not mix.
-    imported: Mutex<Documents>,
+    /// Held for the whole of a reload, so that two of them do not mix.
+    rests: Mutex<Rests>,
 }
 
-/// Objectives that came as documents.
-#[derive(Default)]
-pub(crate) struct Documents {
-    pub(crate) text: String,
-    /// Those of them that are in force.
-    pub(crate) names: Vec<String>,
+/// What rests in the store and is a part of the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Rests {
+    /// Documents with objectives.
+    pub(crate) documents: String,
+    /// The objectives of them that are in force.
+    pub(crate) imported: Vec<String>,
+    /// The champion of each model.
+    pub(crate) champions: BTreeMap<String, String>,
+}
+
+impl Rests {
+    /// Adds it to a config's plan.
+    pub(crate) fn add_to(&mut self, plan: &mut Plan) {
+        self.imported = imported::merge_or_tell(plan, &self.documents);
+        self.follow(plan);
+    }
+
+    /// Asks backends that follow the registry for its champions.
+    fn follow(&self, plan: &mut Plan) {
+        for backend in plan.backends.iter_mut().filter(|backend| backend.follows_registry) {
+            let champion = backend.model.as_ref().and_then(|model| self.champions.get(model));
+            backend.version = champion.filter(|version| !version.is_empty()).cloned();
+        }
+    }
 }
 
 impl Plane {
@@ -50,9 +70,33 @@ impl Plane {
         (clock, source): (Clock, Source),
         events: EventSink,
         engine: Engine,
-        imported: Documents,
+        rests: Rests,
     ) -> Plane {
-        Plane { gateway, clock, source, events, engine, imported: Mutex::new(imported) }
+        Plane { gateway, clock, source, events, engine, rests: Mutex::new(rests) }
+    }
+
+    /// Asks backends that follow the registry for another version of a model: calls under way go on as they began. The error says
+    /// who is not asked for it.
+    pub(crate) fn serve_version(&self, model: &str, version: &str) -> Result<(), String> {
+        let mut rests = self.rests();
+        let mut plan = Plan::clone(&self.gateway.plan());
+        let before = rests.champions.insert(model.to_owned(), version.to_owned());
+        rests.follow(&mut plan);
+        if let Err(error) = self.gateway.reload(Arc::new(plan)) {
+            match before {
+                Some(before) => rests.champions.insert(model.to_owned(), before),
+                None => rests.champions.remove(model),
+            };
+            return Err(format!("the gateway cannot switch to it: {error}"));
+        }
+        let asked = Some(version).filter(|version| !version.is_empty());
+        let plan = self.gateway.plan();
+        let follow = plan.backends.iter().filter(|b| b.follows_registry && b.model.as_deref() == Some(model));
+        let other = follow.filter(|backend| backend.version.as_deref() != asked).map(|backend| backend.name.as_str());
+        match other.collect::<Vec<_>>().as_slice() {
+            [] => Ok(()),
+            names => Err(format!("still asked for another version: {}", names.join(", "))),
+        }
     }
 
     /// Reads the config again and puts it in force; a bad one changes nothing and is given back.
@@ -67,12 +111,12 @@ impl Plane {
     }
 
     fn exchange(&self) -> Result<ReloadReport, Refused> {
-        let mut imported = self.imported();
+        let mut rests = self.rests();
         let (mut plan, _, _) = self.source.load()?;
-        let names = imported::merge_or_tell(&mut plan, &imported.text);
+        let imported = std::mem::take(&mut rests.imported);
+        rests.add_to(&mut plan);
         let report = difference::between(&self.gateway.plan(), &plan);
-        self.put_in_force(plan)?;
-        imported.names = names;
+        self.put_in_force(plan).inspect_err(|_| rests.imported = imported)?;
         Ok(report)
     }
 
@@ -85,14 +129,14 @@ impl Plane {
         Ok(())
     }
 
-    fn imported(&self) -> MutexGuard<'_, Documents> {
-        self.imported.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plan in force with other documents in place of those that were imported.
-    fn with(&self, documents: &str, before: &Documents) -> Result<(Plan, Imported), Vec<Finding>> {
+    fn with(&self, documents: &str, before: &Rests) -> Result<(Plan, Imported), Vec<Finding>> {
         let mut plan = Plan::clone(&self.gateway.plan());
-        plan.slos.retain(|slo| !before.names.contains(&slo.name));
+        plan.slos.retain(|slo| !before.imported.contains(&slo.name));
         let made = imported::merge(&mut plan, documents)?;
         Ok((plan, made))
     }
@@ -109,14 +153,14 @@ impl Formats for Plane {
     }
 
     fn check(&self, documents: &str) -> Result<Imported, Vec<Finding>> {
-        Ok(self.with(documents, &self.imported())?.1)
+        Ok(self.with(documents, &self.rests())?.1)
     }
 
     fn apply(&self, documents: &str) -> Result<Imported, Vec<Finding>> {
-        let mut imported = self.imported();
-        let (plan, made) = self.with(documents, &imported)?;
+        let mut rests = self.rests();
+        let (plan, made) = self.with(documents, &rests)?;
         self.put_in_force(plan).map_err(|refused| refused.wire())?;
-        *imported = Documents { text: documents.to_owned(), names: made.objectives.clone() };
+        (rests.documents, rests.imported) = (documents.to_owned(), made.objectives.clone());
         Ok(made)
     }
 }

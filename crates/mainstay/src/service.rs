@@ -18,7 +18,7 @@ use mainstay_tower::clock::Clock;
 
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
-use crate::plane::{Documents, Plane};
+use crate::plane::{Plane, Rests};
 use crate::serving::Served;
 use crate::source::Source;
 
@@ -45,9 +45,9 @@ impl Service {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
         let seed = entropy();
-        let (keeping, plan, imported) = engine::start(plan, clock, seed, sink.clone())?;
+        let (keeping, plan, rests) = engine::start(plan, clock, seed, sink.clone())?;
         let engine = keeping.engine.clone();
-        match Service::front((plan, imported), source, (clock, seed), (sink, events), engine, on_event).await {
+        match Service::front((plan, rests), source, (clock, seed), (sink, events), engine, on_event).await {
             Ok((plane, admin)) => {
                 let _ = keeping.source.set(Arc::clone(&plane));
                 Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
@@ -62,7 +62,7 @@ impl Service {
 
     /// The gateway and the admin API before an engine that runs. Must be called within a tokio runtime.
     async fn front(
-        (plan, imported): (Plan, Documents),
+        (plan, rests): (Plan, Rests),
         source: Source,
         (clock, seed): (Clock, u64),
         (sink, events): (EventSink, Receiver<Event>),
@@ -73,9 +73,10 @@ impl Service {
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
-        let served = Served { engine: engine.clone(), events: sink.clone(), clock };
-        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, (clock, source), sink, engine.clone(), imported);
+        let events_of_models = sink.clone();
+        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, (clock, source), sink, engine.clone(), rests);
         let plane = Arc::new(plane);
+        let served = Served { engine: engine.clone(), plane: Arc::clone(&plane), events: events_of_models, clock };
         let registry = Registry::open(Arc::clone(engine.store()), Arc::new(served)).await;
         let registry = registry.context("cannot read models and runs").map_err(Stop::unreachable)?;
         let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _);

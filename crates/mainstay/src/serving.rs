@@ -1,24 +1,40 @@
 //! What the registry of models needs of the rest: the log of events, the budgets' policies, the age of what is served.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mainstay_control::{Champion, Engine, Serving};
 use mainstay_core::event::{Event, EventKind};
+use mainstay_core::plan::{Hook, HookBy};
 use mainstay_core::slo::policy::Action;
 use mainstay_core::time::Time;
 use mainstay_gateway::EventSink;
 use mainstay_tower::clock::Clock;
+use serde_json::json;
 
-/// A service that nobody needs to be told of a champion: its model servers read the registry themselves.
+use crate::client;
+use crate::plane::Plane;
+
+/// The gateway's backends that follow the registry, and whoever the config says serves a model.
 pub(crate) struct Served {
     pub(crate) engine: Engine,
+    pub(crate) plane: Arc<Plane>,
     pub(crate) events: EventSink,
     pub(crate) clock: Clock,
 }
 
 impl Serving for Served {
-    fn tell<'a>(&'a self, _: &'a Champion) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-        Box::pin(async { Ok(()) })
+    /// First whoever serves the model, so that the version is there when the gateway asks for it.
+    fn tell<'a>(&'a self, champion: &'a Champion) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+        Box::pin(async move {
+            let hook = self.plane.gateway.plan().training.hooks.get(&champion.model).cloned();
+            if let Some(hook) = hook {
+                call(hook, champion, self.clock)
+                    .await
+                    .map_err(|why| format!("whoever serves {}: {why}", champion.model))?;
+            }
+            self.plane.serve_version(&champion.model, &champion.version)
+        })
     }
 
     fn refuses_promotion(&self, _: &str) -> Option<String> {
@@ -41,5 +57,28 @@ impl Serving for Served {
 
     fn now(&self) -> Time {
         self.clock.now()
+    }
+}
+
+async fn call(hook: Hook, champion: &Champion, clock: Clock) -> Result<(), String> {
+    let Champion { model, version, digest, artifact, previous } = champion.clone();
+    match hook.by {
+        HookBy::Http(url) => {
+            let body = json!({
+                "model": model, "version": version, "digest": digest, "artifact": artifact, "previous": previous,
+            });
+            client::tell(&url, &body, hook.timeout).await.map_err(|error| format!("{error:#}"))
+        }
+        HookBy::Command(command) => {
+            let environment = [
+                ("MAINSTAY_MODEL", model),
+                ("MAINSTAY_VERSION", version),
+                ("MAINSTAY_DIGEST", digest),
+                ("MAINSTAY_ARTIFACT", artifact.unwrap_or_default()),
+                ("MAINSTAY_PREVIOUS", previous),
+            ];
+            let run = move || mainstay_trainer::hook::run(&command, &environment, hook.timeout, || clock.now());
+            tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())?
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! place       the directory: lock, pointer, journal, status; one supervisor at a time
 //! checkpoint  commit, verification, scan
+//! hook        a program that is run for what it does, within a time
 //! limits      what enforces them, and whether it does
 //! process     spawn, the whole tree ended, a worker that outlived its supervisor
 //! wire        the socket, the events' files
@@ -13,6 +14,7 @@
 //! run no process of it is left.
 
 pub mod checkpoint;
+pub mod hook;
 mod limits;
 pub mod options;
 pub mod place;

@@ -29,6 +29,7 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
     let raw = &entry.value.as_ref()?.value;
     let endpoints = endpoints(raw, entry.name.span, reader);
     let protocol = protocol(raw, reader);
+    let follows_registry = follows_registry(raw, reader);
     let health = raw.health.as_ref().map(health);
     let limit = raw.limit.as_ref().map_or(Some(limiter::Config::default()), |limit| self::limit(limit, reader));
     let breaker = breaker(raw.breaker.as_ref(), reader);
@@ -40,7 +41,8 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
         endpoints: endpoints?,
         protocol: protocol?,
         model: value(raw.model.clone()),
-        version: value(raw.version.clone()),
+        version: value(raw.version.clone()).filter(|_| !follows_registry),
+        follows_registry,
         keys: raw.keys.iter().flat_map(|keys| &keys.value).map(|key| key.value.clone()).collect(),
         ca: value(raw.ca.clone()),
         h2c: value_or(raw.h2c.as_ref(), false),
@@ -52,6 +54,16 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
         context: value(raw.context.clone()),
         prefill: value_or(raw.prefill.as_ref(), false),
     })
+}
+
+/// `version: registry` is whichever version is the model's champion.
+fn follows_registry(raw: &raw::Backend, reader: &mut Reader<'_>) -> bool {
+    let Some(version) = raw.version.as_ref().filter(|version| version.value == "registry") else { return false };
+    if raw.model.is_none() {
+        let finding = Finding::new(Code::MissingKey, version.span, "the champion of which model?");
+        reader.report(finding.help("name it: `model: NAME`"));
+    }
+    true
 }
 
 fn endpoints(raw: &raw::Backend, name: Span, reader: &mut Reader<'_>) -> Option<Vec<String>> {

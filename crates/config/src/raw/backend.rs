@@ -21,7 +21,7 @@ section! {
         protocol (required): ProtocolName,
         /// The model's name at the backend. Default: what the request says.
         model: Text,
-        /// The model's version. Default: what the request says.
+        /// The model's version, or `registry`: whichever is the model's champion. Default: what the request says.
         version: Text,
         /// Keys that are sent to it, used in turn.
         keys: List<SecretRef>,

@@ -74,6 +74,8 @@ struct BackendStatus {
     name: String,
     /// `open-inference`, `openai`, `anthropic` or `http`.
     protocol: &'static str,
+    /// The version of the model that it is asked for; null: what the request says.
+    version: Option<String>,
     /// Its last health check; null: not asked.
     healthy: Option<bool>,
     /// `closed`, `open`, `half_open`, `forced_open`, `forced_closed` or `disabled`.
@@ -168,6 +170,7 @@ impl From<status::BackendStatus> for BackendStatus {
         BackendStatus {
             name: from.name,
             protocol: from.protocol.name(),
+            version: from.version,
             healthy: from.healthy,
             breaker: from.breaker,
             retry_at: from.retry_at.map(format_time),

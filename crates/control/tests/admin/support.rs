@@ -105,6 +105,7 @@ impl DataPlane for Plane {
             backends: vec![BackendStatus {
                 name: "primary".to_owned(),
                 protocol: Protocol::OpenInference,
+                version: Some("3".to_owned()),
                 healthy: Some(true),
                 breaker: "closed",
                 retry_at: None,

@@ -21,6 +21,8 @@ pub struct Backend {
     pub model: Option<String>,
     /// The model's version.
     pub version: Option<String>,
+    /// Whether the version is the registry's champion: put in as it changes.
+    pub follows_registry: bool,
     /// Keys that are sent to it, used in turn.
     pub keys: Vec<Secret>,
     /// Extra certificate authorities (PEM) for `https` endpoints.

@@ -148,7 +148,7 @@ impl BackendShared {
     }
 
     /// What a person sees of it.
-    pub(crate) fn status(&self, now: Time) -> BackendStatus {
+    pub(crate) fn status(&self, plan: &Backend, now: Time) -> BackendStatus {
         let view = self.breaker.state(now);
         let load = self.limit.view();
         let choice = self.choice.lock().expect("choosing does not panic");
@@ -161,6 +161,7 @@ impl BackendShared {
         BackendStatus {
             name: self.name.clone(),
             protocol: self.config.protocol,
+            version: plan.version.clone(),
             healthy: self.health.last(),
             breaker: view.phase.name(),
             retry_at: view.until,
