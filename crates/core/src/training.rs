@@ -11,12 +11,14 @@
 //! gate      whether a checkpoint is good enough
 //! ledger    every second of wall time in exactly one bucket
 //! interval  how often to save
+//! forecast  when it may end
 //! trainable the same policy around a loop in Rust
 //! ```
 
 pub mod allowance;
 pub mod chain;
 pub mod class;
+pub mod forecast;
 pub mod gate;
 pub mod interval;
 pub mod ledger;
@@ -50,4 +52,21 @@ pub enum State {
     Preempted,
     /// Its gates failed.
     ValidationFailed,
+}
+
+impl State {
+    /// The word in `status.json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Waiting => "waiting",
+            State::Stopping => "stopping",
+            State::Succeeded => "succeeded",
+            State::Failed => "failed",
+            State::TimedOut => "timed_out",
+            State::Preempted => "preempted",
+            State::ValidationFailed => "validation_failed",
+        }
+    }
 }

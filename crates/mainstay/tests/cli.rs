@@ -595,3 +595,18 @@ fn send(address: &str, path: &str, media: &str, body: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+#[test]
+fn train_says_only_transitions_where_no_terminal_is_and_leaves_numbers_to_scrape() {
+    let bench = Bench::new("train");
+    let script = "for s in 1 2 3; do echo \"mstp/1 {\\\"type\\\":\\\"progress\\\",\\\"step\\\":$s,\\\"total\\\":3}\"; sleep 0.3; done";
+    let ran = bench.run(&["train", "--name", "x", "--limit", "files=64", "--", "sh", "-c", script]);
+    let (said, told) = (String::from_utf8(ran.stderr).unwrap(), String::from_utf8(ran.stdout).unwrap());
+    assert!(ran.status.success(), "{said}{told}");
+    assert_eq!(said, "files: enforced by rlimit\n", "no line of progress");
+    assert!(told.starts_with("x: succeeded\n  step 3, 1 attempts"), "{told}");
+    assert!(bench.read("checkpoints/metrics.prom").contains("mainstay_training_progress_ratio{name=\"x\""));
+    let wrong = bench.run(&["train", "--deadline", "tomorrow", "--", "true"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("2030-01-31T06:00:00Z"));
+}

@@ -65,6 +65,8 @@ pub struct Guards {
     pub interval: Interval,
     /// How long an attempt waits for room on the disk before it begins all the same.
     pub storage_patience: Duration,
+    /// Shows a line of progress in place of the one before; where nobody looks there is none.
+    pub show: Option<fn(&str)>,
 }
 
 impl Default for Guards {
@@ -76,6 +78,7 @@ impl Default for Guards {
             deadline: None,
             interval: Interval::Script,
             storage_patience: Duration::from_mins(10),
+            show: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! latest                 the checkpoint to go on from: a hint, a scan is the truth
 //! champion               the last checkpoint that passed all gates at the end of a run
 //! status.json            how the run stands; written anew, whole
+//! metrics.prom           the same as OpenMetrics
 //! journal.jsonl          what happened, a line each, durable
 //! .mainstay/             lock, run.json, heard.json, socket, events/, logs/
 //! ```
@@ -99,6 +100,15 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, path)?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Writes a file anew that may be lost when the machine falls over.
+pub(crate) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    fs::write(&new, content)?;
+    fs::rename(&new, path)
 }
 
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {

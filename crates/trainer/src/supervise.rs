@@ -3,6 +3,7 @@
 mod attempt;
 mod gates;
 mod keep;
+mod metrics;
 mod record;
 mod report;
 mod room;
@@ -17,6 +18,7 @@ use mainstay_core::time::Time;
 use mainstay_core::training::State;
 use mainstay_core::training::chain::Chain;
 use mainstay_core::training::class::Class;
+use mainstay_core::training::forecast::Pace;
 use mainstay_core::training::ledger::{Bucket, Ledger};
 use mainstay_core::training::policy::{Policy, Verdict};
 use mainstay_core::training::progress::Watch;
@@ -43,6 +45,9 @@ struct Run<'a> {
     chain: Chain,
     policy: Policy,
     watch: Watch,
+    pace: Pace,
+    /// The line that was shown last.
+    shown: String,
     ledger: Ledger,
     rng: Rng,
     stop: Arc<AtomicBool>,
@@ -98,6 +103,8 @@ impl<'a> Run<'a> {
             chain: Chain::default(),
             policy: Policy::new(options.policy.clone()),
             watch: Watch::new(options.progress.clone(), now),
+            pace: Pace::default(),
+            shown: String::new(),
             ledger: Ledger::new(now),
             rng: Rng::new(options.seed),
             stop: Arc::new(AtomicBool::new(false)),

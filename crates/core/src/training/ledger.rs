@@ -68,6 +68,8 @@ impl Bucket {
     }
 }
 
+const PRIOR: Duration = Duration::from_mins(1);
+
 /// Books time. The sum of all buckets is the time since the start, always.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ledger {
@@ -161,6 +163,13 @@ impl Ledger {
     pub fn goodput(&self) -> f64 {
         let wall = self.wall().as_secs_f64();
         if wall > 0.0 { self.spent(Bucket::Productive).as_secs_f64() / wall } else { 0.0 }
+    }
+
+    /// Share of the time to come that may go into steps that are kept: as it was so far, with a minute of the best added, so that a
+    /// start weighs little once it is over.
+    pub fn expected_goodput(&self) -> f64 {
+        let (kept, worked) = (self.spent(Bucket::Productive) + PRIOR, self.at_work(self.at) + PRIOR);
+        kept.as_secs_f64() / worked.as_secs_f64()
     }
 
     /// Mean time between failures; `None`: there was none.

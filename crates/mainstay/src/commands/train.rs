@@ -1,8 +1,10 @@
 //! `mainstay train -- COMMAND`.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use mainstay_core::time::Time;
 use mainstay_core::training::State;
 use mainstay_core::training::gate::Gate;
@@ -16,8 +18,10 @@ use crate::output::{self, Format};
 /// Exit codes: 0 succeeded; 1 it did not; 2 the command line or a gate is wrong; 3 directory, command or limit cannot be used.
 pub(crate) fn run(global: &Global, asked: &Train) -> Result<Exit, Stop> {
     let options = options(asked)?;
-    let mut say = |line: &str| output::say(format_args!("{line}"));
-    let summary = mainstay_trainer::run(&options, &mut say).map_err(stop)?;
+    let mut say = |line: &str| line_of_progress().suspend(|| output::say(format_args!("{line}")));
+    let summary = mainstay_trainer::run(&options, &mut say);
+    line_of_progress().finish_and_clear();
+    let summary = summary.map_err(stop)?;
     match global.format {
         Format::Json => output::data(serde_json::to_string_pretty(&summary).map_err(Stop::bug)?)?,
         Format::Human => output::data(human(&summary))?,
@@ -56,9 +60,20 @@ fn options(asked: &Train) -> Result<Options, Stop> {
             attempt_timeout: asked.attempt_timeout,
             deadline: asked.deadline,
             interval: asked.checkpoint_interval.unwrap_or_default(),
+            show: std::io::stderr().is_terminal().then_some(|line| line_of_progress().set_message(line.to_owned())),
             ..Guards::default()
         },
         now,
+    })
+}
+
+/// One line on a terminal, without colours; elsewhere none.
+fn line_of_progress() -> &'static ProgressBar {
+    static LINE: OnceLock<ProgressBar> = OnceLock::new();
+    LINE.get_or_init(|| {
+        let line = ProgressBar::new_spinner();
+        line.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is valid"));
+        line
     })
 }
 
@@ -86,6 +101,15 @@ fn human(summary: &Summary) -> String {
         summary.wall_s,
         summary.lost_steps,
     );
+    if let (Some(percent), true) = (summary.progress_percent, summary.state != State::Succeeded) {
+        text = format!("{text}\n  {percent} % done");
+    }
+    if let (Some(left), true) = (summary.estimated_remaining_seconds, summary.state != State::Succeeded) {
+        text = format!("{text}, about {left} s left");
+    }
+    for warning in &summary.warnings {
+        text = format!("{text}\n  warning: {warning}");
+    }
     for (limit, by) in &summary.enforced_by {
         text = format!("{text}\n  {limit}: enforced by {by}");
     }

@@ -57,6 +57,7 @@ pub(super) struct Attempt {
     saving_since: Option<Time>,
     kill_at: Option<Time>,
     memory_at: Time,
+    show_at: Time,
     status_at: Time,
 }
 
@@ -111,6 +112,7 @@ impl Run<'_> {
             }
         }
         self.watch.handle_start(now);
+        self.pace.handle_start();
         self.interval = self.interval_in_force();
         let heard = self.heard_before();
         self.step = heard.step.or(self.chain.head().map(|head| head.step));
@@ -151,6 +153,7 @@ impl Run<'_> {
             saving_since: None,
             kill_at: None,
             memory_at: now,
+            show_at: now,
             status_at: now,
         };
         if attempt.catching_up {

@@ -16,7 +16,7 @@ use super::Run;
 use super::attempt::Attempt;
 use crate::limits::cgroup::Group;
 use crate::options::Error;
-use crate::place::{Place, replace};
+use crate::place::{Place, put, replace};
 use crate::process::Identity;
 
 const RECORD: &str = "run.json";
@@ -36,6 +36,8 @@ pub(super) struct Record {
     pub(super) worker: Option<Identity>,
     /// The control group of that attempt.
     pub(super) group: Option<Group>,
+    /// How far it was, in percent.
+    pub(super) percent: u8,
     /// How many saves were measured, how long steps waited for them in all, and the longest from its begin to its end.
     saves: (u32, Duration, Duration),
     spent: Spent,
@@ -60,6 +62,7 @@ pub(super) struct Heard {
     pub(super) error: Option<(String, bool)>,
     /// When it began, in milliseconds since 1970.
     pub(super) began: Option<u64>,
+    pub(super) percent: u8,
     pub(super) ledger: Option<Ledger>,
     pub(super) learned: BTreeMap<String, (u32, Duration)>,
 }
@@ -116,6 +119,7 @@ impl Run<'_> {
         let heard = self.heard_before();
         self.skips = std::mem::take(&mut self.record.skips);
         self.committed = self.record.committed;
+        self.record.percent = self.record.percent.max(heard.percent);
         let running = self.record.worker.is_some();
         // Within an attempt the second-by-second books are the newer ones.
         let books = [self.record.ledger.take(), heard.ledger.filter(|_| running)];
@@ -170,14 +174,13 @@ impl Run<'_> {
             attempt: self.record.attempt,
             step: self.step,
             total: self.total,
+            percent: self.record.percent,
             ledger: Some(self.ledger.clone()),
             learned: self.watch.learned().clone(),
             ..attempt.heard_so_far()
         };
-        let path = self.place.own(HEARD);
-        let new = path.with_extension("json.new");
         let text = serde_json::to_vec(&heard).expect("what was heard is JSON");
-        if fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).is_err() {
+        if put(&self.place.own(HEARD), &text).is_err() {
             *self.ignored.entry("record".to_owned()).or_default() += 1;
         }
     }

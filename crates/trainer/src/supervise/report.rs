@@ -1,15 +1,19 @@
 //! How a run stands: `status.json`, and the summary at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use mainstay_core::training::State;
+use mainstay_core::training::forecast;
 use mainstay_core::training::interval::suggested;
 use mainstay_core::training::ledger::Bucket;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Run;
-use crate::place::replace;
+use super::{Run, metrics};
+use crate::place::{put, replace};
+
+const METRICS: &str = "metrics.prom";
 
 /// How a run stands, or how it ended.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +34,14 @@ pub struct Summary {
     pub step: Option<u64>,
     /// All steps.
     pub total: Option<u64>,
+    /// Whole percent of all steps; it never goes back.
+    pub progress_percent: Option<u8>,
+    /// Seconds that are left, restarts as so far included.
+    pub estimated_remaining_seconds: Option<u64>,
+    /// Steps per second, robust against saves.
+    pub steps_per_second: Option<f64>,
+    /// When this was written, in milliseconds since 1970.
+    pub updated_ms: u64,
     /// Ranks that work together, where the script told.
     pub world: Option<u64>,
     /// Times that the command was started.
@@ -78,6 +90,10 @@ impl Run<'_> {
             started_ms: self.record.started,
             step: self.step,
             total: self.total,
+            progress_percent: self.total.map(|_| self.record.percent),
+            estimated_remaining_seconds: self.remaining().map(|left| left.as_secs()),
+            steps_per_second: self.pace.rate(),
+            updated_ms: self.now().as_millis(),
             world: self.world,
             attempts: self.record.attempt,
             checkpoints: self.committed,
@@ -101,9 +117,49 @@ impl Run<'_> {
     pub(super) fn tell(&mut self) {
         self.ledger.settle(self.now());
         self.revision += 1;
-        let text = serde_json::to_vec_pretty(&self.summary()).expect("a summary is JSON");
+        if let Some(total) = self.total {
+            let done = self.state == State::Succeeded;
+            self.record.percent = forecast::percent(self.record.percent, self.step.unwrap_or(0), total, done);
+        }
+        self.show();
+        let summary = self.summary();
+        let text = serde_json::to_vec_pretty(&summary).expect("a summary is JSON");
+        let measured = metrics::exposition(&summary);
+        if put(&self.place.root().join(METRICS), measured.as_bytes()).is_err() {
+            *self.ignored.entry("metrics".to_owned()).or_default() += 1;
+        }
         if replace(&self.place.root().join("status.json"), &text).is_err() {
             *self.ignored.entry("status".to_owned()).or_default() += 1;
         }
+    }
+
+    /// Shows where it stands, where somebody looks.
+    pub(super) fn show(&mut self) {
+        let Some(show) = self.options.guards.show else { return };
+        let percent = self.total.map(|total| {
+            forecast::percent(self.record.percent, self.step.unwrap_or(0), total, self.state == State::Succeeded)
+        });
+        self.record.percent = percent.unwrap_or(self.record.percent);
+        let line = forecast::Line {
+            name: &self.options.name,
+            state: self.state.as_str(),
+            percent,
+            step: self.step,
+            total: self.total,
+            rate: self.pace.rate(),
+            remaining: self.remaining(),
+            attempt: self.record.attempt,
+            lost: self.ledger.lost_steps(),
+        };
+        let line = line.text();
+        if line != self.shown {
+            show(&line);
+            self.shown = line;
+        }
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        let (step, total) = self.step.zip(self.total)?;
+        forecast::remaining(step, total, self.pace.rate()?, self.ledger.expected_goodput())
     }
 }

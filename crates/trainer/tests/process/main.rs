@@ -4,6 +4,7 @@ mod disks;
 mod limits;
 mod outlives;
 mod ranks;
+mod report;
 mod support;
 mod times;
 mod tree;

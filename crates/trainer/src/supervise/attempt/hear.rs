@@ -182,6 +182,7 @@ impl Run<'_> {
         }
         (self.step, self.total) = (Some(step), total.or(self.total));
         self.watch.handle_step(step, now);
+        self.pace.handle_step(step, now);
     }
 
     fn measure(

@@ -15,6 +15,7 @@ use crate::supervise::Run;
 use crate::wire::Tail;
 
 const MEMORY_TICK: Duration = Duration::from_millis(200);
+const SHOW_TICK: Duration = Duration::from_millis(200);
 const STATUS_TICK: Duration = Duration::from_secs(1);
 /// An output file is begun anew beyond this.
 const LOG_MAX: u64 = 256 << 20;
@@ -38,6 +39,10 @@ impl Run<'_> {
         if now >= attempt.memory_at && self.options.memory.is_some() {
             attempt.memory_at = now + MEMORY_TICK;
             self.look_at_memory(attempt, say);
+        }
+        if now >= attempt.show_at {
+            attempt.show_at = now + SHOW_TICK;
+            self.show();
         }
         if now >= attempt.status_at {
             attempt.status_at = now + STATUS_TICK;
