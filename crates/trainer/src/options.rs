@@ -94,8 +94,13 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another supervisor has the directory.
-    #[error("{0} is supervised already")]
-    Locked(PathBuf),
+    #[error("{path} is supervised already, by process {by}")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Its process, as it said when it took the directory.
+        by: String,
+    },
     /// The directory cannot be used.
     #[error("cannot use {path}")]
     Place {

@@ -12,13 +12,16 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::options::Error;
+
+/// Bytes of what a holder said of itself.
+const HOLDER_MAX: u64 = 64;
 
 /// A directory that is locked by this process.
 #[derive(Debug)]
@@ -39,12 +42,21 @@ impl Place {
         }
         let root = root.canonicalize().map_err(Error::place(root))?;
         let path = inside.join("lock");
-        let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::place(&path))?;
+        let mut options = OpenOptions::new();
+        let mut lock =
+            options.create(true).read(true).write(true).truncate(false).open(&path).map_err(Error::place(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Locked(root)),
-            Err(error) => return Err(Error::place(path)(error.into())),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut by = String::new();
+                let _ = lock.take(HOLDER_MAX).read_to_string(&mut by);
+                return Err(Error::Locked { path: root, by: by.trim().to_owned() });
+            }
+            Err(error) => return Err(Error::place(&path)(error.into())),
         }
+        // Who holds it, for whoever is refused.
+        let held = lock.set_len(0).and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()));
+        held.map_err(Error::place(&path))?;
         let journal = open_journal(&root.join("journal.jsonl"))?;
         Ok(Place { root, journal, torn: false, _lock: lock })
     }

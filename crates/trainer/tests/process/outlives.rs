@@ -90,6 +90,31 @@ fn a_supervisor_that_is_killed_leaves_no_second_writer() {
 }
 
 #[test]
+fn a_second_supervisor_is_refused_and_told_who_holds_the_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let script =
+        r#"step 1 1; while [ ! -e "$MAINSTAY_CKPT_DIR/go" ]; do sleep 0.01; done; tell '{"type":"done","step":1}'"#;
+    let first = Supervisor::start(root, script, json!({}));
+    until("it is supervised", || has_heard_step_1(root));
+    let second = mainstay_trainer::run(&crate::support::options(root, "exit 0"), &mut |_| {});
+    let error = second.unwrap_err().to_string();
+    assert!(error.ends_with(&format!("is supervised already, by process {}", first.pid())), "{error}");
+    fs::write(root.join("go"), "").unwrap();
+    assert_eq!(first.end(root)["attempts"], 1);
+}
+
+#[test]
+fn a_crash_loop_without_progress_stops_whatever_is_left_of_the_budgets() {
+    let place = tempfile::tempdir().unwrap();
+    let mut options = crate::support::options(place.path(), "step 1; exit 1");
+    (options.policy.retries, options.policy.without_progress) = (100, 5);
+    let summary = crate::support::run(&options);
+    assert_eq!(summary.attempts, 5);
+    assert!(summary.reason.unwrap().contains("no_progress"));
+}
+
+#[test]
 fn a_request_to_end_during_a_pause_starts_no_further_attempt() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path();

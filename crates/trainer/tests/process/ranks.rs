@@ -88,3 +88,14 @@ fn twenty_attempts_leave_no_thread_and_no_file_open() {
     assert_eq!(held[0], held[1], "(files, threads)");
     assert_eq!(supervisor.end(root)["attempts"], 23);
 }
+
+#[test]
+fn a_line_that_is_too_long_is_counted_and_the_next_one_is_heard() {
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"step 1 2; long() { printf '{"type":"'; head -c 70000 /dev/zero | tr '\0' x; echo '"}'; }
+        long >> "$MAINSTAY_EVENTS_DIR/0-77.jsonl"; echo '{"type":"progress","step":2,"total":2}' >> "$MAINSTAY_EVENTS_DIR/0-77.jsonl"
+        printf 'mstp/1 '; long; sleep 0.3; tell '{"type":"done","step":2}'"#;
+    let summary = run(&options(place.path(), script));
+    assert_eq!((summary.state, summary.step), (State::Succeeded, Some(2)));
+    assert_eq!(summary.ignored.get("too_long"), Some(&2), "{summary:?}");
+}

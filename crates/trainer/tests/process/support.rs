@@ -151,6 +151,10 @@ impl Supervisor {
         Supervisor(command.spawn().expect("this program can be started"))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Its open files and its threads.
     pub(crate) fn holds(&self) -> (usize, usize) {
         let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.0.id())).map_or(0, Iterator::count);
