@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
@@ -102,8 +102,14 @@ pub(crate) fn spawn(command: &[String], log: &Path, environment: &[(&str, String
     start(&mut command)
 }
 
-/// Whoever loses its parent becomes this process's child, so that none escapes.
+/// Whoever loses its parent becomes this process's child, so that none escapes. What is its child by then is none of a run.
 pub fn adopt_orphans() -> io::Result<()> {
+    static BEFORE: Once = Once::new();
+    BEFORE.call_once(|| {
+        let own = std::process::id() as i32;
+        let children = processes().filter_map(|pid| Some((pid, stat(pid)?))).filter(|(_, stat)| stat.parent == own);
+        started().extend(children.map(|(pid, stat)| Identity { pid, start: stat.start }));
+    });
     rustix::process::set_child_subreaper(Pid::from_raw(1)).map_err(io::Error::from)
 }
 

@@ -6,13 +6,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::process;
+
 /// Where a system mounts its groups.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
-/// Rounds of killing what is in a group that cannot be killed at once.
+/// Rounds of killing what is in a group; each finds what the ones before left.
 const ROUNDS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -93,21 +97,27 @@ impl Group {
         self.read("cgroup.procs").unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Ends all that is in it, where the kernel can do that at once.
-    pub(crate) fn kill(&self) {
+    /// Ends all that is in it, and removes it. One that is not empty then stays.
+    pub(crate) fn end(&self) {
         if self.version == Version::V2 && self.path.join("cgroup.kill").exists() {
             let _ = self.write("cgroup.kill", "1");
         }
+        for _ in 0..ROUNDS {
+            let left = self.pids();
+            if left.is_empty() {
+                break;
+            }
+            process::end(&left);
+            std::thread::sleep(PAUSE);
+        }
+        self.remove();
     }
 
-    /// Removes it. One that is not empty stays.
-    pub(crate) fn remove(&self) {
+    fn remove(&self) {
         for _ in 0..ROUNDS {
             match fs::remove_dir(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                    // What was killed a moment ago is counted until it is gone.
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                }
+                // What was killed a moment ago is counted until it is gone.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(PAUSE),
                 Ok(()) | Err(_) => return,
             }
         }
@@ -216,13 +226,15 @@ mod tests {
         assert_eq!(group.read("memory.max").unwrap(), "1048576");
         assert_eq!(group.read("memory.swap.max").unwrap(), "0");
         assert_eq!(group.read("memory.oom.group").unwrap(), "1");
-        group.enter(77).unwrap();
-        assert_eq!(group.pids(), [77]);
+        // Greater than any number that the kernel gives: nobody is ended by this test.
+        group.enter(1 << 29).unwrap();
+        assert_eq!(group.pids(), [1 << 29]);
         fs::write(group.path.join("memory.events"), "low 0\noom 3\noom_kill 2\n").unwrap();
         fs::write(group.path.join("memory.peak"), "12345\n").unwrap();
         assert_eq!((group.oom_kills(), group.peak()), (Some(2), Some(12345)));
         fs::write(group.path.join("cgroup.kill"), "0").unwrap();
-        group.kill();
+        fs::write(group.path.join("cgroup.procs"), "").unwrap();
+        group.end();
         assert_eq!(group.read("cgroup.kill").unwrap(), "1");
     }
 

@@ -104,7 +104,7 @@ impl Run<'_> {
             self.record.attempt += 1;
             self.save_record()?;
         }
-        let group = self.record.group.take().filter(|_| before.is_some());
+        let group = self.record.group.clone().filter(|_| before.is_some());
         self.limits = Limits::find(self.options, &format!("mainstay-{}", self.record.run), group, say)?;
         if self.record.attempt == 1 || before.is_some() {
             for (limit, by) in &self.limits.enforced_by {

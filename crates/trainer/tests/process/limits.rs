@@ -16,7 +16,7 @@ fn hog(root: &Path, guards: Guards) -> Options {
 }
 
 /// The group of version 1 that this process is in, where it may make groups.
-fn own_group() -> Option<std::path::PathBuf> {
+pub(crate) fn own_group() -> Option<std::path::PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.split_once(":memory:/"))?.1;
     let group = Path::new("/sys/fs/cgroup/memory").join(path);

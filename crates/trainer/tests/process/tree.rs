@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use mainstay_core::training::State;
+use serde_json::json;
 
-use crate::support::{options, run};
+use crate::support::{Supervisor, options, run, status, until};
 
 /// Without the run's variables, in a session of its own, and its parent is dead.
 const ESCAPED: &str = r#"step 1 1; DIR="$MAINSTAY_CKPT_DIR"
@@ -34,4 +35,28 @@ fn it_is_gone_as_well_where_the_attempt_crashed() {
     options.policy.retries = 0;
     assert_eq!(run(&options).state, State::Failed);
     escaped_is_gone(place.path());
+}
+
+#[test]
+fn what_hid_and_lost_its_parent_without_a_supervisor_is_ended_by_its_control_group() {
+    if crate::limits::own_group().is_none() {
+        println!("no control group is delegated here");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let script = r#"step 1 1; while [ ! -e "$MAINSTAY_CKPT_DIR/go" ]; do sleep 0.01; done
+        ( setsid env -i sh -c 'echo $$ > "$0/escaped"; while :; do sleep 0.05; done' "$MAINSTAY_CKPT_DIR" & )
+        while [ ! -s "$MAINSTAY_CKPT_DIR/escaped" ]; do sleep 0.01; done; tell '{"type":"done","step":1}'; : > "$MAINSTAY_CKPT_DIR/over""#;
+    for _ in 0..2 {
+        let supervisor = Supervisor::start(root, script, json!({ "memory": 1 << 30 }));
+        until("it is supervised", || status(root)["step"] == 1);
+        fs::remove_file(root.join("status.json")).unwrap();
+        supervisor.kill();
+    }
+    fs::write(root.join("go"), "").unwrap();
+    until("the script is over", || root.join("over").exists());
+    let summary = Supervisor::start(root, script, json!({ "memory": 1 << 30 })).end(root);
+    assert_eq!((&summary["state"], &summary["attempts"]), (&"succeeded".into(), &1.into()), "{summary}");
+    escaped_is_gone(root);
 }

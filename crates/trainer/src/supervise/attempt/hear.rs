@@ -129,11 +129,10 @@ impl Run<'_> {
             }
             Message::Progress { step, total } => self.progress(attempt, step, total, now),
             Message::Metric { step, values } => self.measure(attempt, step, values, say),
-            // Committed by the supervisor before this one, which did not come to remember how far it had heard.
-            Message::CheckpointReady { step, ref directory, .. }
-                if attempt.catching_up
-                    && !Path::new(directory).exists()
-                    && self.chain.get(&id_of(step, self.record.attempt)).is_some() => {}
+            // Said again, after a supervisor was gone: it is committed.
+            Message::CheckpointReady { step, ref directory, .. } if self.is_committed(step, directory) => {
+                attempt.say_committed(step, &id_of(step, self.record.attempt));
+            }
             Message::CheckpointReady { step, .. } if attempt.ended_for == Some(Class::Numeric) || self.invalid => {
                 // What is saved after the numbers exploded, or after a gate failed, is not worth going on from.
                 self.note("commit_refused", json!({ "step": step }));
@@ -162,6 +161,10 @@ impl Run<'_> {
             }
             Message::Heartbeat | Message::Other => {}
         }
+    }
+
+    fn is_committed(&self, step: u64, directory: &str) -> bool {
+        !Path::new(directory).exists() && self.chain.get(&id_of(step, self.record.attempt)).is_some()
     }
 
     fn progress(&mut self, attempt: &mut Attempt, step: u64, total: Option<u64>, now: Time) {

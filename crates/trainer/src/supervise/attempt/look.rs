@@ -99,9 +99,7 @@ impl Run<'_> {
     /// Whatever of the attempt is in its group still is ended, and the group removed.
     pub(super) fn end_group(&mut self) {
         if let Some(group) = self.limits.group() {
-            group.kill();
-            process::end(&group.pids());
-            group.remove();
+            group.end();
         }
         self.record.group = None;
     }
