@@ -46,6 +46,11 @@ impl Stop {
         Stop::Failed(Exit::Unreachable, error.into())
     }
 
+    /// Whether something that is needed could not be reached: it may be another time.
+    pub(crate) const fn is_unreachable(&self) -> bool {
+        matches!(self, Stop::Failed(Exit::Unreachable, _))
+    }
+
     /// It worked, and the answer is no.
     pub(crate) fn no(error: impl Into<anyhow::Error>) -> Stop {
         Stop::Failed(Exit::No, error.into())

@@ -8,6 +8,7 @@ use mainstay_core::time::Time;
 use mainstay_core::training::gate::Gate;
 use mainstay_core::training::interval::Interval;
 use mainstay_core::training::{allowance, policy, progress};
+use serde_json::{Map, Value};
 
 /// What a run is told.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub struct Guards {
     pub deadline: Option<Time>,
     /// Time between checkpoints.
     pub interval: Interval,
+    /// The numbers of the champion that gates compare with; `None`: those of the directory's own.
+    pub champion: Option<Map<String, Value>>,
     /// How long an attempt waits for room on the disk before it begins all the same.
     pub storage_patience: Duration,
     /// Shows a line of progress in place of the one before; where nobody looks there is none.
@@ -74,6 +77,7 @@ impl Default for Guards {
         Guards {
             best_effort: false,
             cgroups: None,
+            champion: None,
             attempt_timeout: None,
             deadline: None,
             interval: Interval::Script,

@@ -19,6 +19,7 @@ use mainstay_core::training::State;
 use mainstay_core::training::chain::Chain;
 use mainstay_core::training::class::Class;
 use mainstay_core::training::forecast::Pace;
+use mainstay_core::training::gate::Answer;
 use mainstay_core::training::ledger::{Bucket, Ledger};
 use mainstay_core::training::policy::{Policy, Verdict};
 use mainstay_core::training::progress::Watch;
@@ -66,6 +67,8 @@ struct Run<'a> {
     /// A gate failed while the script ran.
     invalid: bool,
     rollback: &'static str,
+    answers: Vec<Answer>,
+    promoted: Option<String>,
     /// What people should know, once each.
     warnings: BTreeSet<String>,
     /// The time between checkpoints that scripts were told last.
@@ -122,6 +125,8 @@ impl<'a> Run<'a> {
             revision: now.as_millis(),
             invalid: false,
             rollback: "not_asked",
+            answers: Vec::new(),
+            promoted: None,
             warnings: BTreeSet::new(),
             interval: None,
         };

@@ -14,7 +14,7 @@ pub enum Gate {
 }
 
 /// What a gate said.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Answer {
     /// The gate's text.
     pub gate: String,

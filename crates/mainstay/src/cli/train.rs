@@ -15,18 +15,18 @@ pub(crate) struct Train {
     /// What is trained
     #[arg(long, default_value = "training", value_name = "NAME")]
     pub(crate) name: String,
-    /// Where checkpoints go; one supervisor at a time
-    #[arg(long, default_value = "checkpoints", value_name = "DIR")]
-    pub(crate) checkpoints: PathBuf,
+    /// Where checkpoints go; one supervisor at a time [default: checkpoints]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoints: Option<PathBuf>,
     /// Steps between checkpoints; without it the script decides
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) checkpoint_every: Option<u64>,
-    /// Checkpoints between two evaluations of the gates; at the end they are always asked
-    #[arg(long, default_value_t = 10, value_name = "CHECKPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) validate_every: u64,
-    /// Retries of each kind of failure; a new checkpoint gives them back
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    pub(crate) retries: u32,
+    /// Checkpoints between two evaluations of the gates; at the end they are always asked [default: 10]
+    #[arg(long, value_name = "CHECKPOINTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) validate_every: Option<u64>,
+    /// Retries of each kind of failure; a new checkpoint gives them back [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
     /// Time that the run may be at work, over all attempts and calls, such as 6h
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
@@ -60,9 +60,29 @@ pub(crate) struct Train {
     /// After a failed gate, point back to the last checkpoint that passed
     #[arg(long)]
     pub(crate) rollback_on_failure: bool,
+    /// The model that the last checkpoint becomes a version of, at --url
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Make that version the champion, where its gates passed and the error budget allows it
+    #[arg(long)]
+    pub(crate) promote: bool,
+    /// The latest event in the data: what the model's age is measured by
+    #[arg(long, value_parser = moment, value_name = "RFC3339")]
+    pub(crate) data_max_event_time: Option<Time>,
+    /// What went in: data=DIGEST, code=DIGEST or config=DIGEST
+    #[arg(long = "digest", value_parser = digest, value_name = "WHAT=DIGEST")]
+    pub(crate) digests: Vec<(String, String)>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+fn digest(text: &str) -> Result<(String, String), String> {
+    let (what, digest) = text.split_once('=').ok_or("must be such as data=sha256:0f3a")?;
+    if !["data", "code", "config"].contains(&what) || digest.is_empty() {
+        return Err("must be data=DIGEST, code=DIGEST or config=DIGEST".to_owned());
+    }
+    Ok((what.to_owned(), digest.to_owned()))
 }
 
 fn moment(text: &str) -> Result<Time, String> {

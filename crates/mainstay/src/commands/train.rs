@@ -1,70 +1,51 @@
 //! `mainstay train -- COMMAND`.
 
-use std::io::IsTerminal as _;
+mod champion;
+mod deliver;
+mod options;
+
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mainstay_core::time::Time;
 use mainstay_core::training::State;
-use mainstay_core::training::gate::Gate;
-use mainstay_core::training::{policy, progress};
-use mainstay_trainer::{Error, Guards, Options, Summary};
+use mainstay_trainer::{Error, Summary};
 
 use crate::cli::{Global, Train};
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 
-/// Exit codes: 0 succeeded; 1 it did not; 2 the command line or a gate is wrong; 3 directory, command or limit cannot be used.
+use deliver::Reporter;
+
+/// Exit codes: 0 succeeded; 1 it did not, or was not promoted; 2 the command line, the config or a gate is wrong; 3 directory, command
+/// or limit cannot be used.
 pub(crate) fn run(global: &Global, asked: &Train) -> Result<Exit, Stop> {
-    let options = options(asked)?;
+    let config = options::of_config(&global.config)?;
+    let mut options = options::options(asked, &config)?;
+    let model = asked.model.as_ref().or(config.model.as_ref());
+    if asked.promote && model.is_none() {
+        return Err(Stop::usage(anyhow::anyhow!("--promote needs --model: which model is it?")));
+    }
+    let waiting = deliver::deliver_what_waits(global, &options.directory);
+    if waiting > 0 {
+        output::say(format_args!("{waiting} reports of earlier runs wait for {}", global.url));
+    }
+    options.guards.champion = model.and_then(|model| champion::metrics(global, model));
     let mut say = |line: &str| line_of_progress().suspend(|| output::say(format_args!("{line}")));
-    let summary = mainstay_trainer::run(&options, &mut say);
+    let reporter = Reporter::start(global, &options.directory);
+    let summary = mainstay_trainer::run(&options, &mut say).map_err(stop);
     line_of_progress().finish_and_clear();
-    let summary = summary.map_err(stop)?;
+    let curves = reporter.end();
+    let summary = summary?;
     match global.format {
         Format::Json => output::data(serde_json::to_string_pretty(&summary).map_err(Stop::bug)?)?,
         Format::Human => output::data(human(&summary))?,
     }
-    Ok(if summary.state == State::Succeeded { Exit::Fine } else { Exit::No })
+    let is_promoted = champion::deliver(global, asked, model, &options.directory, &summary, curves)?;
+    Ok(if summary.state == State::Succeeded && is_promoted { Exit::Fine } else { Exit::No })
 }
 
 fn stop(error: Error) -> Stop {
     Stop::unreachable(error)
-}
-
-fn options(asked: &Train) -> Result<Options, Stop> {
-    let gate =
-        |text: &String| Gate::parse(text).map_err(|error| Stop::usage(anyhow::anyhow!("gate `{text}`: {error}")));
-    let limit = |wanted| asked.limits.iter().rev().find(|(limit, _)| *limit == wanted).map(|(_, most)| *most);
-    let progress = progress::Settings::default();
-    Ok(Options {
-        name: asked.name.clone(),
-        directory: asked.checkpoints.clone(),
-        command: asked.command.clone(),
-        seed: now().as_nanos() ^ (u64::from(std::process::id()) << 32),
-        every: asked.checkpoint_every,
-        validate_every: asked.validate_every,
-        policy: policy::Settings::with_retries(asked.retries),
-        progress: progress::Settings { floor: progress.floor.min(asked.hang), ceiling: asked.hang, ..progress },
-        timeout: asked.timeout,
-        grace: asked.grace,
-        memory: limit(crate::cli::Limit::Memory),
-        cpu: limit(crate::cli::Limit::Cpu),
-        files: limit(crate::cli::Limit::Files),
-        keep: asked.keep,
-        gates: asked.gates.iter().map(gate).collect::<Result<_, _>>()?,
-        rollback: asked.rollback_on_failure,
-        guards: Guards {
-            best_effort: asked.limit_best_effort,
-            attempt_timeout: asked.attempt_timeout,
-            deadline: asked.deadline,
-            interval: asked.checkpoint_interval.unwrap_or_default(),
-            show: std::io::stderr().is_terminal().then_some(|line| line_of_progress().set_message(line.to_owned())),
-            ..Guards::default()
-        },
-        now,
-    })
 }
 
 /// One line on a terminal, without colours; elsewhere none.
@@ -75,16 +56,6 @@ fn line_of_progress() -> &'static ProgressBar {
         line.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is valid"));
         line
     })
-}
-
-/// Wall time at the start, and monotonic from there.
-fn now() -> Time {
-    static START: OnceLock<(Instant, Time)> = OnceLock::new();
-    let (began, at) = START.get_or_init(|| {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        (Instant::now(), Time::ZERO + wall)
-    });
-    *at + began.elapsed()
 }
 
 fn human(summary: &Summary) -> String {

@@ -4,6 +4,7 @@
 
 mod promotion;
 mod support;
+mod training;
 
 use std::process::Command;
 use std::sync::Arc;

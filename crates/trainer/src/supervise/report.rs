@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mainstay_core::training::State;
 use mainstay_core::training::forecast;
+use mainstay_core::training::gate::Answer;
 use mainstay_core::training::interval::suggested;
 use mainstay_core::training::ledger::Bucket;
 use serde::Serialize;
@@ -50,6 +51,10 @@ pub struct Summary {
     pub checkpoints: u64,
     /// Where to go on.
     pub latest: Option<String>,
+    /// The checkpoint that became the champion of the directory, at the end.
+    pub promoted: Option<String>,
+    /// What the gates said when they were last asked.
+    pub gates: Vec<Answer>,
     /// What became of going back, where a gate failed.
     pub rollback: &'static str,
     /// Share of the time that went into steps that are kept.
@@ -98,6 +103,8 @@ impl Run<'_> {
             attempts: self.record.attempt,
             checkpoints: self.committed,
             latest: self.place.pointed("latest"),
+            promoted: self.promoted.clone(),
+            gates: self.answers.clone(),
             rollback: self.rollback,
             goodput: self.ledger.goodput(),
             seconds: seconds.into(),
