@@ -72,6 +72,18 @@ fn what_is_said_while_nobody_supervises_is_not_lost() {
 }
 
 #[test]
+fn what_is_said_again_is_committed_once_also_where_it_was_let_go_since() {
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"for s in 1 2 3 4 5 6; do step $s 6; save $s; saved $s; done
+        for s in 1 5 6; do
+          tell "{\"type\":\"ckpt_ready\",\"step\":$s,\"tmp\":\"$MAINSTAY_CKPT_DIR/.tmp-$MAINSTAY_ATTEMPT-$s\"}"; done
+        tell '{"type":"done","step":6}'"#;
+    let summary = crate::support::run(&crate::support::options(place.path(), script));
+    assert_eq!((summary.attempts, summary.checkpoints), (1, 6));
+    assert_eq!(count(place.path(), "commit_failed"), 0);
+}
+
+#[test]
 fn a_supervisor_that_is_killed_leaves_no_second_writer() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mainstay_core::time::Time;
 use mainstay_core::training::State;
+use mainstay_core::training::chain::Checkpoint;
 use mainstay_core::training::class::Class;
 use mainstay_core::training::ledger::Bucket;
 use mainstay_core::training::numeric::Trouble;
@@ -32,6 +33,10 @@ impl Run<'_> {
         while count < HEARD_MAX
             && let Some(said) = attempt.wire.next(wait)
         {
+            if matches!(said.line, Some(Ok(Message::Hello { .. }))) {
+                // What it wrote into its file it said before it connected.
+                count += self.read_files(attempt, say);
+            }
             self.hear(attempt, said, say);
             (wait, count) = (Duration::ZERO, count + 1);
         }
@@ -163,8 +168,11 @@ impl Run<'_> {
         }
     }
 
+    /// Its directory became a checkpoint of this attempt, which may be let go by now.
     fn is_committed(&self, step: u64, directory: &str) -> bool {
-        !Path::new(directory).exists() && self.chain.get(&id_of(step, self.record.attempt)).is_some()
+        let of_this_attempt = format!("-a{}", self.record.attempt);
+        let is_later = |head: &Checkpoint| head.step >= step && head.id.ends_with(&of_this_attempt);
+        !Path::new(directory).exists() && self.chain.head().is_some_and(is_later)
     }
 
     fn progress(&mut self, attempt: &mut Attempt, step: u64, total: Option<u64>, now: Time) {
