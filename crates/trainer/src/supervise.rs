@@ -52,6 +52,8 @@ struct Run<'a> {
     ledger: Ledger,
     rng: Rng,
     stop: Arc<AtomicBool>,
+    /// How often somebody asked to end.
+    requests: u32,
     state: State,
     reason: Option<String>,
     step: Option<u64>,
@@ -111,6 +113,7 @@ impl<'a> Run<'a> {
             ledger: Ledger::new(now),
             rng: Rng::new(options.seed),
             stop: Arc::new(AtomicBool::new(false)),
+            requests: 0,
             state: State::Starting,
             reason: None,
             step: None,
@@ -218,7 +221,13 @@ impl<'a> Run<'a> {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.requests > 0 || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody asked to end, until now.
+    fn requests(&mut self) -> u32 {
+        self.requests += u32::from(self.stop.swap(false, Ordering::Relaxed));
+        self.requests
     }
 
     /// All attempts and the pauses between them count, whoever supervised them; time in which nothing of the run ran does not.

@@ -71,6 +71,7 @@ fn supervisor() {
     let mut options = options(directory, asked["script"].as_str().unwrap());
     options.now = now;
     options.timeout = seconds("timeout");
+    options.grace = seconds("grace").unwrap_or(options.grace);
     options.memory = asked["memory"].as_u64();
     if let Some(pause) = seconds("backoff") {
         (options.policy.backoff, options.policy.backoff_max) = (pause, pause);
@@ -142,7 +143,7 @@ pub(crate) fn told(directory: &Path) -> Vec<Value> {
 pub(crate) struct Supervisor(Child);
 
 impl Supervisor {
-    /// `asked`: `timeout` and `backoff` in seconds, `memory` in bytes.
+    /// `asked`: `timeout`, `grace` and `backoff` in seconds, `memory` in bytes.
     pub(crate) fn start(directory: &Path, script: &str, mut asked: Value) -> Supervisor {
         asked["script"] = json!(script);
         fs::write(directory.join("asked.json"), asked.to_string()).expect("the directory can be written");

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mainstay_core::training::State;
 use mainstay_core::training::interval::Interval;
 use mainstay_trainer::{Guards, Options};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{now, options, run, socket_options, told};
+use crate::support::{Supervisor, now, options, run, socket_options, status, told, until};
 
 fn short_attempts() -> Guards {
     Guards { attempt_timeout: Some(Duration::from_millis(700)), ..Guards::default() }
@@ -117,4 +118,18 @@ fn an_interval_that_somebody_decided_is_told() {
     let script = r#"[ "$MAINSTAY_CKPT_INTERVAL_S" = 7 ] || exit 2"#;
     let guards = Guards { interval: Interval::Fixed(Duration::from_secs(7)), ..Guards::default() };
     assert_eq!(run(&Options { guards, ..options(place.path(), script) }).state, State::Succeeded);
+}
+
+#[test]
+fn a_second_request_to_end_does_not_wait_for_the_script() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let script = "trap 'step 2' TERM; step 1; while :; do sleep 0.05; done";
+    let supervisor = Supervisor::start(root, script, json!({ "grace": 3600 }));
+    until("it runs", || status(root)["step"] == 1);
+    supervisor.signal(Signal::TERM);
+    until("the script was asked and stays", || status(root)["step"] == 2 && status(root)["state"] == "stopping");
+    supervisor.signal(Signal::INT);
+    let summary = supervisor.end(root);
+    assert_eq!((&summary["state"], &summary["attempts"]), (&"preempted".into(), &1.into()), "{summary}");
 }

@@ -176,7 +176,7 @@ impl Run<'_> {
     }
 
     fn progress(&mut self, attempt: &mut Attempt, step: u64, total: Option<u64>, now: Time) {
-        if self.state != State::Running {
+        if self.state == State::Starting {
             self.state = State::Running;
             self.ledger.switch(Bucket::Productive, now);
         }

@@ -15,10 +15,15 @@ impl Run<'_> {
     /// Asks for a checkpoint shortly before the time is up, and ends the attempt when it is.
     pub(super) fn look_at_time(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
         let now = self.now();
-        if attempt.kill_at.is_some() {
+        let requests = self.requests();
+        if let Some(at) = attempt.kill_at {
+            if requests > 1 && at > now {
+                say("asked to end again: the script is not waited for");
+                attempt.kill_at = Some(now);
+            }
             return;
         }
-        if self.stopped() {
+        if requests > 0 {
             say("ending the script, which may save before");
             self.stop_attempt(attempt, Class::Preempted, self.options.grace);
             return;
