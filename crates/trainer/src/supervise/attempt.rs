@@ -10,15 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_core::time::Time;
-use mainstay_core::training::State;
 use mainstay_core::training::class::{Class, Ending, classify};
 use mainstay_core::training::ledger::Bucket;
 use mainstay_core::training::numeric::{Guard, Settings};
 use serde_json::json;
 
 use super::{Run, record};
-use crate::limits::cgroup::Group;
-use crate::limits::{self, Limits};
+use crate::limits;
 use crate::options::Error;
 use crate::process::{self, Ended, Worker};
 use crate::wire::{Events, Tail, Wire};
@@ -94,75 +92,6 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn begin(&mut self, say: &mut dyn FnMut(&str)) -> Result<Attempt, Error> {
-        let now = self.now();
-        // Also one that is dead by now: what it said while nobody listened is not heard yet.
-        let before = self.record.worker;
-        self.ledger.switch(Bucket::Startup, now);
-        self.state = State::Starting;
-        if before.is_none() {
-            self.record.attempt += 1;
-            self.save_record()?;
-        }
-        let group = self.record.group.clone().filter(|_| before.is_some());
-        self.limits = Limits::find(self.options, &format!("mainstay-{}", self.record.run), group, say)?;
-        if self.record.attempt == 1 || before.is_some() {
-            for (limit, by) in &self.limits.enforced_by {
-                say(&format!("{limit}: enforced by {by}"));
-            }
-        }
-        self.watch.handle_start(now);
-        self.pace.handle_start();
-        self.interval = self.interval_in_force();
-        let heard = self.heard_before();
-        self.step = heard.step.or(self.chain.head().map(|head| head.step));
-        self.total = heard.total.or(self.total);
-        let socket = self.socket_path();
-        let wire = Wire::open(&socket, self.record.run.clone()).map_err(Error::place(&socket))?;
-        let log = self.place.own(&format!("logs/attempt-{}.log", self.record.attempt));
-        let worker = match before {
-            Some(identity) => {
-                let what = if identity.is_alive() { "goes on" } else { "ended while nobody watched" };
-                say(&format!("process {} of attempt {} {what}", identity.pid, self.record.attempt));
-                Worker::Found(identity)
-            }
-            None => self.spawn(&log, &socket, say)?,
-        };
-        let what = if before.is_some() { "attached" } else { "attempt_started" };
-        self.note(what, json!({ "pid": worker.pid(), "resume": self.chain.head().map(|head| &head.id) }));
-        let mut attempt = Attempt {
-            worker,
-            wire,
-            events: Events::at(&self.place.own("events"), &heard.events),
-            log,
-            tail: Tail::at(heard.log),
-            output: VecDeque::new(),
-            moved: now,
-            catching_up: before.is_some(),
-            guard: Guard::new(Settings::default()),
-            spoke: heard.spoke,
-            done: heard.done,
-            error: heard.error,
-            ended_for: None,
-            out_of_memory: false,
-            oom_kills: (self.limits.group().and_then(Group::oom_kills).unwrap_or(0), limits::oom_kills_around()),
-            killed_around: false,
-            peak: 0,
-            began: heard.began.map_or(now, Time::from_millis),
-            asked_to_save: false,
-            saving_since: None,
-            kill_at: None,
-            memory_at: now,
-            show_at: now,
-            status_at: now,
-        };
-        if attempt.catching_up {
-            while self.read_files(&mut attempt, say) > 0 {}
-            attempt.catching_up = false;
-        }
-        Ok(attempt)
-    }
-
     fn classify(&self, attempt: &Attempt, ended: Ended) -> Option<Class> {
         // How a process that was not our child ended is not known; what it said is.
         let found = matches!(attempt.worker, Worker::Found(_));
@@ -186,6 +115,43 @@ impl Run<'_> {
 }
 
 impl Attempt {
+    /// One whose process runs; `heard` is how far it was heard before.
+    fn new(
+        worker: Worker,
+        wire: Wire,
+        log: PathBuf,
+        files: (Events, Tail),
+        heard: record::Heard,
+        now: Time,
+    ) -> Attempt {
+        Attempt {
+            worker,
+            wire,
+            events: files.0,
+            log,
+            tail: files.1,
+            output: VecDeque::new(),
+            moved: now,
+            catching_up: false,
+            guard: Guard::new(Settings::default()),
+            spoke: heard.spoke,
+            done: heard.done,
+            error: heard.error,
+            ended_for: None,
+            out_of_memory: false,
+            oom_kills: (0, limits::oom_kills_around()),
+            killed_around: false,
+            peak: 0,
+            began: heard.began.map_or(now, Time::from_millis),
+            asked_to_save: false,
+            saving_since: None,
+            kill_at: None,
+            memory_at: now,
+            show_at: now,
+            status_at: now,
+        }
+    }
+
     /// A save failed because of the disk. Steps that are made after that say that it was overcome.
     pub(super) fn blame_storage(&mut self) {
         self.error = Some(("storage".to_owned(), true));

@@ -1,19 +1,84 @@
-//! How an attempt's process starts: its environment, its limits.
+//! How an attempt begins: its limits, its process, its environment; or how one goes on.
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::limits;
+use mainstay_core::training::State;
+use mainstay_core::training::ledger::Bucket;
+use serde_json::json;
+
+use super::Attempt;
+use crate::limits::cgroup::Group;
+use crate::limits::{self, Limits};
 use crate::options::Error;
 use crate::place::replace;
 use crate::process::{self, Identity, Worker};
 use crate::supervise::Run;
+use crate::wire::{Events, Tail, Wire};
 
 /// Longest path of a socket, with its end (`man 7 unix`).
 const SOCKET_PATH_MAX: usize = 107;
 
 impl Run<'_> {
-    pub(super) fn spawn(
+    /// Starts an attempt, or goes on with the one that is on record: also with one that is dead by now, since what it said
+    /// while nobody listened is not heard yet.
+    pub(super) fn begin(&mut self, say: &mut dyn FnMut(&str)) -> Result<Attempt, Error> {
+        let before = self.record.worker;
+        self.get_ready(before.is_some(), say)?;
+        let now = self.now();
+        let heard = self.heard_before();
+        self.step = heard.step.or(self.chain.head().map(|head| head.step));
+        self.total = heard.total.or(self.total);
+        let socket = self.socket_path();
+        let wire = Wire::open(&socket, self.record.run.clone()).map_err(Error::place(&socket))?;
+        let log = self.place.own(&format!("logs/attempt-{}.log", self.record.attempt));
+        let worker = match before {
+            Some(identity) => self.attach(identity, say),
+            None => self.spawn(&log, &socket, say)?,
+        };
+        let what = if before.is_some() { "attached" } else { "attempt_started" };
+        self.note(what, json!({ "pid": worker.pid(), "resume": self.chain.head().map(|head| &head.id) }));
+        let files = (Events::at(&self.place.own("events"), &heard.events), Tail::at(heard.log));
+        let mut attempt = Attempt::new(worker, wire, log, files, heard, now);
+        if before.is_some() {
+            attempt.catching_up = true;
+            while self.read_files(&mut attempt, say) > 0 {}
+            attempt.catching_up = false;
+        } else {
+            // A group that was left over may have counted before; that of an attempt that goes on has counted its own.
+            attempt.oom_kills.0 = self.limits.group().and_then(Group::oom_kills).unwrap_or(0);
+        }
+        Ok(attempt)
+    }
+
+    fn get_ready(&mut self, goes_on: bool, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+        let now = self.now();
+        self.ledger.switch(Bucket::Startup, now);
+        self.state = State::Starting;
+        if !goes_on {
+            self.record.attempt += 1;
+            self.save_record()?;
+        }
+        let group = self.record.group.clone().filter(|_| goes_on);
+        self.limits = Limits::find(self.options, &format!("mainstay-{}", self.record.run), group, say)?;
+        if self.record.attempt == 1 || goes_on {
+            for (limit, by) in &self.limits.enforced_by {
+                say(&format!("{limit}: enforced by {by}"));
+            }
+        }
+        self.watch.handle_start(now);
+        self.pace.handle_start();
+        self.interval = self.interval_in_force();
+        Ok(())
+    }
+
+    fn attach(&self, identity: Identity, say: &mut dyn FnMut(&str)) -> Worker {
+        let what = if identity.is_alive() { "goes on" } else { "ended while nobody watched" };
+        say(&format!("process {} of attempt {} {what}", identity.pid, self.record.attempt));
+        Worker::Found(identity)
+    }
+
+    fn spawn(
         &mut self,
         log: &std::path::Path,
         socket: &std::path::Path,
@@ -72,7 +137,7 @@ impl Run<'_> {
         Ok(all)
     }
 
-    pub(super) fn socket_path(&self) -> PathBuf {
+    fn socket_path(&self) -> PathBuf {
         let path = self.place.own("socket");
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
             path
