@@ -281,11 +281,11 @@ impl Engine {
             match &tracker.objective.kind {
                 &Kind::ModelFreshness { max_age } => {
                     let trained = eldest(&self.models, tracker.objective.scope.model.as_deref());
-                    tracker.age(trained, max_age, now);
+                    tracker.age("model older", trained, max_age, now);
                 }
                 Kind::ReviewAge { max_age, queue, .. } => {
                     let (since, max_age) = (eldest(&self.waiting, queue.as_deref()), *max_age);
-                    tracker.age(since, max_age, now);
+                    tracker.age("somebody waits longer", since, max_age, now);
                 }
                 Kind::Availability { .. }
                 | Kind::Latency { .. }

@@ -49,6 +49,9 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run everything on this machine, break it, and show that it kept answering; needs no config
     Demo(Demo),
+    /// The demo's training script
+    #[command(hide = true)]
+    DemoTrain,
     /// Write a commented starting config
     Init {
         /// Start from this kind of system, with its five levels and the data files that they need

@@ -18,6 +18,7 @@ mod report;
 mod script;
 mod site;
 mod tally;
+pub(crate) mod training;
 mod watch;
 
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -42,6 +43,7 @@ use self::place::Place;
 use self::report::Report;
 use self::script::{PHASES, Phase, RATE};
 use self::tally::Tally;
+use self::training::Trained;
 use self::watch::Change;
 
 /// Decides who is asked about, when, and in which class: the same in every run.
@@ -56,8 +58,9 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// Runs the demo.
 pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
     let data = DataSet::load().map_err(Stop::bug)?;
-    let peers = Peers::start(&data).map_err(Stop::unreachable)?;
     let place = Place::open(options.dir.as_deref()).map_err(Stop::usage)?;
+    let trained = training::train(&data, place.path()).map_err(Stop::unreachable)?;
+    let peers = Peers::start(&data, trained.model.clone()).map_err(Stop::unreachable)?;
     let config = place
         .write("mainstay.yaml", &config::text(peers.addresses(), place.path(), options.duration))
         .map_err(Stop::usage)?;
@@ -65,7 +68,7 @@ pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::unreachable)?;
     runtime.block_on(async {
         tokio::select! {
-            ended = play(options, global, &data, &peers, &place, &source) => ended,
+            ended = play((options, global), &data, &peers, trained, &place, &source) => ended,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.map_err(Stop::unreachable)?;
                 output::say(format_args!("interrupted before the end: there is no verdict"));
@@ -76,10 +79,10 @@ pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
 }
 
 async fn play(
-    options: &Demo,
-    global: &Global,
+    (options, global): (&Demo, &Global),
     data: &DataSet,
     peers: &Peers,
+    trained: Trained,
     place: &Place,
     source: &Source,
 ) -> Result<Exit, Stop> {
@@ -108,11 +111,12 @@ async fn play(
     wait_until_ready(&service).await?;
     let mut load = Load::new(service.address(), &data.held_out, SEED);
     let harmful = data.held_out.first().map_or_else(String::new, load::id_of);
-    let mut budgets = Budgets::new(global.clone(), peers.trained.clone(), harmful);
+    let mut budgets = Budgets::new(global.clone(), trained, peers.small_digest.clone(), harmful);
     budgets.register("1", service.clock.now()).await?;
     let tally = drive(&mut load, peers, options.duration, &mut budgets, &service).await?;
-    let (samples, harmful) = budgets.finish();
     let mut criteria = criteria::judge(&tally);
+    criteria.extend(budgets.judge_model().await?);
+    let (samples, harmful) = budgets.finish();
     criteria.extend(budgets::judge(&samples, &harmful, options.duration));
     let report = Report {
         criteria,

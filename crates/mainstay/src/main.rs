@@ -49,6 +49,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(options) => demo::run(options, global),
+        Command::DemoTrain => demo::training::script(),
         Command::Init { system, force } => init::run(global, *system, *force),
         Command::Check { file } => check::run(file.as_deref().unwrap_or(&global.config), global.format),
         Command::Serve { log } => serve::run(global, log),

@@ -246,8 +246,8 @@ impl Tracker {
     }
 
     /// Counts one event for each grain of time that has passed: good while what ages is young enough. `born`: its beginning,
-    /// `None` where that is not known.
-    pub(super) fn age(&mut self, born: Option<Time>, max_age: Duration, now: Time) {
+    /// `None` where that is not known; `what`: what is said of it when it is too old.
+    pub(super) fn age(&mut self, what: &str, born: Option<Time>, max_age: Duration, now: Time) {
         let Some(born) = born else {
             self.signal = Signal::Absent;
             return;
@@ -260,7 +260,7 @@ impl Tracker {
             let is_old = at.since(born) > max_age;
             let from = self.series.edge(self.objective.window.to_date(now));
             if is_old && self.named.iter().all(|bad| bad.at < from) {
-                self.name(format!("older than {}", written(max_age)), at, now);
+                self.name(format!("{what} than {}", written(max_age)), at, now);
             }
             self.series.record(at, if is_old { Counts::BAD } else { Counts::GOOD });
             at = at + GRAIN;

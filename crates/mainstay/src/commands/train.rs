@@ -15,6 +15,7 @@ use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 
 use deliver::Reporter;
+pub(crate) use options::now;
 
 /// Exit codes: 0 succeeded; 1 it did not, or was not promoted; 2 the command line, the config or a gate is wrong; 3 directory, command
 /// or limit cannot be used.

@@ -5,25 +5,29 @@ use std::time::Duration;
 use anyhow::anyhow;
 use hyper::Method;
 use mainstay_core::event::format_time;
+use mainstay_core::slo::window::written;
 use mainstay_core::time::Time;
 use serde_json::{Value, json};
 
 use super::config::{self, ROUTE};
 use super::criteria::Criterion;
 use super::script::{Fault, PHASES, Phase};
+use super::training::Trained;
 use crate::cli::Global;
 use crate::client;
-use crate::exit::Stop;
-
-/// A served model, by its name in the registry, and what it hashes to.
-pub(super) type Trained = (&'static str, String);
+use crate::exit::{Exit, Stop};
 
 /// The admin API, and what it has said so far.
 pub(super) struct Budgets {
     global: Global,
-    trained: Vec<Trained>,
+    /// The primary model as its training left it.
+    trained: Trained,
+    /// What the simpler model hashes to.
+    small_digest: String,
     /// The question whose answer is said to have done harm.
     harmful: String,
+    /// Why a promotion was refused.
+    refusal: Option<String>,
     samples: Vec<Sample>,
 }
 
@@ -47,29 +51,67 @@ pub(super) struct Sample {
 
 impl Budgets {
     /// Will speak to the admin API that `global` names.
-    pub(super) fn new(global: Global, trained: Vec<Trained>, harmful: String) -> Budgets {
-        Budgets { global, trained, harmful, samples: Vec::new() }
+    pub(super) fn new(global: Global, trained: Trained, small_digest: String, harmful: String) -> Budgets {
+        Budgets { global, trained, small_digest, harmful, refusal: None, samples: Vec::new() }
     }
 
-    /// Registers the models as they were trained at the start.
+    /// Registers the models as they were trained at the start, and promotes the primary one: the gateway asks for its champion.
     pub(super) async fn register(&self, version: &str, now: Time) -> Result<(), Stop> {
-        for (model, digest) in &self.trained {
+        let small = json!({ "digest": self.small_digest, "created": format_time(now) });
+        for (model, body) in [("tumour", self.trained.version(now)), ("tumour-small", small)] {
             let path = format!("/api/v1/models/{model}/versions/{version}");
-            let body = json!({ "digest": digest, "created": format_time(now) });
             client::ask(&self.global, Method::PUT, &path, Some(&body)).await?;
         }
-        Ok(())
+        self.promote(&json!({ "version": version, "reason": "its gate passed" })).await
+    }
+
+    /// Registers the same models, made anew, while the budget of availability is spent: that forbids promotions, and a person
+    /// decides otherwise.
+    async fn register_anew(&mut self, version: &str, now: Time) -> Result<(), Stop> {
+        match self.register(version, now).await {
+            Err(Stop::Failed(Exit::No, refusal)) => self.refusal = Some(refusal.to_string()),
+            other => return other,
+        }
+        self.promote(
+            &json!({ "version": version, "force": true, "reason": "the outage is over, the old ones are old" }),
+        )
+        .await
+    }
+
+    async fn promote(&self, body: &Value) -> Result<(), Stop> {
+        client::ask(&self.global, Method::POST, "/api/v1/models/tumour/promote", Some(body)).await.map(drop)
+    }
+
+    /// Whether training survived, and whether what came of it is what the gateway asks for.
+    pub(super) async fn judge_model(&self) -> Result<[Criterion; 3], Stop> {
+        let status = client::ask(&self.global, Method::GET, "/api/v1/status", None).await?;
+        let backends = status["backends"].as_array().into_iter().flatten();
+        let asked =
+            backends.filter(|backend| backend["name"] == "primary").find_map(|backend| backend["version"].as_str());
+        let model = client::ask(&self.global, Method::GET, "/api/v1/models/tumour", None).await?;
+        let champion = model["champion"].as_str();
+        let served = Criterion {
+            name: "the version that passed its gate is the champion, and the one that the gateway asks for",
+            held: champion.is_some() && asked == champion,
+            measured: format!("champion {}, asked for {}", champion.unwrap_or("none"), asked.unwrap_or("none")),
+        };
+        let refused = Criterion {
+            name: "a promotion was refused while the budget was spent, until a person decided otherwise",
+            held: self.refusal.is_some(),
+            measured: self.refusal.clone().unwrap_or_else(|| "it was not refused".to_owned()),
+        };
+        Ok([self.trained.judge(), served, refused])
     }
 
     /// What people and pipelines report while a phase begins.
-    pub(super) async fn report(&self, index: usize, phase: &Phase, now: Time) -> Result<(), Stop> {
+    pub(super) async fn report(&mut self, index: usize, phase: &Phase, now: Time) -> Result<(), Stop> {
         if phase.fault == Some(Fault::ModelsKilled) {
             self.flag("suspected").await?;
             self.flag("confirmed").await?;
         }
         let comes_back = index > 0 && phase.fault.is_none() && PHASES[index - 1].fault == Some(Fault::ModelsKilled);
         // The same models, made anew: version 2.
-        if comes_back { self.register("2", now).await } else { Ok(()) }
+        if comes_back { self.register_anew("2", now).await } else { Ok(()) }
     }
 
     async fn flag(&self, verdict: &str) -> Result<(), Stop> {
@@ -144,7 +186,7 @@ pub(super) fn judge(samples: &[Sample], harmful: &str, duration: Duration) -> Ve
         Criterion {
             name: "freshness budget was spent when the models had grown old",
             ..spent("freshness", samples, |event| {
-                event == format!("model older than {:?}", config::model_age(duration))
+                event == format!("model older than {}", written(config::model_age(duration)))
             })
         },
         Criterion {
@@ -211,7 +253,7 @@ mod tests {
 
     #[test]
     fn budgets_that_moved_hold_and_others_do_not() {
-        let old = format!("model older than {:?}", config::model_age(LONG));
+        let old = format!("model older than {}", written(config::model_age(LONG)));
         let mut samples = vec![
             sample(0, "availability", 1.0, None),
             sample(3, "availability", 1.0, None),

@@ -49,7 +49,7 @@ backends:
     url: http://{primary}
     protocol: open-inference
     model: tumour
-    version: "1"
+    version: registry               # the champion
     health: {{ path: /v2/health/ready, every: 500ms, timeout: 400ms }}
     limit: {{ knee: {{}} }}
     breaker: {{ consecutive: 5, window: 5s, open: 1s, open_max: 1s, successes: 3 }}

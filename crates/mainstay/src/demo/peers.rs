@@ -9,8 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::budgets::Trained;
-use super::data::{COLUMNS, DataSet, MEASUREMENTS};
+use super::data::{DataSet, MEASUREMENTS};
 use super::feast::FeatureStore;
 use super::inference::ModelServer;
 use super::model::Model;
@@ -31,8 +30,8 @@ pub(super) const SMALL_COLUMNS: [usize; 4] = [0, 1, 4, 7];
 pub(super) struct Peers {
     /// How good the models are.
     pub(super) models: Models,
-    /// What they are called, and what they hash to.
-    pub(super) trained: Vec<Trained>,
+    /// What the simpler model hashes to.
+    pub(super) small_digest: String,
     primary: Site,
     small: Site,
     store: Site,
@@ -42,16 +41,15 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Learns the models and opens the three ports.
-    pub(super) fn start(data: &DataSet) -> anyhow::Result<Peers> {
-        let primary = Model::train(&data.training, &(0..COLUMNS).collect::<Vec<_>>())?;
+    /// Learns the simpler model and opens the three ports.
+    pub(super) fn start(data: &DataSet, primary: Model) -> anyhow::Result<Peers> {
         let small = Model::train(&data.training, &SMALL_COLUMNS)?;
         let models = Models {
             primary_accuracy: primary.accuracy(&data.held_out),
             small_accuracy: small.accuracy(&data.held_out),
         };
         let features = Arc::new(FeatureStore::new(data.all()));
-        let trained = vec![("tumour", primary.digest()), ("tumour-small", small.digest())];
+        let small_digest = small.digest();
         let primary = ModelServer::new("tumour", primary, PRIMARY_INPUTS, PRIMARY);
         let small = ModelServer::new("tumour-small", small, SMALL_INPUTS, SMALL);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -71,7 +69,7 @@ impl Peers {
             });
         });
         let thread = Some(thread.context("start the demo's services")?);
-        Ok(Peers { models, trained, primary, small, store, features, end: Some(end), thread })
+        Ok(Peers { models, small_digest, primary, small, store, features, end: Some(end), thread })
     }
 
     /// Where the primary model, the simpler model and the feature store listen.

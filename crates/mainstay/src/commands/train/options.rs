@@ -77,7 +77,7 @@ pub(super) fn options(asked: &Train, config: &RunDefaults) -> Result<Options, St
 }
 
 /// Wall time at the start, and monotonic from there.
-pub(super) fn now() -> Time {
+pub(crate) fn now() -> Time {
     static START: OnceLock<(Instant, Time)> = OnceLock::new();
     let (began, at) = START.get_or_init(|| {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
