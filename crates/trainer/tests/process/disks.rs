@@ -66,6 +66,18 @@ fn a_full_disk_costs_a_checkpoint_and_neither_the_run_nor_the_one_before() {
     assert!(summary.warnings.iter().any(|warning| warning.contains("No space left")), "{summary:?}");
 }
 
+/// The same without a disk of its own: the kernel refuses what is larger than a limit.
+#[test]
+fn a_save_that_fails_costs_a_checkpoint_and_not_the_run() {
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"trap '' XFSZ; step 1 3; save 1; saved 1; ulimit -f 100; step 2 3; big 2; step 3 3; save 3; saved 3
+        tell '{"type":"done","step":3}'"#;
+    let summary = run(&options(place.path(), &format!("{BIG}\n{script}")));
+    assert_eq!((summary.state, summary.attempts, summary.checkpoints), (State::Succeeded, 1, 2));
+    assert!(exists(place.path(), "step-0000000001-a1") && exists(place.path(), "step-0000000003-a1"));
+    assert_eq!(summary.warnings.len(), 1, "{summary:?}");
+}
+
 #[test]
 fn a_run_without_room_for_its_saves_waits_for_it() {
     let Some(disk) = Disk::mount("size=700k") else { return };

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use mainstay_core::training::State;
-use serde_json::json;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::support::{Supervisor, options, run, status, until};
 
@@ -59,4 +60,22 @@ fn what_hid_and_lost_its_parent_without_a_supervisor_is_ended_by_its_control_gro
     let summary = Supervisor::start(root, script, json!({ "memory": 1 << 30 })).end(root);
     assert_eq!((&summary["state"], &summary["attempts"]), (&"succeeded".into(), &1.into()), "{summary}");
     escaped_is_gone(root);
+}
+
+/// As `torchrun` does: the first process only starts the one that trains, in a session of its own.
+#[test]
+fn a_trainer_that_outlived_its_launcher_and_its_supervisor_is_gone_before_the_next_attempt() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let script = r#"W="$MAINSTAY_CKPT_DIR/writer"
+        if [ -s "$W" ]; then grep -q ') [^ZX]' "/proc/$(cat "$W")/stat" 2>/dev/null && exit 2; tell '{"type":"done","step":1}'; exit 0; fi
+        step 1 1; setsid sh -c 'echo $$ > "$0"; while :; do echo x >> "$0.log"; sleep 0.02; done' "$W" & wait"#;
+    let supervisor = Supervisor::start(root, script, json!({}));
+    until("it trains", || root.join("writer.log").exists() && status(root)["step"] == 1);
+    let record: Value = serde_json::from_slice(&fs::read(root.join(".mainstay/run.json")).unwrap()).unwrap();
+    supervisor.kill();
+    let launcher = record["worker"]["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).unwrap();
+    kill_process(launcher, Signal::KILL).unwrap();
+    let summary = Supervisor::start(root, script, json!({})).end(root);
+    assert_eq!((&summary["state"], &summary["attempts"]), (&"succeeded".into(), &2.into()), "{summary}");
 }
