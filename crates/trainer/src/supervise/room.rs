@@ -18,9 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Whether a save failed because of the disk, and not because of what was to be saved.
 pub(super) fn is_storage(error: &io::Error) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let is_io = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
-    is_io || matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+    is_io || matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | FileTooLarge)
 }
 
 impl Run<'_> {
