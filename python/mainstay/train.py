@@ -59,7 +59,7 @@ number is always told."""
 RETRY_S, RETRY_MAX_S = 0.2, 5.0
 """Pauses between attempts to reach a supervisor that is away."""
 
-STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What a full or broken disk says; a save that fails so is reported, and training goes on."""
 
 
@@ -217,7 +217,9 @@ class Run:
             if required or problem.errno not in STORAGE_ERRORS:
                 raise
             self.error(f"checkpoint of step {step}: {problem}", kind="storage")
-            print(f"mainstay: checkpoint of step {step} was not saved: {problem}", file=sys.stderr)
+            # The same full disk may hold what is printed.
+            with contextlib.suppress(OSError, ValueError):
+                print(f"mainstay: checkpoint of step {step} was not saved: {problem}", file=sys.stderr, flush=True)
         except BaseException:
             self._discard(directory)
             raise
@@ -236,7 +238,7 @@ class Run:
         fields = {"v": PROTOCOL, "pid": os.getpid(), "rank": self.rank, "caps": caps, "attempt": self.attempt}
         return _line("hello", fields)
 
-    def _say(self, kind, matters=False, **fields):
+    def _say(self, kind, matters=False, /, **fields):
         with _never_raises(self):
             with self._lock:
                 self._tell_pending()

@@ -17,7 +17,7 @@ fn files(name: &str) -> Vec<String> {
     let more: &[&str] = match name {
         "mlserver" => &["test_mlserver.py", "test_systems.py"],
         "openai" => &["test_openai.py", "test_systems_chat.py"],
-        "training" => &["test_training_client.py", "test_training_digits.py"],
+        "training" => &["test_training_client.py", "test_training_digits.py", "test_training_supervised.py"],
         _ => return vec![format!("test_{name}.py")],
     };
     more.iter().map(|file| (*file).to_owned()).collect()

@@ -90,7 +90,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Slo(SloCommand),
     /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
-    Train(Train),
+    Train(Box<Train>),
     /// Tell more about a finding of `check`
     Explain {
         /// The finding's code, such as E0101

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use mainstay_core::training::chain::{Checkpoint, Standing};
 use ring::digest::{Context, SHA256};
+use rustix::fs::{Advice, CWD, RenameFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,6 +21,8 @@ pub const STATE: &str = "STATE.json";
 /// Files of one checkpoint.
 const FILES_MAX: usize = 100_000;
 const BLOCK: usize = 1 << 20;
+/// In front of the name of a checkpoint that another one is about to replace.
+const REPLACED: &str = "replaced-";
 
 /// What a checkpoint is made of.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Manifest {
     /// What it achieves.
     #[serde(default)]
     pub metrics: Map<String, Value>,
+    /// The file or directory inside that a library wrote in a layout of its own, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<PathBuf>,
     /// Its files.
     pub files: Vec<Entry>,
 }
@@ -60,37 +67,103 @@ pub fn id_of(step: u64, attempt: u32) -> String {
     format!("step-{step:010}-a{attempt}")
 }
 
-/// Makes the files in `temporary` a checkpoint below `root`: files durable, manifest, rename, directory durable, read again.
-/// Gives its id.
-pub fn commit(root: &Path, temporary: &Path, mut manifest: Manifest) -> io::Result<String> {
+/// A checkpoint that was committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Its name.
+    pub id: String,
+    /// The one before it.
+    pub parent: Option<String>,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// Makes the files in `temporary` a checkpoint below `root`: files and directories durable, manifest, rename, directory durable,
+/// read again from the disk. The same step of the same attempt takes the place of the one before, in one move.
+pub fn commit(root: &Path, temporary: &Path, mut manifest: Manifest) -> io::Result<Committed> {
     let temporary = temporary.canonicalize()?;
     let expected = root.join(format!(".tmp-{}-{}", manifest.attempt, manifest.step));
     if temporary != expected {
         let what = format!("only {} can become this checkpoint", expected.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    let mut paths = Vec::new();
-    list(&temporary, Path::new(""), &mut paths)?;
-    if paths.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has no files"));
-    }
-    for path in paths {
-        let file = File::open(temporary.join(&path))?;
-        let (size, sha256) = digest(&file)?;
-        file.sync_all()?;
-        manifest.files.push(Entry { path, size, sha256 });
-    }
-    replace(&temporary.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
     let id = id_of(manifest.step, manifest.attempt);
     let path = root.join(&id);
-    if path.exists() {
-        fs::rename(&path, free_name(root, &format!("replaced-{id}")))?;
+    if manifest.parent.as_ref() == Some(&id) {
+        manifest.parent = read_manifest(&path).ok().and_then(|before| before.parent).filter(|parent| *parent != id);
     }
-    fs::rename(&temporary, &path)?;
+    seal(&temporary, &mut manifest)?;
+    let replaces = move_into(&temporary, &path)?;
     sync_directory(root)?;
-    verify(&path)?;
-    mark(&path, Standing::Verified)?;
-    Ok(id)
+    let bytes = match verify(&path).and_then(|read| mark(&path, Standing::Verified).map(|()| size_of(&read))) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            quarantine(root, &id)?;
+            if replaces {
+                fs::rename(&temporary, &path)?;
+                sync_directory(root)?;
+            }
+            return Err(error);
+        }
+    };
+    if replaces {
+        fs::remove_dir_all(&temporary)?;
+    }
+    Ok(Committed { id, parent: manifest.parent, bytes })
+}
+
+/// Makes all files durable and writes down what they are.
+fn seal(temporary: &Path, manifest: &mut Manifest) -> io::Result<()> {
+    let mut found = Found::default();
+    list(temporary, Path::new(""), &mut found)?;
+    if found.files.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has no files"));
+    }
+    for path in found.files {
+        let file = File::open(temporary.join(&path))?;
+        let (size, sha256) = digest_and_sync(&file)?;
+        manifest.files.push(Entry { path, size, sha256 });
+    }
+    for below in found.directories.iter().rev() {
+        sync_directory(&temporary.join(below))?;
+    }
+    replace(&temporary.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)
+}
+
+/// Gives a directory its name. True where another one had it, which has the old name now.
+fn move_into(temporary: &Path, path: &Path) -> io::Result<bool> {
+    if !path.exists() {
+        fs::rename(temporary, path)?;
+        return Ok(false);
+    }
+    match rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE) {
+        // A file system that cannot swap: a crash in between is put right by the next scan.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            let away = path.with_file_name(format!("{REPLACED}{}", name_of(path)));
+            fs::rename(path, &away)?;
+            fs::rename(temporary, path)?;
+            fs::rename(away, temporary)?;
+        }
+        swapped => swapped?,
+    }
+    Ok(true)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Reads a file while the disk takes it. What is kept of it in memory is let go of then, so that who reads it again reads what
+/// is on the disk.
+fn digest_and_sync(file: &File) -> io::Result<(u64, String)> {
+    let (digested, synced) = std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| file.sync_all());
+        (digest(file), syncing.join().unwrap_or_else(|_| file.sync_all()))
+    });
+    synced?;
+    // A hint: where it is not taken, memory is read again.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+    digested
 }
 
 /// What a checkpoint says that it is made of.
@@ -98,7 +171,7 @@ pub fn read_manifest(path: &Path) -> io::Result<Manifest> {
     Ok(serde_json::from_slice(&fs::read(path.join(MANIFEST))?)?)
 }
 
-/// Reads a checkpoint again; an error where it is not as its manifest says.
+/// Reads a checkpoint again, every byte of it; an error where it is not as its manifest says.
 pub fn verify(path: &Path) -> io::Result<Manifest> {
     let broken = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let manifest = read_manifest(path)?;
@@ -106,12 +179,18 @@ pub fn verify(path: &Path) -> io::Result<Manifest> {
         if entry.path.is_absolute() || entry.path.components().any(|part| part.as_os_str() == "..") {
             return Err(broken(format!("{} leads outside", entry.path.display())));
         }
-        let file = File::open(path.join(&entry.path))?;
-        if file.metadata()?.len() != entry.size || digest(&file)?.1 != entry.sha256 {
+        let found = path.join(&entry.path);
+        let data = fs::symlink_metadata(&found)?;
+        if !data.is_file() || data.len() != entry.size || digest(&File::open(&found)?)?.1 != entry.sha256 {
             return Err(broken(format!("{} is not as its manifest says", entry.path.display())));
         }
     }
     Ok(manifest)
+}
+
+/// What tells a checkpoint from any other: the SHA-256 of its manifest, which holds those of its files.
+pub fn digest_of(path: &Path) -> io::Result<String> {
+    digest(&File::open(path.join(MANIFEST))?).map(|(_, sha256)| sha256)
 }
 
 /// Says what is known of a checkpoint.
@@ -129,9 +208,12 @@ pub fn quarantine(root: &Path, id: &str) -> io::Result<()> {
 /// named apart.
 pub fn scan(root: &Path) -> io::Result<(Vec<Checkpoint>, Vec<String>)> {
     let (mut found, mut broken) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(root)? {
-        let id = entry?.file_name().to_string_lossy().into_owned();
-        if !id.starts_with("step-") {
+    let names = fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    for name in names.collect::<io::Result<Vec<String>>>()? {
+        let id = name.strip_prefix(REPLACED).unwrap_or(&name).to_owned();
+        if id != name && !root.join(&id).exists() {
+            fs::rename(root.join(&name), root.join(&id))?;
+        } else if id != name || !id.starts_with("step-") {
             continue;
         }
         let path = root.join(&id);
@@ -167,27 +249,34 @@ fn read_standing(path: &Path) -> Standing {
     state.and_then(|mut state| serde_json::from_value(state["standing"].take()).ok()).unwrap_or(Standing::Verified)
 }
 
-fn list(root: &Path, below: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(root.join(below))? {
-        let entry = entry?;
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    /// Each after the one that it is in.
+    directories: Vec<PathBuf>,
+}
+
+fn list(root: &Path, below: &Path, found: &mut Found) -> io::Result<()> {
+    let refused = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    let mut entries = fs::read_dir(root.join(below))?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
         let path = below.join(entry.file_name());
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            list(root, &path, paths)?;
-        } else if kind.is_file() && path != Path::new(MANIFEST) && path != Path::new(STATE) {
-            paths.push(path);
+            found.directories.push(path.clone());
+            list(root, &path, found)?;
+        } else if !kind.is_file() {
+            // What a link leads to is not the checkpoint's own, and may change or go.
+            return refused(format!("{} is a link or no file; a checkpoint has files of its own", path.display()));
+        } else if path != Path::new(MANIFEST) && path != Path::new(STATE) {
+            found.files.push(path);
         }
-        if paths.len() > FILES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has too many files"));
+        if found.files.len() + found.directories.len() > FILES_MAX {
+            return refused("the checkpoint has too many files".to_owned());
         }
     }
-    paths.sort();
     Ok(())
-}
-
-/// What a checkpoint as a whole hashes to: its manifest, which holds the hashes of its files.
-pub fn digest_of(path: &Path) -> io::Result<String> {
-    Ok(digest(&File::open(path.join(MANIFEST))?)?.1)
 }
 
 fn digest(mut file: &File) -> io::Result<(u64, String)> {

@@ -3,13 +3,14 @@
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mainstay_core::time::Time;
-use rustix::process::Signal;
-
 use crate::process;
+use mainstay_core::time::Time;
 
+/// Programs that were run, for their marks.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 /// How often it is looked whether a program ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a program that has ended may still be heard.
@@ -25,11 +26,26 @@ pub fn run(
     longest: Duration,
     now: impl Fn() -> Time,
 ) -> Result<(), String> {
+    let mark = format!("hook-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    run_marked(command, environment, &mark, longest, &AtomicBool::new(false), now)
+}
+
+/// As [`run`], with a name in the environment by which all of it is found, also what made a session of its own; `cancel` ends it
+/// before its time.
+pub(crate) fn run_marked(
+    command: &[String],
+    environment: &[(&str, String)],
+    mark: &str,
+    longest: Duration,
+    cancel: &AtomicBool,
+    now: impl Fn() -> Time,
+) -> Result<(), String> {
     let (program, arguments) = command.split_first().ok_or("there is no command")?;
     let mut started = Command::new(program);
     started.args(arguments).envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
+    started.env("MAINSTAY_RUN_ID", mark);
     started.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let mut child = started.spawn().map_err(|error| format!("`{program}` cannot be run: {error}"))?;
+    let mut child = process::start(&mut started).map_err(|error| format!("`{program}` cannot be run: {error}"))?;
     let group = i32::try_from(child.id()).map_err(|_| "a process id that is none".to_owned())?;
     let mut stderr = child.stderr.take().expect("it was asked for");
     let (tell, said) = std::sync::mpsc::sync_channel(1);
@@ -44,13 +60,16 @@ pub fn run(
     let ended = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break Some(status),
-            None if now().since(began) >= longest => break None,
+            None if now().since(began) >= longest || cancel.load(Ordering::Relaxed) => break None,
             None => std::thread::sleep(LOOK),
         }
     };
-    process::signal_group(group, Signal::KILL);
+    process::end_marked(mark, group);
     if ended.is_none() {
         let _ = child.wait();
+        if cancel.load(Ordering::Relaxed) {
+            return Err(format!("`{program}` was ended before its time"));
+        }
         return Err(format!("`{program}` did not end within {longest:?}"));
     }
     match ended.filter(|status| !status.success()) {
@@ -96,9 +115,14 @@ mod tests {
     #[test]
     fn what_takes_too_long_ends_with_all_that_it_started() {
         let folder = std::env::temp_dir().join(format!("mainstay-hook-{}", std::process::id()));
-        let script = format!("(sleep 30; touch {}) & sleep 30", folder.display());
+        let script = format!("setsid sh -c 'sleep 30; touch {}' & sleep 30", folder.display());
         let began = now();
         assert!(shell(&script, Duration::from_millis(200)).unwrap_err().contains("did not end"));
         assert!(now().since(began) < Duration::from_secs(20) && !folder.exists());
+        let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+            let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            command.contains(&*folder.to_string_lossy())
+        });
+        assert_eq!(left.count(), 0, "also what left the group is ended");
     }
 }

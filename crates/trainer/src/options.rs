@@ -68,6 +68,10 @@ pub struct Guards {
     pub champion: Option<Map<String, Value>>,
     /// How long an attempt waits for room on the disk before it begins all the same.
     pub storage_patience: Duration,
+    /// How long a gate's command may take.
+    pub gate_timeout: Duration,
+    /// Where a library writes checkpoints in a layout of its own.
+    pub adopt: Option<PathBuf>,
     /// Shows a line of progress in place of the one before; where nobody looks there is none.
     pub show: Option<fn(&str)>,
 }
@@ -82,6 +86,8 @@ impl Default for Guards {
             deadline: None,
             interval: Interval::Script,
             storage_patience: Duration::from_mins(10),
+            gate_timeout: Duration::from_mins(10),
+            adopt: None,
             show: None,
         }
     }

@@ -116,6 +116,11 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// Every process of a run but this one: it has the run's id in its environment, or lost its parent to this process and
 /// left its session, or descends from such a one.
 pub fn tree(run: &str) -> Vec<i32> {
+    find(run, true)
+}
+
+/// The processes that have `run` in their environment, and with `strays` those that hide; and what descends from them.
+fn find(run: &str, strays: bool) -> Vec<i32> {
     let own = std::process::id() as i32;
     let started = started();
     let all: Vec<(i32, Stat)> = processes().filter_map(|pid| Some((pid, stat(pid)?))).collect();
@@ -125,7 +130,7 @@ pub fn tree(run: &str) -> Vec<i32> {
         // It cleared its environment.
         None => {
             let is_own = || started.contains(&Identity { pid, start: stat.start });
-            stat.parent == own && Some(stat.group) != group && stat.is_alive() && !is_own()
+            strays && stat.parent == own && Some(stat.group) != group && stat.is_alive() && !is_own()
         }
     };
     let mut found: Vec<i32> =
@@ -183,9 +188,18 @@ const ROUNDS: u32 = 200;
 
 /// Ends every process of a run. False where some are left.
 pub fn end_tree(run: &str, group: i32) -> bool {
+    end_found(group, || tree(run))
+}
+
+/// Ends every process that has `run` in its environment, and what descends from it; a run beside it is left alone.
+pub(crate) fn end_marked(run: &str, group: i32) -> bool {
+    end_found(group, || find(run, false))
+}
+
+fn end_found(group: i32, find: impl Fn() -> Vec<i32>) -> bool {
     signal_group(group, Signal::KILL);
     for _ in 0..ROUNDS {
-        let left = tree(run);
+        let left = find();
         if left.is_empty() {
             return true;
         }

@@ -1,5 +1,6 @@
 //! The loop around a command: attempts, checkpoints, gates, and what is told of them.
 
+mod adopting;
 mod attempt;
 mod gates;
 mod keep;
@@ -7,6 +8,7 @@ mod metrics;
 mod record;
 mod report;
 mod room;
+mod saves;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,9 +62,13 @@ struct Run<'a> {
     total: Option<u64>,
     world: Option<u64>,
     metrics: Map<String, Value>,
+    /// The last evaluation, and its step.
+    evaluated: Option<(u64, Map<String, Value>)>,
     ignored: std::collections::BTreeMap<String, u64>,
     limits: Limits,
     committed: u64,
+    saves: saves::Saves,
+    adopting: crate::adopt::Watch,
     skips: Vec<(u64, u64)>,
     largest: u64,
     revision: u64,
@@ -87,6 +93,7 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Summary, Erro
     for signal in listening {
         signal_hook::low_level::unregister(signal);
     }
+    run.saves.forget_gates();
     went?;
     run.record.finished = !matches!(run.state, State::Preempted | State::TimedOut);
     run.record.worker = None;
@@ -120,9 +127,12 @@ impl<'a> Run<'a> {
             total: None,
             world: None,
             metrics: Map::new(),
+            evaluated: None,
             ignored: std::collections::BTreeMap::new(),
             limits: Limits::default(),
             committed: 0,
+            saves: saves::Saves::default(),
+            adopting: crate::adopt::Watch::default(),
             skips: Vec::new(),
             largest: 0,
             revision: now.as_millis(),
@@ -136,6 +146,7 @@ impl<'a> Run<'a> {
         run.policy = Policy::resume(options.policy.clone(), run.spent_before());
         run.read_chain()?;
         run.take_back();
+        run.end_gates_before();
         run.save_record()?;
         Ok(run)
     }
@@ -147,6 +158,7 @@ impl<'a> Run<'a> {
                 // Whatever a supervisor that is gone left behind must not write beside the new attempt.
                 process::end_tree(&self.record.run, 0);
                 self.sweep(say)?;
+                self.adopt_first(say);
                 self.wait_for_room(say);
                 if self.is_over() {
                     return Ok(());

@@ -56,13 +56,18 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// From what a scan found, in the order in which they were made; the newest good one is the head, unless the pointer
-    /// names another good one.
+    /// From what a scan found, in the order in which they were made. The head is the newest good one that came after the one
+    /// that `pointer` names: a crash may have kept the pointer from moving on, but never lets another branch win. Without
+    /// such a one it is the newest good one.
     pub fn new(all: Vec<Checkpoint>, pointer: Option<&str>) -> Chain {
         let mut chain = Chain { all, head: None };
         let pointed = pointer.and_then(|id| chain.get(id)).filter(|found| found.standing.is_good());
-        let newest = || chain.all.iter().rev().find(|found| found.standing.is_good());
-        chain.head = pointed.or_else(newest).map(|found| found.id.clone());
+        let mut good = chain.all.iter().rev().filter(|found| found.standing.is_good());
+        let head = match pointed {
+            Some(pointed) => good.find(|found| chain.line(&found.id).any(|of| of.id == pointed.id)).or(Some(pointed)),
+            None => good.next(),
+        };
+        chain.head = head.map(|found| found.id.clone());
         chain
     }
 
@@ -86,6 +91,26 @@ impl Chain {
         self.all.retain(|found| found.id != checkpoint.id);
         self.head = Some(checkpoint.id.clone());
         self.all.push(Checkpoint { standing: Standing::Verified, ..checkpoint });
+    }
+
+    /// A checkpoint was made from after the loss went wrong: it is kept, and the head stays.
+    pub fn handle_suspect(&mut self, checkpoint: Checkpoint) {
+        self.all.retain(|found| found.id != checkpoint.id);
+        self.all.push(Checkpoint { standing: Standing::Suspect, ..checkpoint });
+    }
+
+    /// Everything of the branch that came after `id` is not gone on from any more; `id` is the head. Gives those that
+    /// became suspect.
+    pub fn handle_return(&mut self, id: &str) -> Vec<String> {
+        let after = |found: &&Checkpoint| {
+            found.id != id && found.standing.is_good() && self.line(&found.id).any(|of| of.id == id)
+        };
+        let suspects: Vec<String> = self.all.iter().filter(after).map(|found| found.id.clone()).collect();
+        for suspect in &suspects {
+            self.mark(suspect, Standing::Suspect);
+        }
+        self.head = self.get(id).map(|found| found.id.clone());
+        suspects
     }
 
     /// Something else is known of a checkpoint.
@@ -133,15 +158,14 @@ impl Chain {
 
     /// The head and what it came from.
     fn branch(&self) -> BTreeSet<String> {
-        let mut branch = BTreeSet::new();
-        let mut next = self.head.clone();
-        while let Some(id) = next {
-            next = self.get(&id).and_then(|found| found.parent.clone());
-            if !branch.insert(id) {
-                break;
-            }
-        }
-        branch
+        self.head.iter().flat_map(|id| self.line(id)).map(|found| found.id.clone()).collect()
+    }
+
+    /// A checkpoint and what it came from.
+    fn line(&self, id: &str) -> impl Iterator<Item = &Checkpoint> {
+        let next = |found: &&Checkpoint| found.parent.as_deref().and_then(|parent| self.get(parent));
+        // Parents that lead in a circle were tampered with.
+        std::iter::successors(self.get(id), next).take(self.all.len())
     }
 
     /// The nearest good ancestor; where the chain of parents ends, the newest good one of a smaller step.
@@ -182,6 +206,42 @@ mod tests {
         assert_eq!(chain.head().unwrap().id, "c");
         let again = Chain::new(chain.all().to_vec(), None);
         assert_eq!(again.head().unwrap().id, "c");
+    }
+
+    #[test]
+    fn a_pointer_that_a_crash_left_behind_moves_on_but_not_to_another_branch() {
+        let all = |standing| {
+            vec![
+                made("a", 100, None),
+                Checkpoint { standing, ..made("stale", 900, Some("a")) },
+                made("b", 200, Some("a")),
+                made("c", 300, Some("b")),
+            ]
+        };
+        let head = |all, pointer| Chain::new(all, pointer).head().map(|head| head.id.clone());
+        assert_eq!(head(all(Standing::Verified), Some("b")).as_deref(), Some("c"));
+        assert_eq!(head(all(Standing::Verified), Some("c")).as_deref(), Some("c"));
+        assert_eq!(head(all(Standing::Suspect), None).as_deref(), Some("c"));
+        assert_eq!(head(all(Standing::Verified)[..3].to_vec(), Some("b")).as_deref(), Some("b"));
+        assert_eq!(head(all(Standing::Verified), Some("gone")).as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn what_came_after_the_one_that_is_gone_back_to_never_comes_back() {
+        let mut chain = Chain::default();
+        chain.handle_verified(made("a", 100, None));
+        chain.handle_verified(made("b", 200, Some("a")));
+        assert_eq!(chain.handle_return("a"), ["b"]);
+        assert_eq!(Chain::new(chain.all().to_vec(), Some("a")).head().unwrap().id, "a");
+        chain.handle_suspect(made("c", 300, Some("a")));
+        assert_eq!(chain.head().unwrap().id, "a");
+    }
+
+    #[test]
+    fn a_circle_of_parents_ends() {
+        let chain = Chain::new(vec![made("a", 1, Some("b")), made("b", 2, Some("a"))], Some("a"));
+        assert_eq!(chain.head().unwrap().id, "b");
+        assert!(chain.expendable(2).is_empty());
     }
 
     #[test]

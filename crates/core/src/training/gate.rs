@@ -1,6 +1,11 @@
-//! Whether a checkpoint is good enough: CEL over `metrics` and `champion`, or a command.
+//! Whether a checkpoint is good enough: CEL over `metrics` and `champion`, an interval of the difference from the champion,
+//! finite weights, or a command.
+
+mod margin;
 
 use serde_json::{Map, Value};
+
+pub use margin::NotWorse;
 
 use crate::expr::{CompileError, Facts, Program};
 
@@ -9,6 +14,10 @@ use crate::expr::{CompileError, Facts, Program};
 pub enum Gate {
     /// An expression such as `metrics.accuracy >= 0.95`.
     Expression(Numbers),
+    /// One metric is not worse than the champion's, by an interval of their difference.
+    NotWorse(NotWorse),
+    /// Every number in the files of the checkpoint is finite.
+    Finite,
     /// A command that is run with the checkpoint's directory in its environment; code 0 is a yes.
     Command(String),
 }
@@ -25,21 +34,49 @@ pub struct Answer {
 }
 
 impl Gate {
-    /// A gate from its text: `cmd:COMMAND`, or an expression.
-    pub fn parse(text: &str) -> Result<Gate, CompileError> {
-        match text.strip_prefix("cmd:") {
-            Some(command) => Ok(Gate::Command(command.trim().to_owned())),
-            None => Numbers::parse(text).map(Gate::Expression),
+    /// A gate from its text: `cmd:COMMAND`, `finite`, `not-worse:METRIC within MARGIN`, or an expression.
+    pub fn parse(text: &str) -> Result<Gate, ParseError> {
+        if let Some(command) = text.strip_prefix("cmd:") {
+            return Ok(Gate::Command(command.trim().to_owned()));
         }
+        if let Some(rest) = text.strip_prefix("not-worse:") {
+            return NotWorse::parse(rest).map(Gate::NotWorse).ok_or(ParseError::NotWorse);
+        }
+        if text.trim() == "finite" {
+            return Ok(Gate::Finite);
+        }
+        Ok(Gate::Expression(Numbers::parse(text)?))
     }
 
     /// Its text.
     pub fn text(&self) -> String {
         match self {
             Gate::Expression(numbers) => numbers.text.clone(),
+            Gate::NotWorse(compared) => compared.text(),
+            Gate::Finite => "finite".to_owned(),
             Gate::Command(command) => format!("cmd:{command}"),
         }
     }
+
+    /// Whether it compares with the champion.
+    pub fn names_champion(&self) -> bool {
+        match self {
+            Gate::Expression(numbers) => numbers.names_champion(),
+            Gate::NotWorse(_) => true,
+            Gate::Finite | Gate::Command(_) => false,
+        }
+    }
+}
+
+/// Why a text is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// The expression is wrong.
+    #[error(transparent)]
+    Expression(#[from] CompileError),
+    /// What follows `not-worse:` is wrong.
+    #[error("must be such as not-worse:accuracy within 0.01, or not-worse:loss within 0.01 lower")]
+    NotWorse,
 }
 
 /// An expression over the metrics of a checkpoint and of the champion.

@@ -13,11 +13,13 @@ pub struct Settings {
     pub deviations: f64,
     /// Steps in a row.
     pub steps: u32,
+    /// Steps before a spike that are not trusted either: weights go wrong before the loss shows it.
+    pub margin: u64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { window: 200, warm_up: 50, deviations: 20.0, steps: 5 }
+        Settings { window: 200, warm_up: 50, deviations: 20.0, steps: 5, margin: 5 }
     }
 }
 
@@ -33,6 +35,8 @@ pub enum Trouble {
     Spike {
         /// The first such step.
         onset: u64,
+        /// Steps before it that are not trusted either.
+        margin: u64,
     },
 }
 
@@ -40,7 +44,15 @@ impl Trouble {
     /// The first bad step.
     pub const fn onset(self) -> u64 {
         match self {
-            Trouble::NotFinite { onset } | Trouble::Spike { onset } => onset,
+            Trouble::NotFinite { onset } | Trouble::Spike { onset, .. } => onset,
+        }
+    }
+
+    /// Checkpoints of this step and later ones are not gone on from.
+    pub const fn suspect_from(self) -> u64 {
+        match self {
+            Trouble::NotFinite { onset } => onset,
+            Trouble::Spike { onset, margin } => onset.saturating_sub(margin),
         }
     }
 }
@@ -68,7 +80,8 @@ impl Guard {
         if self.is_high(loss) {
             let (onset, count) = self.run.map_or((step, 1), |(onset, count)| (onset, count + 1));
             self.run = Some((onset, count));
-            return (count >= self.settings.steps).then_some(Trouble::Spike { onset });
+            let margin = self.settings.margin;
+            return (count >= self.settings.steps).then_some(Trouble::Spike { onset, margin });
         }
         self.run = None;
         self.recent.push_back(loss);
@@ -109,7 +122,8 @@ mod tests {
         assert_eq!(guard.handle_loss(100, 9.0), None);
         assert_eq!(guard.handle_loss(101, 1.0), None, "one bad batch is none");
         let found: Vec<_> = (102..107).filter_map(|step| guard.handle_loss(step, 9.0)).collect();
-        assert_eq!(found, [Trouble::Spike { onset: 102 }]);
+        assert_eq!(found, [Trouble::Spike { onset: 102, margin: 5 }]);
+        assert_eq!((found[0].onset(), found[0].suspect_from()), (102, 97));
     }
 
     #[test]

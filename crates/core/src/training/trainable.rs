@@ -1,5 +1,7 @@
 //! The same policy around a loop in Rust: saves, goes back after a failure, and gives up when nothing helps.
 
+use std::collections::VecDeque;
+
 use super::class::Class;
 use super::numeric::{Guard, Settings as NumericSettings};
 use super::policy::{Policy, Settings, Verdict};
@@ -19,6 +21,9 @@ pub trait Trainable {
     /// Goes back.
     fn restore(&mut self, checkpoint: &Self::Checkpoint);
 }
+
+/// Checkpoints that are kept: the newest may be from after the loss went wrong.
+const KEPT: usize = 3;
 
 /// Why a step failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -65,17 +70,22 @@ pub fn train<T: Trainable>(
     let mut policy = Policy::new(settings);
     let mut guard = Guard::new(NumericSettings::default());
     let mut report = Report { attempts: 1, ..Report::default() };
-    let (mut kept_at, mut kept) = (0, job.save());
+    let mut kept = VecDeque::from([(0, job.save())]);
     let mut step = 0;
     while step < total {
         let failure = match job.step() {
-            Ok(loss) => guard.handle_loss(step, loss).map(|trouble| StepError {
-                class: Class::Numeric,
-                message: format!("the loss went wrong at step {}", trouble.onset()),
+            Ok(loss) => guard.handle_loss(step + 1, loss).map(|trouble| {
+                let message = format!("the loss went wrong at step {}", trouble.onset());
+                (StepError { class: Class::Numeric, message }, trouble.suspect_from())
             }),
-            Err(error) => Some(error),
+            Err(error) => Some((error, u64::MAX)),
         };
-        if let Some(error) = failure {
+        if let Some((error, suspect)) = failure {
+            while kept.len() > 1 && kept.back().is_some_and(|(at, _)| *at >= suspect) {
+                kept.pop_back();
+            }
+            let (kept_at, checkpoint) = kept.back().expect("one is always kept");
+            let kept_at = *kept_at;
             report.lost += step - kept_at;
             match policy.handle_failure(error.class, 0, rng) {
                 Verdict::Retry(pause) => wait(pause),
@@ -84,14 +94,15 @@ pub fn train<T: Trainable>(
                     return Err(GaveUp { reason: format!("{why}: {}", error.message), report });
                 }
             }
-            job.restore(&kept);
+            job.restore(checkpoint);
             guard = Guard::new(NumericSettings::default());
             (step, report.attempts) = (kept_at, report.attempts + 1);
             continue;
         }
         step += 1;
         if step.is_multiple_of(every.max(1)) || step == total {
-            (kept_at, kept) = (step, job.save());
+            kept.push_back((step, job.save()));
+            kept.drain(..kept.len().saturating_sub(KEPT));
             report.checkpoints += 1;
             policy.handle_verified(step);
         }

@@ -68,7 +68,7 @@ pub enum Message {
     Eval {
         /// The step that was evaluated.
         step: u64,
-        /// What was found.
+        /// What was found; `n` is how many samples were evaluated, where that was told.
         metrics: Map<String, Value>,
     },
     /// The process lives. No progress.
@@ -146,7 +146,13 @@ impl Message {
                 metrics: object("metrics"),
                 blocking_s: seconds("blocking_s"),
             },
-            "eval" => Message::Eval { step: count("step")?, metrics: object("metrics") },
+            "eval" => {
+                let mut metrics = object("metrics");
+                if let Some(n) = count("n") {
+                    metrics.entry("n").or_insert(n.into());
+                }
+                Message::Eval { step: count("step")?, metrics }
+            }
             "heartbeat" => Message::Heartbeat,
             "error" => Message::Error {
                 kind: text("kind").unwrap_or_default(),

@@ -54,9 +54,17 @@ pub(crate) struct Train {
     /// Good checkpoints that are kept
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) keep: usize,
-    /// What must hold of a checkpoint: CEL over `metrics` and `champion`, or cmd:COMMAND; all must pass
+    /// What must hold of a checkpoint: CEL over `metrics` and `champion`, `not-worse:METRIC within MARGIN`, `finite`, or
+    /// cmd:COMMAND; all must pass
     #[arg(long = "gate", value_name = "EXPR")]
     pub(crate) gates: Vec<String>,
+    /// Longest time of a gate's command; it and all that it started end then, and the gate fails
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    pub(crate) gate_timeout: Duration,
+    /// Take over checkpoints that a library writes here: `checkpoint-N/` or `*step=N*.ckpt`. `{resume}` in COMMAND is the one to
+    /// go on from; without one it goes, with the flag in front of it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adopt: Option<PathBuf>,
     /// After a failed gate, point back to the last checkpoint that passed
     #[arg(long)]
     pub(crate) rollback_on_failure: bool,

@@ -77,6 +77,8 @@ impl Run<'_> {
         }
         self.end_group();
         self.drain(&mut attempt, say);
+        self.adopt_last(&attempt, say);
+        self.finish_saves(&mut attempt, say);
         let class = self.classify(&attempt, ended);
         self.note(
             "attempt_ended",
@@ -88,6 +90,10 @@ impl Run<'_> {
             return Ok(class.map(|class| (class, peak)));
         }
         drop(attempt);
+        if self.invalid {
+            self.end_invalid_run(say);
+            return Ok(None);
+        }
         self.finish(say);
         Ok(None)
     }
@@ -175,6 +181,11 @@ impl Attempt {
             began: Some(self.began.as_millis()),
             ..record::Heard::default()
         }
+    }
+
+    /// Why it is being ended.
+    pub(super) const fn ended_for(&self) -> Option<Class> {
+        self.ended_for
     }
 
     /// Tells the script that its checkpoint is safe.

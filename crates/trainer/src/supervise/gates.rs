@@ -1,8 +1,10 @@
 //! Gates, and what follows from them.
 
-use std::fs;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use mainstay_core::time::Time;
 use mainstay_core::training::State;
 use mainstay_core::training::chain::Standing;
 use mainstay_core::training::gate::{Answer, Gate};
@@ -10,7 +12,11 @@ use mainstay_core::training::ledger::Bucket;
 use serde_json::{Map, Value, json};
 
 use super::Run;
-use crate::checkpoint::{self, Manifest};
+use super::keep::{TELL_EVERY, TICK};
+use crate::checkpoint;
+use crate::hook;
+use crate::process;
+use crate::weights;
 
 impl Run<'_> {
     /// The script is done: the last checkpoint is read again, its gates are asked, and it becomes the champion.
@@ -25,8 +31,21 @@ impl Run<'_> {
             }
             return;
         };
-        if !self.gated(&id, say) {
+        self.saves.forget_gates();
+        self.ask_gates(&id);
+        let Some(asked) = self.wait_for_gates() else {
+            self.end(State::Preempted, "asked to end while its gates were asked; the same command asks them again");
+            return;
+        };
+        let asked_about = asked.digest.clone();
+        if !self.hear_gates(asked, say) {
             self.end_invalid_run(say);
+            return;
+        }
+        // What is handed on is what the gates saw, to the byte.
+        let path = self.place.root().join(&id);
+        if checkpoint::digest_of(&path).ok() != asked_about {
+            self.end(State::Failed, &format!("{id} changed after its gates passed"));
             return;
         }
         match self.place.point("champion", &id) {
@@ -36,6 +55,23 @@ impl Run<'_> {
                 self.end(State::Succeeded, "");
             }
             Err(error) => self.end(State::Failed, &format!("the champion's pointer cannot be moved: {error}")),
+        }
+    }
+
+    /// What the gates say at the end of a run; `None`: somebody asked to end before.
+    fn wait_for_gates(&mut self) -> Option<Asked> {
+        let mut told = self.now();
+        loop {
+            if let Some(asked) = self.saves.asked(TICK) {
+                return Some(asked).filter(|_| !self.stopped());
+            }
+            if self.stopped() {
+                self.saves.cancel();
+            }
+            if self.now() >= told + TELL_EVERY {
+                told = self.now();
+                self.tell();
+            }
         }
     }
 
@@ -55,6 +91,9 @@ impl Run<'_> {
                 None => "not_needed: no checkpoint passed before",
                 Some(id) if checkpoint::verify(&self.place.root().join(&id)).is_err() => "failed: it is broken",
                 Some(id) if self.place.point("latest", &id).is_ok() => {
+                    for after in self.chain.handle_return(&id) {
+                        let _ = checkpoint::mark(&self.place.root().join(after), Standing::Suspect);
+                    }
                     reason = format!("{reason}; rolled back to {id}");
                     "rolled_back"
                 }
@@ -65,50 +104,36 @@ impl Run<'_> {
         self.end(State::ValidationFailed, &reason);
     }
 
-    /// What the champion was saved with; `None`: there is none, or no gate compares with it. One that cannot be read is no reason to let anything pass.
-    fn champion(&self) -> Result<Option<Map<String, Value>>, String> {
-        let compares = |gate: &Gate| matches!(gate, Gate::Expression(numbers) if numbers.names_champion());
-        if !self.options.gates.iter().any(compares) {
-            return Ok(None);
-        }
-        if let Some(champion) = &self.options.guards.champion {
-            return Ok(Some(champion.clone()));
-        }
-        let Some(id) = self.place.pointed("champion") else { return Ok(None) };
-        let path = self.place.root().join(&id).join(checkpoint::MANIFEST);
-        let text = fs::read(path).map_err(|error| format!("the champion {id} cannot be read: {error}"))?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| format!("the champion {id} cannot be read: {error}"))?;
-        Ok(Some(manifest.metrics))
+    /// Asks all gates about a checkpoint, on a thread of its own.
+    pub(super) fn ask_gates(&mut self, id: &str) {
+        let question = Question {
+            root: self.place.root().to_owned(),
+            id: id.to_owned(),
+            served: self.options.guards.champion.clone(),
+            champion: self.place.pointed("champion"),
+            gates: self.options.gates.clone(),
+            mark: mark(&self.record.run),
+            longest: self.options.guards.gate_timeout,
+            now: self.options.now,
+        };
+        self.saves.ask(id, move |cancel| question.ask(cancel));
     }
 
-    /// Asks all gates about a checkpoint.
-    pub(super) fn gated(&mut self, id: &str, say: &mut dyn FnMut(&str)) -> bool {
-        let path = self.place.root().join(id);
-        let metrics = match checkpoint::verify(&path) {
-            // What it was saved with and nothing else: a number of another step says nothing about it.
-            Ok(manifest) => manifest.metrics,
-            Err(error) => {
-                self.reason = Some(format!("{id}: {error}"));
-                return false;
-            }
-        };
-        let champion = match self.champion() {
-            Ok(champion) => champion,
+    /// Whether all passed.
+    pub(super) fn hear_gates(&mut self, asked: Asked, say: &mut dyn FnMut(&str)) -> bool {
+        let Asked { id, digest, answers } = asked;
+        let answers = match answers {
+            Ok(answers) => answers,
             Err(why) => {
                 say(&why);
+                self.note("gate", json!({ "checkpoint": id, "passed": false, "why": why }));
                 self.reason = Some(why);
                 return false;
             }
         };
-        let ask = |gate: &Gate| match gate {
-            Gate::Expression(numbers) => numbers.ask(&metrics, champion.as_ref()),
-            Gate::Command(command) => ask_command(command, &path),
-        };
-        let answers: Vec<Answer> = self.options.gates.iter().map(ask).collect();
-        for answer in &answers {
-            let Answer { gate, passed, reason } = answer;
-            self.note("gate", json!({ "checkpoint": id, "gate": gate, "passed": passed, "why": reason }));
+        for Answer { gate, passed, reason } in &answers {
+            let what = json!({ "checkpoint": id, "manifest": digest, "gate": gate, "passed": passed, "why": reason });
+            self.note("gate", what);
             if !passed {
                 say(&format!("gate `{gate}` of {id}: {reason}"));
                 self.reason = Some(format!("gate `{gate}` of {id}: {reason}"));
@@ -117,9 +142,14 @@ impl Run<'_> {
         let passed = answers.iter().all(|answer| answer.passed);
         self.answers = answers;
         if passed && !self.answers.is_empty() {
-            self.stand(id, Standing::Gated);
+            self.stand(&id, Standing::Gated);
         }
         passed
+    }
+
+    /// A gate's command that a supervisor before this one left behind is ended.
+    pub(super) fn end_gates_before(&self) {
+        process::end_marked(&mark(&self.record.run), 0);
     }
 
     fn stand(&mut self, id: &str, standing: Standing) {
@@ -128,12 +158,79 @@ impl Run<'_> {
     }
 }
 
-fn ask_command(command: &str, path: &std::path::Path) -> Answer {
-    let answer = |passed, reason: String| Answer { gate: format!("cmd:{command}"), passed, reason };
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).env("MAINSTAY_CHECKPOINT", path).stdin(Stdio::null()).stdout(Stdio::null());
-    match shell.status() {
-        Ok(status) => answer(status.success(), status.to_string()),
-        Err(error) => answer(false, error.to_string()),
+/// By which the processes of a gate's command are found: they are none of the run's.
+fn mark(run: &str) -> String {
+    format!("{run}-gate")
+}
+
+/// What the gates said of a checkpoint.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: String,
+    /// Of its manifest, as the gates saw it.
+    digest: Option<String>,
+    /// The error: why none could be asked.
+    answers: Result<Vec<Answer>, String>,
+}
+
+impl Asked {
+    pub(super) fn broken_off(id: String) -> Asked {
+        Asked { id, digest: None, answers: Err("the gates were broken off".to_owned()) }
+    }
+}
+
+struct Question {
+    root: PathBuf,
+    id: String,
+    /// What the champion that is served was saved with, where somebody knows better than the directory.
+    served: Option<Map<String, Value>>,
+    champion: Option<String>,
+    gates: Vec<Gate>,
+    mark: String,
+    longest: Duration,
+    now: fn() -> Time,
+}
+
+impl Question {
+    fn ask(self, cancel: &AtomicBool) -> Asked {
+        let path = self.root.join(&self.id);
+        let digest = checkpoint::digest_of(&path).ok();
+        let answers = self.answers(&path, cancel);
+        Asked { id: self.id, digest, answers }
+    }
+
+    fn answers(&self, path: &Path, cancel: &AtomicBool) -> Result<Vec<Answer>, String> {
+        // What it was saved with and nothing else: a number of another step says nothing about it.
+        let metrics = checkpoint::verify(path).map_err(|error| format!("{}: {error}", self.id))?.metrics;
+        let champion = self.champion()?;
+        let answer = |gate: &Gate| match gate {
+            Gate::Expression(numbers) => numbers.ask(&metrics, champion.as_ref()),
+            Gate::NotWorse(compared) => compared.ask(&metrics, champion.as_ref()),
+            Gate::Finite => {
+                let said = weights::check(path, cancel);
+                Answer { gate: gate.text(), passed: said.is_ok(), reason: said.unwrap_or_else(|why| why) }
+            }
+            Gate::Command(command) => {
+                let shell = ["sh".to_owned(), "-c".to_owned(), command.clone()];
+                let environment = [("MAINSTAY_CHECKPOINT", path.to_string_lossy().into_owned())];
+                let ended = hook::run_marked(&shell, &environment, &self.mark, self.longest, cancel, self.now);
+                Answer { gate: gate.text(), passed: ended.is_ok(), reason: ended.err().unwrap_or_default() }
+            }
+        };
+        Ok(self.gates.iter().map(answer).collect())
+    }
+
+    /// What the champion was saved with; `None`: there is none, or no gate compares with it. One that cannot be read is no
+    /// reason to let anything pass.
+    fn champion(&self) -> Result<Option<Map<String, Value>>, String> {
+        if !self.gates.iter().any(Gate::names_champion) {
+            return Ok(None);
+        }
+        if let Some(served) = &self.served {
+            return Ok(Some(served.clone()));
+        }
+        let Some(id) = &self.champion else { return Ok(None) };
+        let manifest = checkpoint::read_manifest(&self.root.join(id));
+        manifest.map(|read| Some(read.metrics)).map_err(|error| format!("the champion {id} cannot be read: {error}"))
     }
 }

@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use mainstay_core::training::chain::{Chain, Checkpoint, Standing};
 use mainstay_core::training::class::Class;
-use mainstay_core::training::ledger::Bucket;
-use serde_json::{Map, Value, json};
+use mainstay_core::training::numeric::Trouble;
+use serde_json::json;
 
 use super::Run;
 use super::attempt::Attempt;
-use crate::checkpoint::{self, Manifest};
+use super::saves::Ready;
+use crate::adopt;
+use crate::checkpoint::{self, Committed, Manifest};
 use crate::options::Error;
+
+pub(super) const TICK: Duration = Duration::from_millis(50);
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Reads what is there. The head is read byte by byte; one that is broken is put aside for the one before.
@@ -47,7 +52,14 @@ impl Run<'_> {
             match checkpoint::verify(&self.place.root().join(&head.id)) {
                 Ok(manifest) => {
                     self.largest = self.largest.max(checkpoint::size_of(&manifest));
-                    return self.point_to(&head.id);
+                    if head.standing == Standing::Verified {
+                        let _ = checkpoint::mark(&self.place.root().join(&head.id), head.standing);
+                    }
+                    // A hint: a disk that cannot take it must not end a run that could go on.
+                    if let Err(error) = self.point_to(&head.id) {
+                        self.note("pointer", json!({ "why": error.to_string() }));
+                    }
+                    return Ok(());
                 }
                 Err(error) => {
                     self.put_aside(&head.id, &error.to_string())?;
@@ -73,73 +85,138 @@ impl Run<'_> {
         self.place.point("latest", id).map_err(Error::place(path))
     }
 
-    /// A script wrote a checkpoint's files. What cannot be committed is said, and the run goes on.
+    /// A script wrote a checkpoint's files: they are committed while the script and its supervisor go on.
     pub(super) fn commit(
         &mut self,
         attempt: &mut Attempt,
-        directory: &str,
-        (step, cursor, metrics): (u64, Value, Map<String, Value>),
+        ready: Ready,
         blocking: Duration,
         say: &mut dyn FnMut(&str),
     ) {
-        let now = self.now();
-        self.ledger.handle_blocked(blocking, now);
+        self.ledger.handle_blocked(blocking, self.now());
         self.measure_save(attempt, blocking, say);
+        let step = ready.step;
+        if !self.saves.push(ready) {
+            say(&format!("checkpoint of step {step} was not committed: too many wait"));
+            self.note("commit_failed", json!({ "step": step, "why": "too many wait" }));
+        }
+        self.save_heard(attempt);
+        self.begin_next();
+    }
+
+    /// What the supervisor before this one was about to commit.
+    pub(super) fn take_up_saves(&mut self, unfinished: Vec<Ready>) {
+        for ready in unfinished.into_iter().filter(|ready| ready.directory.exists() || ready.adopted.is_some()) {
+            self.saves.push(ready);
+        }
+        self.begin_next();
+    }
+
+    pub(super) fn begin_next(&mut self) {
+        let Some(ready) = self.saves.next() else { return };
         let manifest = Manifest {
             v: 1,
             run: self.record.run.clone(),
             attempt: self.record.attempt,
-            step,
+            step: ready.step,
             parent: self.chain.head().map(|head| head.id.clone()),
-            cursor,
-            metrics: metrics.clone(),
+            cursor: ready.cursor.clone(),
+            metrics: ready.metrics.clone(),
+            adopted: ready.adopted.as_deref().and_then(Path::file_name).map(Into::into),
             files: Vec::new(),
         };
-        let parent = manifest.parent.clone();
-        let committed = checkpoint::commit(self.place.root(), Path::new(directory), manifest);
-        let id = match committed {
-            Ok(id) => id,
-            Err(error) => {
+        let root = self.place.root().to_owned();
+        self.saves.commit(ready.clone(), move || {
+            if let Some(source) = &ready.adopted {
+                adopt::take_over(source, &ready.directory)?;
+            }
+            checkpoint::commit(&root, &ready.directory, manifest)
+        });
+    }
+
+    /// Takes what came of commits and gates, waiting for `wait` at most.
+    pub(super) fn settle_saves(&mut self, attempt: &mut Attempt, wait: Duration, say: &mut dyn FnMut(&str)) {
+        match self.saves.committed(wait) {
+            None => {}
+            Some((ready, Ok(committed))) => self.handle_committed(attempt, ready, committed, say),
+            Some((Ready { step, .. }, Err(error))) => {
                 say(&format!("checkpoint of step {step} was not committed: {error}"));
                 self.note("commit_failed", json!({ "step": step, "why": error.to_string() }));
                 self.handle_failed_save(attempt, &error, say);
-                return;
             }
-        };
+        }
+        if let Some(asked) = self.saves.asked(Duration::ZERO) {
+            let passed = self.hear_gates(asked, say);
+            // Gates that were broken off because somebody wants the run to end have said nothing.
+            self.invalid |= !passed && !self.stopped();
+        }
+        if let Some(id) = self.saves.due() {
+            self.ask_gates(&id);
+        }
+        if self.invalid && attempt.ended_for().is_none() {
+            self.saves.forget_waiting();
+            self.stop_attempt(attempt, Class::UserFatal, Duration::ZERO);
+        }
+        self.begin_next();
+    }
+
+    /// Waits until nothing is being committed: the attempt's processes are gone, and the disk may take its time. Gates that are
+    /// being asked go on beside the next attempt.
+    pub(super) fn finish_saves(&mut self, attempt: &mut Attempt, say: &mut dyn FnMut(&str)) {
+        let mut told = self.now();
+        while self.saves.is_committing() {
+            self.settle_saves(attempt, TICK, say);
+            if self.now() >= told + TELL_EVERY {
+                told = self.now();
+                self.tell();
+            }
+        }
+        self.settle_saves(attempt, Duration::ZERO, say);
+    }
+
+    fn handle_committed(&mut self, attempt: &mut Attempt, ready: Ready, made: Committed, say: &mut dyn FnMut(&str)) {
+        let Ready { step, metrics, suspect, .. } = ready;
+        let Committed { id, parent, bytes } = made;
+        self.largest = bytes;
+        if suspect {
+            let standing = Standing::Suspect;
+            self.chain.handle_suspect(Checkpoint { id: id.clone(), step, parent, standing });
+            let _ = checkpoint::mark(&self.place.root().join(&id), standing);
+            self.note("suspect", json!({ "checkpoint": id }));
+            return;
+        }
         self.metrics.extend(metrics);
-        // Made again after a crash between two attempts, the same name would be its own parent.
-        let parent = parent.filter(|parent| *parent != id);
-        self.chain.handle_verified(Checkpoint { id: id.clone(), step, parent, standing: Standing::Verified });
-        self.policy.handle_verified(step);
-        self.ledger.handle_kept(self.now());
-        self.committed += 1;
-        self.note("committed", json!({ "checkpoint": id, "step": step }));
-        self.try_save_record();
+        self.keep(&id, step, parent, bytes);
         attempt.say_committed(step, &id);
         self.set_interval(attempt);
         if let Err(error) = self.point_to(&id) {
             say(&format!("{error}"));
         }
         if self.committed.is_multiple_of(self.options.validate_every.max(1)) && !self.options.gates.is_empty() {
-            self.ledger.switch(Bucket::Gate, self.now());
-            if !self.gated(&id, say) {
-                self.end_invalid(attempt);
-            }
-            self.ledger.switch(Bucket::Productive, self.now());
+            self.saves.call_for_gates(&id);
         }
-        self.largest = checkpoint::read_manifest(&self.place.root().join(&id))
-            .map_or(self.largest, |made| checkpoint::size_of(&made));
         self.let_go(self.options.keep, say);
         self.make_room(say);
     }
 
-    fn end_invalid(&mut self, attempt: &mut Attempt) {
-        self.invalid = true;
-        self.stop_attempt(attempt, Class::UserFatal, Duration::ZERO);
+    fn keep(&mut self, id: &str, step: u64, parent: Option<String>, bytes: u64) {
+        self.chain.handle_verified(Checkpoint { id: id.to_owned(), step, parent, standing: Standing::Verified });
+        self.policy.handle_verified(step);
+        self.ledger.handle_kept(self.now());
+        self.committed += 1;
+        self.note("committed", json!({ "checkpoint": id, "step": step, "bytes": bytes }));
+        self.try_save_record();
+    }
+
+    /// What was there before the first attempt is where it goes on.
+    pub(super) fn handle_adopted_first(&mut self, step: u64, made: Committed) -> Result<(), Error> {
+        self.largest = made.bytes;
+        self.keep(&made.id, step, made.parent, made.bytes);
+        self.point_to(&made.id)
     }
 
     pub(super) fn let_go(&mut self, keep: usize, say: &mut dyn FnMut(&str)) {
-        for id in self.chain.expendable(keep) {
+        for id in self.chain.expendable(keep).into_iter().filter(|id| !self.saves.asks_about(id)).collect::<Vec<_>>() {
             match checkpoint::remove(self.place.root(), &id) {
                 Ok(()) => self.chain.forget(&id),
                 Err(error) => say(&format!("{id} cannot be removed: {error}")),
@@ -147,9 +224,12 @@ impl Run<'_> {
         }
     }
 
-    /// The loss went wrong: later checkpoints are suspect, and the steps from there to here are left out the next time.
-    pub(super) fn go_back(&mut self, onset: u64, until: u64) {
-        for id in self.chain.handle_trouble(onset) {
+    /// The loss went wrong: checkpoints from `suspect` on are not gone on from, and the steps from `onset` to here are left out
+    /// the next time.
+    pub(super) fn go_back(&mut self, trouble: Trouble, until: u64) {
+        let (onset, suspect) = (trouble.onset(), trouble.suspect_from());
+        self.saves.suspect_from(suspect);
+        for id in self.chain.handle_trouble(suspect) {
             let _ = checkpoint::mark(&self.place.root().join(&id), Standing::Suspect);
             self.note("suspect", json!({ "checkpoint": id, "onset": onset }));
         }

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::Run;
 use super::attempt::Attempt;
+use super::saves::Ready;
 use crate::limits::cgroup::Group;
 use crate::options::Error;
 use crate::place::{Place, put, replace};
@@ -62,6 +63,8 @@ pub(super) struct Heard {
     pub(super) error: Option<(String, bool)>,
     /// When it began, in milliseconds since 1970.
     pub(super) began: Option<u64>,
+    /// Checkpoints whose commit was not done.
+    pub(super) saves: Vec<Ready>,
     pub(super) percent: u8,
     pub(super) ledger: Option<Ledger>,
     pub(super) learned: BTreeMap<String, (u32, Duration)>,
@@ -174,6 +177,7 @@ impl Run<'_> {
             attempt: self.record.attempt,
             step: self.step,
             total: self.total,
+            saves: self.saves.unfinished(),
             percent: self.record.percent,
             ledger: Some(self.ledger.clone()),
             learned: self.watch.learned().clone(),

@@ -67,6 +67,8 @@ pub(super) fn options(asked: &Train, config: &RunDefaults) -> Result<Options, St
         guards: Guards {
             best_effort: asked.limit_best_effort,
             attempt_timeout: asked.attempt_timeout,
+            gate_timeout: asked.gate_timeout,
+            adopt: asked.adopt.clone(),
             deadline: asked.deadline,
             interval: asked.checkpoint_interval.unwrap_or_default(),
             show: std::io::stderr().is_terminal().then_some(|line| line_of_progress().set_message(line.to_owned())),

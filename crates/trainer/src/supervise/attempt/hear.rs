@@ -16,6 +16,7 @@ use serde_json::json;
 use super::Attempt;
 use crate::checkpoint::id_of;
 use crate::supervise::Run;
+use crate::supervise::saves::Ready;
 use crate::wire::{HEARD_MAX, Said};
 
 /// Rounds of reading what a script that ended left unread.
@@ -142,11 +143,21 @@ impl Run<'_> {
                 // What is saved after the numbers exploded, or after a gate failed, is not worth going on from.
                 self.note("commit_refused", json!({ "step": step }));
             }
-            Message::CheckpointReady { step, directory, cursor, metrics, blocking_s } => {
+            Message::CheckpointReady { step, directory, cursor, mut metrics, blocking_s } => {
                 let blocking = Duration::from_secs_f64(blocking_s.unwrap_or(0.0));
-                self.commit(attempt, &directory, (step, cursor, metrics), blocking, say);
+                if let Some((_, evaluated)) = self.evaluated.as_ref().filter(|(at, _)| *at == step) {
+                    let more = evaluated.iter().filter(|(name, _)| !metrics.contains_key(*name));
+                    let more: Vec<_> = more.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    metrics.extend(more);
+                }
+                let directory = directory.into();
+                let ready = Ready { step, directory, cursor, metrics, suspect: false, adopted: None };
+                self.commit(attempt, ready, blocking, say);
             }
-            Message::Eval { metrics, .. } => self.metrics.extend(metrics),
+            Message::Eval { step, metrics } => {
+                self.metrics.extend(metrics.clone());
+                self.evaluated = Some((step, metrics));
+            }
             Message::Error { kind, retryable, message } => {
                 say(&format!("the script says: {kind}: {message}"));
                 if kind == "storage" {
@@ -168,11 +179,12 @@ impl Run<'_> {
         }
     }
 
-    /// Its directory became a checkpoint of this attempt, which may be let go by now.
+    /// Its directory became a checkpoint of this attempt, which may be let go by now, or is about to.
     fn is_committed(&self, step: u64, directory: &str) -> bool {
         let of_this_attempt = format!("-a{}", self.record.attempt);
         let is_later = |head: &Checkpoint| head.step >= step && head.id.ends_with(&of_this_attempt);
-        !Path::new(directory).exists() && self.chain.head().is_some_and(is_later)
+        let is_known = self.saves.holds(step) || self.chain.head().is_some_and(is_later);
+        is_known && !Path::new(directory).exists()
     }
 
     fn progress(&mut self, attempt: &mut Attempt, step: u64, total: Option<u64>, now: Time) {
@@ -206,13 +218,14 @@ impl Run<'_> {
         for (name, value) in values {
             let watched = matches!(name.as_str(), "loss" | "grad_norm");
             let trouble = match (name.as_str(), value) {
-                ("loss", value) => attempt.guard.handle_loss(step, value.unwrap_or(f64::NAN)).map(Trouble::onset),
-                (_, None) if watched => Some(step),
+                ("loss", value) => attempt.guard.handle_loss(step, value.unwrap_or(f64::NAN)),
+                (_, None) if watched => Some(Trouble::NotFinite { onset: step }),
                 _ => None,
             };
-            if let Some(onset) = trouble.filter(|_| attempt.ended_for.is_none()) {
-                say(&format!("{name} went wrong at step {onset}: going back to before it"));
-                self.go_back(onset, step);
+            if let Some(trouble) = trouble.filter(|_| attempt.ended_for.is_none()) {
+                let from = trouble.suspect_from();
+                say(&format!("{name} went wrong at step {}: going back to before step {from}", trouble.onset()));
+                self.go_back(trouble, step);
                 self.stop_attempt(attempt, Class::Numeric, Duration::ZERO);
             }
             self.metrics.insert(name, value.map_or(serde_json::Value::Null, Into::into));

@@ -27,6 +27,7 @@ impl Run<'_> {
         if attempt.kill_at.is_some_and(|at| now >= at) {
             process::end_tree(&self.record.run, attempt.worker.pid());
         }
+        self.settle_saves(attempt, Duration::ZERO, say);
         self.look_at_time(attempt, say);
         // Of a command that never spoke nothing is known: it may well be at work.
         if attempt.kill_at.is_none() && attempt.spoke {
@@ -52,6 +53,7 @@ impl Run<'_> {
                 attempt.tail = Tail::default();
             }
             process::reap(attempt.worker.pid());
+            self.adopt(attempt, say);
             self.save_heard(attempt);
             self.tell();
         }

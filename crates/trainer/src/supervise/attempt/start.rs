@@ -8,6 +8,7 @@ use mainstay_core::training::ledger::Bucket;
 use serde_json::json;
 
 use super::Attempt;
+use crate::adopt;
 use crate::limits::cgroup::Group;
 use crate::limits::{self, Limits};
 use crate::options::Error;
@@ -26,7 +27,8 @@ impl Run<'_> {
         let before = self.record.worker;
         self.get_ready(before.is_some(), say)?;
         let now = self.now();
-        let heard = self.heard_before();
+        let mut heard = self.heard_before();
+        let saves = std::mem::take(&mut heard.saves);
         self.step = heard.step.or(self.chain.head().map(|head| head.step));
         self.total = heard.total.or(self.total);
         let socket = self.socket_path();
@@ -42,6 +44,7 @@ impl Run<'_> {
         let mut attempt = Attempt::new(worker, wire, log, files, heard, now);
         if before.is_some() {
             attempt.catching_up = true;
+            self.take_up_saves(saves);
             while self.read_files(&mut attempt, say) > 0 {}
             attempt.catching_up = false;
         } else {
@@ -85,7 +88,7 @@ impl Run<'_> {
         say: &mut dyn FnMut(&str),
     ) -> Result<Worker, Error> {
         let environment = self.environment(socket).map_err(Error::place(self.place.root()))?;
-        let command = &self.options.command;
+        let command = &adopt::with_resume(&self.options.command, self.resume_path().as_deref());
         let start = |source| Error::Start { command: command.first().cloned().unwrap_or_default(), source };
         let held = self.limits.hold(self.options);
         let mut child = process::spawn(command, log, &environment, held).map_err(start)?;
