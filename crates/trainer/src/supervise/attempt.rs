@@ -40,7 +40,9 @@ pub(super) struct Attempt {
     guard: Guard,
     spoke: bool,
     done: Option<u64>,
+    /// What went wrong, and whether another attempt may help.
     error: Option<(String, bool)>,
+    error_at: Time,
     ended_for: Option<Class>,
     out_of_memory: bool,
     /// Kills for want of memory at the beginning: in the run's group, and around it.
@@ -143,6 +145,7 @@ impl Attempt {
             spoke: heard.spoke,
             done: heard.done,
             error: heard.error,
+            error_at: now,
             ended_for: None,
             out_of_memory: false,
             oom_kills: (0, limits::oom_kills_around()),
@@ -158,9 +161,17 @@ impl Attempt {
         }
     }
 
-    /// A save failed because of the disk. Steps that are made after that say that it was overcome.
-    pub(super) fn blame_storage(&mut self) {
-        self.error = Some(("storage".to_owned(), true));
+    /// Something went wrong. Steps that are made after that say that it was overcome.
+    pub(super) fn blame(&mut self, kind: String, retryable: bool, now: Time) {
+        (self.error, self.error_at) = (Some((kind, retryable)), now);
+    }
+
+    /// A step further than all before was made. Another rank's trouble may end the run a moment later all the same.
+    fn handle_moved(&mut self, now: Time) {
+        if now >= self.error_at + SAME_MOMENT {
+            self.error = None;
+        }
+        self.moved = now;
     }
 
     /// What was written before the last step says nothing about the end; what came just before may belong to it, since

@@ -62,7 +62,7 @@ impl Run<'_> {
     /// A save failed. Where the disk is to blame the run goes on, and is paused before its next attempt.
     pub(super) fn handle_failed_save(&mut self, attempt: &mut Attempt, error: &io::Error, say: &mut dyn FnMut(&str)) {
         if is_storage(error) {
-            attempt.blame_storage();
+            attempt.blame("storage".to_owned(), true, self.now());
             self.warn(format!("a checkpoint could not be stored: {error}"), say);
             self.make_room(say);
         }

@@ -164,7 +164,7 @@ impl Run<'_> {
                     self.warn(format!("a checkpoint could not be stored: {message}"), say);
                     self.make_room(say);
                 }
-                attempt.error = Some((kind, retryable));
+                attempt.blame(kind, retryable, now);
                 self.save_heard(attempt);
             }
             Message::Done { step } => {
@@ -199,9 +199,7 @@ impl Run<'_> {
             return;
         }
         if self.step.is_some_and(|before| step > before) {
-            // Whatever went wrong before, it was overcome.
-            attempt.error = None;
-            attempt.moved = now;
+            attempt.handle_moved(now);
         }
         (self.step, self.total) = (Some(step), total.or(self.total));
         self.watch.handle_step(step, now);
