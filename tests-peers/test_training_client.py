@@ -210,6 +210,61 @@ def test_requests_of_the_supervisor_are_heard(place):
     assert run.stop_by == 1234.5
 
 
+def test_how_often_to_save_may_change_also_by_a_supervisor_that_came_back(place, monkeypatch):
+    monkeypatch.setattr(train, "RETRY_S", 0.01)
+    first = Supervisor(place / "s")
+    run = train.connect()
+    eventually(lambda: first.of("hello") or run.progress(1))
+    first.say(type="set", ckpt_interval_s=3600)
+    eventually(lambda: run.stop_requested or run._interval_s == 3600)
+    assert not run.save_due(500, default_every=500), "time decides now, not steps"
+    first.die()
+    (place / "s").unlink()
+    second = Supervisor(place / "s")
+    eventually(lambda: second.of("hello") or run.progress(2))
+    second.say(type="set", ckpt_interval_s="soon")  # makes no sense, and is survived
+    second.say(type="set", ckpt_interval_s=0.001)
+    eventually(lambda: run.save_due(3))
+    second.say(type="stop", deadline=99.5, reason="preempted")
+    eventually(lambda: run.stop_requested)
+    assert run.stop_by == 99.5
+
+
+def test_what_went_wrong_is_told_with_its_kind(place):
+    supervisor = Supervisor(place / "s")
+    train.connect().error("shard 7 is broken", kind="data", retryable=False)
+    eventually(lambda: supervisor.of("error"))
+    said = {"type": "error", "kind": "data", "retryable": False, "message": "shard 7 is broken"}
+    assert supervisor.of("error") == [said]
+
+
+def test_a_shell_can_speak_too(place):
+    supervisor = Supervisor(place / "s")
+
+    def emit(*words):
+        command = [sys.executable, "-m", "mainstay.train", "emit", *words]
+        return subprocess.run(command, cwd=ROOT / "python", capture_output=True, text=True, timeout=60).returncode
+
+    assert emit("progress", "--step", "5", "--total", "10", "loss=0.5") == 0
+    assert emit("eval", "--step=5", "--n", "360", "accuracy=0.97") == 0
+    written = place / "written"
+    written.mkdir()
+    (written / "weights").write_text("five")
+    assert emit("checkpoint", "--step", "5", "--from", str(written), "--cursor", '{"at": 5}', "accuracy=0.97") == 0
+    assert emit("done", "--step", "10") == 0
+    eventually(lambda: supervisor.of("done"))
+    kinds = [line["type"] for line in supervisor.lines if line["type"] != "hello"]
+    assert kinds == ["progress", "metric", "eval", "ckpt_begin", "ckpt_ready", "done"]
+    assert supervisor.of("progress") == [{"type": "progress", "step": 5, "total": 10}]
+    assert (supervisor.of("eval")[0]["n"], supervisor.of("done")[0]["step"]) == (360, 10)
+    ready = supervisor.of("ckpt_ready")[0]
+    assert (pathlib.Path(ready["tmp"]) / "weights").read_text() == "five" and ready["cursor"] == {"at": 5}
+    for wrong in [(), ("progress",), ("progress", "--step"), ("progress", "--step", "x"), ("progress", "5")]:
+        assert emit(*wrong) == 2
+    supervisor.die()
+    assert emit("heartbeat") == 0
+
+
 def test_sigterm_is_a_request_to_stop(place):
     code = f"""
 import os, signal, sys

@@ -195,8 +195,7 @@ class Run:
         """All steps are made; `artifact` names the file or directory that came out."""
         path = os.path.abspath(artifact) if artifact else None
         self._say("done", True, step=step, artifact=path)
-        with _never_raises(self):
-            self._wire.flush(time.monotonic() + 1.0)
+        self._say_rest()
 
     @contextlib.contextmanager
     def checkpoint(self, step, cursor=None, metrics=None, required=False):
@@ -245,6 +244,13 @@ class Run:
                 self._wire.send(_line(kind, fields), matters)
             self._listen()
 
+    def _say_rest(self):
+        """Before a short process ends: what waits is said, for a second at most."""
+        with _never_raises(self):
+            with self._lock:
+                self._tell_pending()
+            self._wire.flush(time.monotonic() + 1.0)
+
     def _tell_pending(self):
         if self._pending:
             fields, numbers = self._pending
@@ -262,7 +268,8 @@ class Run:
             with self._lock:
                 messages = self._wire.receive()
             for message in messages:
-                self._obey(message)
+                with contextlib.suppress(TypeError, ValueError):  # makes no sense; the next one may
+                    self._obey(message)
 
     def _obey(self, message):
         kind = message.get("type")
@@ -587,6 +594,92 @@ def _never_raises(run):
             run._wire.dropped += 1
 
 
+# From a shell: python -m mainstay.train emit progress --step 5
+
+
+USAGE = """usage: python -m mainstay.train emit TYPE [--FIELD VALUE].. [METRIC=NUMBER]..
+
+Says one line of the protocol to the supervisor, for scripts in a shell or another language. Where there is none nothing is
+told, and a checkpoint is committed all the same.
+
+  emit progress --step 5 --total 100 loss=0.25
+  emit phase --name eval
+  emit eval --step 5 --n 360 accuracy=0.97
+  emit checkpoint --step 5 --from DIR accuracy=0.97      the files in DIR become the checkpoint; DIR is gone then
+  emit error --kind data --message "shard 7 is broken"
+  emit done --step 100
+
+Exit code 0 also where nobody listens: telling never stops a script. 2: the arguments are wrong. 1: a checkpoint could not be saved."""
+
+
+def _emit(arguments):
+    """One line for the supervisor, from the command line."""
+    if len(arguments) < 2 or arguments[0] != "emit" or arguments[1].startswith("-"):
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        fields, metrics = _fields(arguments[2:])
+        run = connect(handle_sigterm=False)
+        return _emit_line(run, arguments[1], fields, metrics)
+    except (ValueError, KeyError) as problem:
+        print(f"mainstay: {problem.args[0]}\n\n{USAGE}", file=sys.stderr)
+        return 2
+
+
+def _fields(arguments):
+    fields, metrics, rest = {}, {}, list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("--"):
+            if not equals and not rest:
+                raise ValueError(f"{word} needs a value")
+            fields[name] = value if equals else rest.pop(0)
+        elif equals:
+            metrics[name] = float(value)
+        else:
+            raise ValueError(f"`{word}` is neither --FIELD VALUE nor METRIC=NUMBER")
+    for name in ("step", "total", "samples", "n"):
+        if name in fields:
+            fields[name] = int(fields[name])
+    return fields, metrics
+
+
+def _emit_line(run, kind, fields, metrics):
+    if kind == "checkpoint":
+        return _emit_checkpoint(run, int(_needed(fields, "step")), _needed(fields, "from"), fields, metrics)
+    if kind == "progress":
+        run.progress(_needed(fields, "step"), fields.get("total"), fields.get("samples"), **metrics)
+    elif kind == "eval":
+        run.evaluated(_needed(fields, "step"), metrics, n=fields.get("n"))
+    elif kind == "error":
+        run.error(fields.get("message", ""), fields.get("kind", "user"), fields.get("retryable", "true") != "false")
+    else:
+        run._say(kind, True, **fields, **{name: _number(value) for name, value in metrics.items()})
+    run._say_rest()
+    return 0
+
+
+def _needed(fields, name):
+    if name not in fields:
+        raise ValueError(f"--{name} is needed")
+    return fields[name]
+
+
+def _emit_checkpoint(run, step, source, fields, metrics):
+    cursor = json.loads(fields["cursor"]) if "cursor" in fields else None
+    try:
+        with run.checkpoint(step, cursor=cursor, metrics=metrics, required=True) as directory:
+            for name in os.listdir(source):
+                shutil.move(os.path.join(source, name), os.path.join(directory, name))
+            os.rmdir(source)
+    except OSError as problem:
+        print(f"mainstay: checkpoint of step {step} was not saved: {problem}", file=sys.stderr)
+        return 1
+    run._say_rest()
+    return 0
+
+
 _RUNS = weakref.WeakSet()
 
 
@@ -598,3 +691,6 @@ def _after_fork():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+if __name__ == "__main__":
+    sys.exit(_emit(sys.argv[1:]))

@@ -12,6 +12,7 @@ mod report;
 mod slo;
 mod systems;
 mod target;
+mod train;
 
 use anyhow::Result;
 
@@ -28,6 +29,8 @@ pub(crate) enum Bench {
     Slo,
     /// Local answers in one process: time from the request's bytes to the answer's.
     Answers,
+    /// Training: what a supervisor and a commit cost, and what saving at the right moments gives.
+    Train(train::Args),
 }
 
 /// True when what was measured holds its aims; the gateway's figures are reported without a verdict.
@@ -38,5 +41,6 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Systems(args) => systems::run(args),
         Bench::Slo => slo::run(),
         Bench::Answers => answers::run(),
+        Bench::Train(args) => train::run(args),
     }
 }

@@ -42,6 +42,13 @@ pub(super) fn resident_mb(pids: &[u32]) -> f64 {
     kilobytes.fold(0.0, |sum, each| sum + each) / 1024.0
 }
 
+/// CPU seconds of all children of this process that ended, and of theirs.
+pub(crate) fn of_children() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(13).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / ticks_per_second()
+}
+
 fn ticks_per_second() -> f64 {
     static TICKS: OnceLock<f64> = OnceLock::new();
     let read = || shell::quiet(std::process::Command::new("getconf").arg("CLK_TCK")).ok()?.trim().parse().ok();
