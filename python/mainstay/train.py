@@ -91,6 +91,7 @@ class Run:
         self.id = env.text("RUN_ID") or "alone"
         self.attempt = env.integer("ATTEMPT", 1)
         self.rank = _integer(environ.get("RANK"), 0)
+        self.world = _integer(environ.get("WORLD_SIZE"), None)
         self.supervised = bool(env.text("PROTOCOL"))
         self.seed = env.integer("SEED", None)
         self.deadline = env.number("DEADLINE_UNIX", None)
@@ -234,7 +235,8 @@ class Run:
 
     def _hello(self):
         caps = ["resume", "cursor", "skip", "save_now", "stop"]
-        fields = {"v": PROTOCOL, "pid": os.getpid(), "rank": self.rank, "caps": caps, "attempt": self.attempt}
+        fields = {"v": PROTOCOL, "pid": os.getpid(), "rank": self.rank, "world": self.world, "caps": caps}
+        fields["attempt"] = self.attempt
         return _line("hello", fields)
 
     def _say(self, kind, matters=False, /, **fields):
