@@ -18,6 +18,10 @@ const ADOPTED: &str = "adopted.json";
 impl Run<'_> {
     /// Takes over what libraries wrote and nobody writes to any more.
     pub(super) fn adopt(&mut self, attempt: &Attempt, say: &mut dyn FnMut(&str)) {
+        // Looking at all processes costs; most runs adopt nothing.
+        if self.options.guards.adopt.is_none() {
+            return;
+        }
         let writers = process::tree(&self.record.run);
         self.adopt_ready(&writers, attempt.ended_for(), say);
     }
