@@ -6,6 +6,7 @@
 pub mod time;
 pub mod rng;
 pub mod stats;
+pub mod drift;
 pub mod route;
 pub mod event;
 pub mod expr;
