@@ -10,3 +10,5 @@ pub mod sample;
 pub mod evidently;
 pub mod nannyml;
 pub mod embedding;
+pub mod sketch;
+pub mod verdict;

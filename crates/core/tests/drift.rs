@@ -1,5 +1,7 @@
 //! Distances between samples against SciPy, Evidently, NannyML and the project's formulas in NumPy.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_core::drift::bins::Bins;
@@ -26,6 +28,7 @@ fn numbers(values: &[Value]) -> Vec<f64> {
     numbers
 }
 
+#[expect(clippy::many_single_char_names, reason = "named as in the formulas")]
 fn numeric(pair: &Pair) -> BTreeMap<&'static str, f64> {
     let (a, b) = (numbers(&pair.reference), numbers(&pair.cur));
     let (of_a, of_b) = (Moments::of(&a), Moments::of(&b));
