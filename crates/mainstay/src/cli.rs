@@ -1,5 +1,6 @@
 //! The command line.
 
+mod drift;
 mod slo;
 mod train;
 
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use crate::commands::init::System;
 use crate::output::Format;
 
+pub(crate) use drift::{DriftCheck, DriftCommand};
 pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
 
@@ -89,6 +91,9 @@ pub(crate) enum Command {
     /// Show objectives and their budgets, take objectives in and give them out
     #[command(subcommand)]
     Slo(SloCommand),
+    /// Compare files of values with each other
+    #[command(subcommand)]
+    Drift(DriftCommand),
     /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
     Train(Box<Train>),
     /// Tell more about a finding of `check`

@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub(crate) mod check;
+pub(crate) mod drift;
 pub(crate) mod init;
 pub(crate) mod level;
 pub(crate) mod models;

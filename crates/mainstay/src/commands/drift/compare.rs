@@ -1,0 +1,237 @@
+//! The figures of one column: exact on values that are all there, else from bins.
+
+use std::collections::BTreeSet;
+
+use mainstay_core::drift::bins::Bins;
+use mainstay_core::drift::sample::{self, Moments};
+use mainstay_core::drift::sketch::Sketch;
+use mainstay_core::drift::verdict::{Method, Score, Status};
+use mainstay_core::drift::{evidently, kolmogorov, shares};
+
+use super::column::Column;
+
+/// What one column came to.
+pub(super) struct Compared {
+    pub(super) name: String,
+    pub(super) status: Status,
+    pub(super) n_reference: u64,
+    pub(super) n_current: u64,
+    pub(super) exact: bool,
+    /// How far `ks` and `wasserstein` may be from their exact values.
+    pub(super) bounds: Option<(f64, f64)>,
+    pub(super) scores: Vec<Score>,
+    /// Missing values, infinities and values that are of the other kind, in reference and current.
+    pub(super) missing_rate: (f64, f64),
+    pub(super) infinite: (u64, u64),
+    pub(super) mixed: (u64, u64),
+    /// The share of current values outside the reference's range or among its categories not seen.
+    pub(super) outside_rate: f64,
+    /// Bins or categories with their shares.
+    pub(super) shares: Vec<(String, f64, f64)>,
+}
+
+/// Counts and figures that methods share.
+struct Figures {
+    n: u64,
+    m: u64,
+    moments: Option<(Moments, Moments)>,
+    /// Plain deciles, or categories.
+    plain: (Vec<u64>, Vec<u64>),
+    atoms: (Vec<u64>, Vec<u64>),
+    evidently: (Vec<u64>, Vec<u64>),
+    ks: f64,
+    wasserstein: f64,
+}
+
+impl Figures {
+    #[expect(clippy::many_single_char_names, reason = "named as in the formulas")]
+    fn score(&self, method: Method) -> Score {
+        let (p, q) = (shares::shares(&self.plain.0), shares::shares(&self.plain.1));
+        let chance = |psi: f64, bins: usize| Some(shares::psi_p_value(psi, bins, self.n, self.m));
+        let held =
+            |counts: &(Vec<u64>, Vec<u64>)| counts.0.iter().zip(&counts.1).filter(|(a, b)| **a + **b > 0).count();
+        let chi = shares::chi_square(&self.atoms.0, &self.atoms.1, false);
+        let ks_chance = Some(kolmogorov::p_value(self.ks, self.n as usize, self.m as usize));
+        let of = |value: f64, effect: f64, limit: f64, p_value: Option<f64>| Score {
+            method,
+            value,
+            effect,
+            limit,
+            p_value: p_value.filter(|p| p.is_finite()),
+            drifted: false,
+        };
+        let plain = |value: f64, p_value: Option<f64>| of(value, value, 0.1, p_value);
+        let (a, b) = self.moments.unwrap_or_default();
+        let normalised = sample::normalised(self.wasserstein, &a);
+        match method {
+            Method::MeanShiftZ => {
+                let z = sample::mean_shift_z(&a, &b);
+                of(z, z, 2.0, None)
+            }
+            Method::MeanShiftT => {
+                let (t, p_value) = sample::welch(&a, &b).unwrap_or((f64::NAN, f64::NAN));
+                of(t, sample::mean_shift_z(&a, &b), 0.1, Some(p_value))
+            }
+            Method::Psi => {
+                let psi = shares::psi(&shares::shares(&self.atoms.0), &shares::shares(&self.atoms.1));
+                plain(psi, chance(psi, held(&self.atoms)))
+            }
+            Method::PsiEvidently => plain(evidently::psi(&self.evidently.0, &self.evidently.1), None),
+            Method::Ks => plain(self.ks, ks_chance),
+            Method::JensenShannon => {
+                // Near no drift the divergence, in nats, is an eighth of the index.
+                let nats = shares::jensen_shannon_nats(&p, &q);
+                plain(shares::jensen_shannon(&p, &q), chance(8.0 * nats * nats, held(&self.plain)))
+            }
+            Method::JensenShannonEvidently => {
+                plain(evidently::jensen_shannon(&self.evidently.0, &self.evidently.1), None)
+            }
+            Method::Wasserstein => of(self.wasserstein, normalised, 0.1, ks_chance),
+            Method::WassersteinNormalised => plain(normalised, ks_chance),
+            Method::ChiSquare => of(
+                chi.map_or(f64::NAN, |chi| chi.statistic),
+                chi.map_or(0.0, |chi| chi.v),
+                0.1,
+                chi.map(|chi| chi.p_value),
+            ),
+            Method::CramersV => plain(chi.map_or(f64::NAN, |chi| chi.v), chi.map(|chi| chi.p_value)),
+            Method::LInfinity => plain(shares::l_infinity(&p, &q), chi.map(|chi| chi.p_value)),
+            Method::Hellinger => {
+                let distance = shares::hellinger(&p, &q);
+                plain(distance, chance(8.0 * distance * distance, held(&self.plain)))
+            }
+        }
+    }
+}
+
+/// Compares a column by these methods; those that need numbers are left out where it has none. `sketches` are there where a side is
+/// not kept whole.
+pub(super) fn column(
+    name: &str,
+    reference: &Column,
+    current: &Column,
+    sketches: Option<&(Sketch, Sketch)>,
+    methods: &[Method],
+) -> Compared {
+    let is_numeric = reference.is_numeric();
+    let (figures, mut compared) =
+        if is_numeric { numbers(reference, current, sketches) } else { categories(reference, current) };
+    let asked = methods.iter().filter(|method| is_numeric || !method.needs_numbers());
+    if figures.n > 0 && figures.m > 0 {
+        compared.scores = asked.map(|&method| figures.score(method)).collect();
+    }
+    name.clone_into(&mut compared.name);
+    compared
+}
+
+fn numbers(reference: &Column, current: &Column, sketches: Option<&(Sketch, Sketch)>) -> (Figures, Compared) {
+    let sorted = |column: &Column| {
+        let mut numbers = column.numbers.clone();
+        numbers.sort_unstable_by(f64::total_cmp);
+        numbers
+    };
+    let (a, b) = (sorted(reference), sorted(current));
+    let (deciles, with_atoms) = (Bins::of(&a, 10, false), Bins::of(&a, 10, true));
+    let mut bounds = None;
+    let figures = if let Some((left, right)) = sketches {
+        let (ks, wasserstein) = (left.kolmogorov(right), left.wasserstein(right));
+        bounds = Some((ks.bound, wasserstein.bound));
+        Figures {
+            n: reference.finite,
+            m: current.finite,
+            moments: Some((*left.moments(), *right.moments())),
+            plain: (left.coarse(&deciles), right.coarse(&deciles)),
+            atoms: (left.coarse(&with_atoms), right.coarse(&with_atoms)),
+            evidently: evidently::counts(&a, &b),
+            ks: ks.value,
+            wasserstein: wasserstein.value,
+        }
+    } else {
+        Figures {
+            n: reference.finite,
+            m: current.finite,
+            moments: Some((Moments::of(&a), Moments::of(&b))),
+            plain: (deciles.count(&a), deciles.count(&b)),
+            atoms: (with_atoms.count(&a), with_atoms.count(&b)),
+            evidently: evidently::counts(&a, &b),
+            ks: kolmogorov::distance(&a, &b),
+            wasserstein: sample::wasserstein(&a, &b),
+        }
+    };
+    let (low, high) = figures.moments.map_or((0.0, 0.0), |(left, _)| (left.low, left.high));
+    let outside = b.iter().filter(|&&value| value < low || value > high).count();
+    let labels = labels(&with_atoms);
+    let mut compared = blank(reference, current, (figures.n, figures.m), sketches.is_none());
+    compared.bounds = bounds;
+    compared.outside_rate = outside as f64 / b.len().max(1) as f64;
+    compared.mixed = (reference.words_total(), current.words_total());
+    compared.shares = side_by_side(labels, &figures.atoms);
+    (figures, compared)
+}
+
+fn categories(reference: &Column, current: &Column) -> (Figures, Compared) {
+    let (left, right) = (reference.categories(), current.categories());
+    let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let of = |counts: &std::collections::BTreeMap<String, u64>| {
+        keys.iter().map(|key| counts.get(*key).copied().unwrap_or(0)).collect::<Vec<u64>>()
+    };
+    let counts = (of(&left), of(&right));
+    let (n, m) = (left.values().sum::<u64>(), right.values().sum::<u64>());
+    let new: u64 = right.iter().filter(|(key, _)| !left.contains_key(*key)).map(|(_, count)| count).sum();
+    let figures = Figures {
+        n,
+        m,
+        moments: None,
+        plain: counts.clone(),
+        atoms: counts.clone(),
+        evidently: counts,
+        ks: f64::NAN,
+        wasserstein: f64::NAN,
+    };
+    let mut compared = blank(reference, current, (n, m), true);
+    compared.outside_rate = new as f64 / m.max(1) as f64;
+    compared.mixed = (reference.finite, current.finite);
+    compared.shares = side_by_side(keys.into_iter().cloned().collect(), &figures.plain);
+    (figures, compared)
+}
+
+fn blank(reference: &Column, current: &Column, sizes: (u64, u64), exact: bool) -> Compared {
+    Compared {
+        name: String::new(),
+        status: Status::NoData,
+        n_reference: sizes.0,
+        n_current: sizes.1,
+        exact,
+        bounds: None,
+        scores: Vec::new(),
+        missing_rate: (reference.missing_rate(), current.missing_rate()),
+        infinite: (reference.infinite, current.infinite),
+        mixed: (0, 0),
+        outside_rate: 0.0,
+        shares: Vec::new(),
+    }
+}
+
+fn labels(bins: &Bins) -> Vec<String> {
+    let mut labels: Vec<String> = bins.atoms.iter().map(|atom| format!("= {atom}")).collect();
+    match (bins.edges.first(), bins.edges.last()) {
+        (Some(first), Some(last)) => {
+            labels.push(format!("< {first:.4}"));
+            labels.extend(bins.edges.windows(2).map(|pair| format!("{:.4} to {:.4}", pair[0], pair[1])));
+            labels.push(format!(">= {last:.4}"));
+        }
+        _ => labels.push("all".to_owned()),
+    }
+    labels
+}
+
+fn side_by_side(labels: Vec<String>, counts: &(Vec<u64>, Vec<u64>)) -> Vec<(String, f64, f64)> {
+    let share = |count: u64, counts: &[u64]| count as f64 / counts.iter().sum::<u64>().max(1) as f64;
+    let pairs = counts.0.iter().zip(&counts.1);
+    labels
+        .into_iter()
+        .zip(pairs)
+        .map(|(label, (a, b))| (label, share(*a, &counts.0), share(*b, &counts.1)))
+        .filter(|(_, a, b)| a + b > 0.0)
+        .collect()
+}
