@@ -67,14 +67,15 @@ impl Run<'_> {
     }
 
     fn push_adopted(&mut self, found: &Found, suspect: bool, say: &mut dyn FnMut(&str)) {
+        if !self.saves.has_room() {
+            return; // It is found again the next time.
+        }
         let Found { path, step, .. } = found;
         let directory = self.place.root().join(format!(".tmp-{}-{step}", self.record.attempt));
         let metrics = adopt::metrics(path, *step);
         let ready =
             Ready { step: *step, directory, cursor: Value::Null, metrics, suspect, adopted: Some(path.clone()) };
-        if !self.saves.push(ready) {
-            return; // It is found again the next time.
-        }
+        let _ = self.saves.push(ready);
         say(&format!("taking over {}", path.display()));
         self.note("adopting", json!({ "path": path, "step": step }));
         self.step = self.step.max(Some(*step));

@@ -95,10 +95,10 @@ impl Run<'_> {
     ) {
         self.ledger.handle_blocked(blocking, self.now());
         self.measure_save(attempt, blocking, say);
-        let step = ready.step;
-        if !self.saves.push(ready) {
-            say(&format!("checkpoint of step {step} was not committed: too many wait"));
-            self.note("commit_failed", json!({ "step": step, "why": "too many wait" }));
+        if let Some(Ready { step, directory, .. }) = self.saves.push(ready) {
+            say(&format!("checkpoint of step {step} gives way: the script saves faster than the disk takes it"));
+            self.note("commit_failed", json!({ "step": step, "why": "later ones wait" }));
+            let _ = fs::remove_dir_all(directory);
         }
         self.save_heard(attempt);
         self.begin_next();
@@ -107,7 +107,8 @@ impl Run<'_> {
     /// What the supervisor before this one was about to commit.
     pub(super) fn take_up_saves(&mut self, unfinished: Vec<Ready>) {
         for ready in unfinished.into_iter().filter(|ready| ready.directory.exists() || ready.adopted.is_some()) {
-            self.saves.push(ready);
+            // As many as waited before fit.
+            let _ = self.saves.push(ready);
         }
         self.begin_next();
     }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::gates::Asked;
 use crate::checkpoint::Committed;
 
-/// Checkpoints that wait. A script that saves faster than the disk takes it loses the rest.
+/// Checkpoints that wait. Of a script that saves faster than the disk takes it the oldest of them give way: the last is never lost.
 const WAITING_MAX: usize = 8;
 
 /// A checkpoint whose files are written.
@@ -44,13 +44,21 @@ pub(super) struct Saves {
 }
 
 impl Saves {
-    /// Another one; false where too many wait.
-    pub(super) fn push(&mut self, ready: Ready) -> bool {
-        let fits = self.waiting.len() < WAITING_MAX;
-        if fits {
-            self.waiting.push_back(ready);
+    /// Another one; gives back one that gives way to it, where too many wait.
+    pub(super) fn push(&mut self, ready: Ready) -> Option<Ready> {
+        let full = !self.has_room();
+        self.waiting.push_back(ready);
+        if !full {
+            return None;
         }
-        fits
+        // What a library wrote is there again the next time, and need not give way.
+        let oldest = self.waiting.iter().position(|waiting| waiting.adopted.is_none());
+        self.waiting.remove(oldest.unwrap_or_default())
+    }
+
+    /// Whether another one may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
     }
 
     /// What is next, where nothing is being committed.
@@ -156,4 +164,25 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiv
     let (sender, result) = sync_channel(1);
     std::thread::spawn(move || sender.send(work()));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(step: u64, adopted: bool) -> Ready {
+        let adopted = adopted.then(|| PathBuf::from("library"));
+        Ready { step, directory: PathBuf::new(), cursor: Value::Null, metrics: Map::new(), suspect: false, adopted }
+    }
+
+    /// Reported: the ninth checkpoint that waited was let go, also where it was the last of the run.
+    #[test]
+    fn the_oldest_that_waits_gives_way_and_never_the_last() {
+        let mut saves = Saves::default();
+        assert_eq!(saves.push(ready(1, true)), None);
+        let gone: Vec<u64> = (2..=20).filter_map(|step| saves.push(ready(step, false))).map(|gone| gone.step).collect();
+        assert_eq!(gone, (2..=13).collect::<Vec<u64>>());
+        let left: Vec<u64> = std::iter::from_fn(|| saves.next()).map(|ready| ready.step).collect();
+        assert_eq!(left, [1, 14, 15, 16, 17, 18, 19, 20]);
+    }
 }
