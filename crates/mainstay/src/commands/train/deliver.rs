@@ -138,7 +138,7 @@ pub(super) fn version(model: &str, version: &str, body: Value) -> Told {
     Told { path: format!("/api/v1/models/{}/versions/{}", client::segment(model), client::segment(version)), body }
 }
 
-/// Tells something; a service that is there and refuses is [`Refused::Said`].
+/// Tells something. A service that is there and refuses says so: a stop that is not [`Stop::is_unreachable`].
 pub(super) fn tell(global: &Global, method: &Method, told: &Told) -> Result<Value, Stop> {
     client::call(global, method.clone(), &told.path, Some(&told.body))
 }
