@@ -23,7 +23,9 @@ impl Tally {
 
     /// The last line of pytest; an error in a fixture counts as a failed test.
     pub(crate) fn of_pytest(output: &str) -> Self {
-        let last = output.lines().rev().find(|line| line.contains(" in ") && line.ends_with('s')).unwrap_or_default();
+        // From a minute on the seconds have the time in hours after them.
+        let ends = |line: &&str| line.contains(" in ") && (line.ends_with('s') || line.ends_with(')'));
+        let last = output.lines().rev().find(ends).unwrap_or_default();
         let tally = Self::counted(last, "passed", "failed");
         Self { failed: tally.failed + before(last, "error") + before(last, "skipped"), ..tally }
     }
@@ -67,6 +69,7 @@ test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
     fn errors_and_skips_of_pytest_are_failures() {
         let output = "FAILED a.py::b\n==== 1 failed, 4 passed, 2 skipped, 3 errors in 6.2s ====";
         assert_eq!(Tally::of_pytest(&output.replace(" ====", "")), Tally { passed: 4, failed: 6 });
+        assert_eq!(Tally::of_pytest("35 passed, 1 skipped in 100.33s (0:01:40)"), Tally { passed: 35, failed: 1 });
         assert_eq!(Tally::of_pytest("1 passed, 5 deselected in 16.53s"), Tally { passed: 1, failed: 0 });
     }
 
