@@ -53,8 +53,8 @@ FILE_MAX = 64 * 1024 * 1024
 """Bytes of the file that takes the lines while the supervisor is away."""
 
 QUIET_S = 0.02
-"""Progress is told at most this often; what is left out between two lines is counted. A loss that is not a finite
-number is always told."""
+"""Progress is told, and the supervisor listened to, at most this often; what is left out between two lines is counted. A
+loss that is not a finite number is always told."""
 
 RETRY_S, RETRY_MAX_S = 0.2, 5.0
 """Pauses between attempts to reach a supervisor that is away."""
@@ -106,7 +106,7 @@ class Run:
         self._stop_by = None
         self._skip = _ranges(env.json_file("SKIP_FILE"))
         self._lock = threading.RLock()
-        self._pending, self._told_at = None, 0.0
+        self._pending, self._told_at, self._listen_at = None, 0.0, 0.0
         self._wire = _Wire(env, self.rank, self._hello())
         if handle_sigterm:
             self._listen_for_sigterm()
@@ -265,9 +265,13 @@ class Run:
             self._wire.send(_line("metric", {"step": fields["step"], **numbers}), False)
 
     def _listen(self):
-        """Takes what the supervisor said meanwhile."""
+        """Takes what the supervisor said meanwhile; looks for it no more often than anything is told."""
+        now = time.monotonic()
+        if now < self._listen_at:
+            return
         with _never_raises(self):
             with self._lock:
+                self._listen_at = now + QUIET_S
                 messages = self._wire.receive()
             for message in messages:
                 with contextlib.suppress(TypeError, ValueError):  # makes no sense; the next one may
