@@ -1,13 +1,18 @@
-//! Statistics that the machines decide by: an interval for a share and a histogram of durations.
+//! Statistics that the machines decide by: laws, intervals, corrections, detectors of change, and a histogram of durations.
 
+pub mod law;
 pub mod binomial;
+pub mod proportion;
+pub mod multiple;
+pub mod streams;
+pub mod sequential;
 
 use std::time::Duration;
 
 /// The two-sided 95 % quantile of the normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
 
-/// A closed interval of a proportion, within `[0, 1]`.
+/// A closed interval; of a proportion within `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Lower end.

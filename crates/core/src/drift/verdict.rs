@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::multiple::{self, Correction};
+
 /// Fewer values than this on a side say nothing.
 pub const LEAST_VALUES: u64 = 100;
 
@@ -174,15 +176,7 @@ impl Status {
 
 /// p-values corrected for their number (Benjamini and Hochberg 1995), in the order given.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p_values.len()).collect();
-    order.sort_by(|&a, &b| p_values[b].total_cmp(&p_values[a]));
-    let (mut corrected, mut least) = (vec![1.0; p_values.len()], 1.0_f64);
-    for (above, &at) in order.iter().enumerate() {
-        let rank = p_values.len() - above;
-        least = least.min(p_values[at] * p_values.len() as f64 / rank as f64);
-        corrected[at] = least;
-    }
-    corrected
+    multiple::correct(p_values, Correction::BenjaminiHochberg)
 }
 
 #[cfg(test)]
