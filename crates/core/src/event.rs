@@ -16,6 +16,7 @@
 mod rfc3339;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -185,6 +186,25 @@ pub enum EventKind {
     /// An alert on an error budget fires no more.
     #[serde(rename = "slo.alert_resolved")]
     SloAlertResolved(SloAlert),
+    /// A monitored name has another verdict.
+    #[serde(rename = "drift.status_changed")]
+    DriftStatusChanged(DriftChange),
+    /// A monitor that is looked at all the time says that its name drifted.
+    #[serde(rename = "drift.alarm_raised")]
+    DriftAlarmRaised {
+        /// The monitored name.
+        name: String,
+        /// The route that its values come from, where it is one route.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<String>,
+        /// What raised it, such as `conformal`.
+        detector: Word,
+        /// Values between two false alarms, at least, on average.
+        run_length: f64,
+    },
+    /// A measure of quality has another status.
+    #[serde(rename = "quality.status_changed")]
+    QualityStatusChanged(QualityChange),
     /// A training run ended without what it was for.
     #[serde(rename = "training.run_failed")]
     TrainingFailed(TrainingEnded),
@@ -208,10 +228,10 @@ pub enum EventKind {
     },
     /// A request ended. Sampled: counters, not these, are the measure of how many.
     #[serde(rename = "request.finished")]
-    RequestFinished(RequestFinished),
+    RequestFinished(Box<RequestFinished>),
 }
 
-/// How a request ended.
+/// How a request ended, and what was predicted from what.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RequestFinished {
     /// The request's id; labels join on it and on the client.
@@ -248,6 +268,108 @@ pub struct RequestFinished {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
+    /// The backend that answered, or the kind of a local answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// How long the model took.
+    #[serde(default, rename = "inference_us", skip_serializing_if = "Option::is_none", with = "optional_micros")]
+    pub inference: Option<Duration>,
+    /// When the first part of a streamed answer came, from the request's head on.
+    #[serde(default, rename = "first_token_us", skip_serializing_if = "Option::is_none", with = "optional_micros")]
+    pub first_token: Option<Duration>,
+    /// What was predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Scalar>,
+    /// Features by their reference, as they were given to the model; those that were missing are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, Scalar>,
+    /// Features that were older than they may be.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stale_features: u32,
+    /// Tokens of the request, where the answer says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answer, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Why a language model stopped, in its own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Whether the answer was passed on as it came.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stream: bool,
+    /// Whether it was a probe of the operator's own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub synthetic: bool,
+    /// The trace that it belongs to: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Its own span in the trace: 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<String>,
+    /// The caller's span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_span_id: Option<String>,
+    /// Why this event was kept, each with the chance that it had for that; empty where nobody decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+}
+
+/// A verdict about a monitored name.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DriftChange {
+    /// The monitored name.
+    pub name: String,
+    /// The route that its values come from, where it is one route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The verdict until then.
+    pub from: Word,
+    /// The verdict from then on.
+    pub to: Word,
+    /// The method that found most, where one found drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Word>,
+    /// Its figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
+/// What is said of a measure of quality.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct QualityChange {
+    /// The route whose predictions are measured.
+    pub route: String,
+    /// The measure, such as `precision`, or a proxy, such as `confidence`.
+    pub metric: String,
+    /// The status until then.
+    pub from: Word,
+    /// The status from then on.
+    pub to: Word,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
+/// A reason to keep an event.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which, such as `error` or `reservoir`.
+    pub why: Word,
+    /// The chance with which an event like it is kept for this reason, within (0, 1].
+    pub probability: f64,
+}
+
+/// A value of a feature or a prediction.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A decision.
+    Flag(bool),
+    /// A number; finite.
+    Number(f64),
+    /// A word.
+    Word(String),
 }
 
 /// An alert on an error budget.
@@ -365,6 +487,34 @@ mod optional_time {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
         let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
         rfc3339::parse(&text).map(Some).ok_or_else(|| D::Error::custom("not a time of RFC 3339 since 1970"))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference to the field")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference to the field")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+mod optional_micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::micros::serialize(duration, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_micros))
     }
 }
 

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads its golden files")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mainstay_core::event::{self, Event, EventKind, ModelPromoted, RequestFinished, SloAlert, TrainingEnded};
+use mainstay_core::event::{
+    self, DriftChange, Event, EventKind, Kept, ModelPromoted, QualityChange, RequestFinished, Scalar, SloAlert,
+    TrainingEnded,
+};
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 use proptest::prelude::*;
@@ -25,6 +29,13 @@ fn alert() -> SloAlert {
         factor: Some(14.4),
         burn: Some(22.5),
     }
+}
+
+/// A request of which no more is known than must be.
+fn request() -> RequestFinished {
+    let json =
+        r#"{"request_id":"r-1","route":"score","class":0,"code":200,"attempts":0,"duration_us":0,"overhead_us":0}"#;
+    serde_json::from_str(json).unwrap()
 }
 
 fn every_kind() -> Vec<(&'static str, EventKind)> {
@@ -81,6 +92,36 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
         ("slo.alert_fired", EventKind::SloAlertFired(alert())),
         ("slo.alert_resolved", EventKind::SloAlertResolved(alert())),
         (
+            "drift.status_changed",
+            EventKind::DriftStatusChanged(DriftChange {
+                name: "amount".to_owned(),
+                route: Some(route()),
+                from: "ok".into(),
+                to: "alert".into(),
+                method: Some("psi".into()),
+                value: Some(0.375),
+            }),
+        ),
+        (
+            "drift.alarm_raised",
+            EventKind::DriftAlarmRaised {
+                name: "amount".to_owned(),
+                route: Some(route()),
+                detector: "conformal".into(),
+                run_length: 1e6,
+            },
+        ),
+        (
+            "quality.status_changed",
+            EventKind::QualityStatusChanged(QualityChange {
+                route: route(),
+                metric: "precision".to_owned(),
+                from: "healthy".into(),
+                to: "violated".into(),
+                value: Some(0.75),
+            }),
+        ),
+        (
             "training.run_failed",
             EventKind::TrainingFailed(TrainingEnded {
                 run: "fraud-1".to_owned(),
@@ -124,7 +165,7 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
         ),
         (
             "request.finished",
-            EventKind::RequestFinished(RequestFinished {
+            EventKind::RequestFinished(Box::new(RequestFinished {
                 request_id: "r-1".to_owned(),
                 client: Some("checkout".to_owned()),
                 route: route(),
@@ -138,7 +179,8 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
                 confidence: Some(0.875),
                 model: Some("fraud".to_owned()),
                 model_version: Some("3".to_owned()),
-            }),
+                ..request()
+            })),
         ),
     ]
 }
@@ -168,6 +210,28 @@ fn every_kind_is_pinned_by_its_golden_file() {
     files.sort();
     expected_files.sort();
     assert_eq!(files, expected_files);
+}
+
+#[test]
+fn all_that_is_known_of_a_request_is_read_back() {
+    let kind = EventKind::RequestFinished(Box::new(RequestFinished {
+        inference: Some(Duration::from_micros(5)),
+        prediction: Some(Scalar::Number(0.25)),
+        features: BTreeMap::from([
+            ("account:country".to_owned(), Scalar::Word("NO".to_owned())),
+            ("account:new".to_owned(), Scalar::Flag(true)),
+        ]),
+        stale_features: 1,
+        stream: true,
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+        kept: vec![Kept { why: "reservoir".into(), probability: 0.5 }],
+        ..request()
+    }));
+    let event = Event { at: Time::from_secs(5), kind };
+    let json = event.to_json();
+    let expected = r#""inference_us":5,"prediction":0.25,"features":{"account:country":"NO","account:new":true},"stale_features":1,"stream":true,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","kept":[{"why":"reservoir","probability":0.5}]}"#;
+    assert!(json.ends_with(expected), "{json}");
+    assert_eq!(Event::from_json(&json).unwrap(), event);
 }
 
 #[test]

@@ -56,6 +56,13 @@ pub(crate) fn event(event: &Event) {
         EventKind::SloAlertResolved(alert) => {
             tracing::info!(slo = %alert.slo, why = %alert.why, "budget alert resolved");
         }
+        EventKind::DriftStatusChanged(it) => {
+            tracing::warn!(name = %it.name, from = %it.from, to = %it.to, value = it.value, "drift verdict changed");
+        }
+        EventKind::DriftAlarmRaised { name, detector, .. } => tracing::warn!(%name, %detector, "drift alarm"),
+        EventKind::QualityStatusChanged(it) => {
+            tracing::warn!(route = %it.route, metric = %it.metric, from = %it.from, to = %it.to, value = it.value, "quality changed");
+        }
         EventKind::TrainingFailed(run) => {
             tracing::warn!(run = %run.run, name = %run.name, state = %run.state, reason = %run.reason, "training run failed");
         }

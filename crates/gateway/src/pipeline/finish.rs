@@ -259,8 +259,23 @@ fn sample(visit: &Visit<'_>, ended: &Ended) {
         confidence: ended.confidence,
         model: model.and_then(|b| b.model.clone()),
         model_version: model.and_then(|b| b.version.clone()),
+        backend: None,
+        inference: ended.inference,
+        first_token: None,
+        prediction: None,
+        features: std::collections::BTreeMap::new(),
+        stale_features: visit.stale,
+        input_tokens: None,
+        output_tokens: None,
+        finish_reason: None,
+        stream: false,
+        synthetic: ended.synthetic,
+        trace_id: None,
+        span_id: None,
+        parent_span_id: None,
+        kept: Vec::new(),
     };
-    shared.events.emit(Event { at: shared.clock.now(), kind: EventKind::RequestFinished(finished) });
+    shared.events.emit(Event { at: shared.clock.now(), kind: EventKind::RequestFinished(Box::new(finished)) });
 }
 
 fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {

@@ -55,6 +55,9 @@ impl Change {
             | EventKind::EndpointReturned { .. }
             | EventKind::SloAlertFired(_)
             | EventKind::SloAlertResolved(_)
+            | EventKind::DriftStatusChanged(_)
+            | EventKind::DriftAlarmRaised { .. }
+            | EventKind::QualityStatusChanged(_)
             | EventKind::TrainingFailed(_)
             | EventKind::TrainingFinished(_)
             | EventKind::ModelPromoted(_)
