@@ -14,6 +14,7 @@ mod route;
 mod server;
 pub(crate) mod slo;
 mod training;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,13 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let slos = slo::objectives(&root, service.as_deref().unwrap_or_default(), reader);
     let policies = policy::policies(&root, reader);
     let maintenance = policy::maintenance(&root, &slos, reader);
+    let around = watch::Around {
+        routes: routes.as_deref().unwrap_or_default(),
+        features: features.as_deref().unwrap_or_default(),
+    };
+    let known = root.drift.as_ref().filter(|_| routes.is_some() && features.is_some());
+    let drift = watch::drift(known, &around, reader);
+    let labels = watch::labels(root.labels.as_ref(), &slos);
     let training = training::training(root.training.as_ref(), reader);
     names.report_unused(reader);
     Some(Plan {
@@ -63,6 +71,8 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         slos,
         policies,
         maintenance,
+        drift,
+        labels,
         training,
     })
 }
@@ -70,8 +80,6 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
 fn reserved(root: &Root, reader: &mut Reader<'_>) {
     let sections = [
         &root.observability,
-        &root.drift,
-        &root.labels,
         &root.safety,
         &root.incidents,
         &root.oncall,

@@ -9,6 +9,7 @@ pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod slo;
 pub(crate) mod training;
+pub(crate) mod watch;
 
 use mainstay_core::plan::Environment;
 
@@ -54,10 +55,10 @@ section! {
         maintenance: Named<policy::Maintenance>,
         /// Reserved.
         observability: Json,
-        /// Reserved.
-        drift: Json,
-        /// Reserved.
-        labels: Json,
+        /// What monitors watch of requests and answers.
+        drift: watch::Drift,
+        /// How labels find the predictions that they are about.
+        labels: watch::Labels,
         /// Reserved.
         safety: Json,
         /// Reserved.
@@ -141,5 +142,5 @@ section! {
 }
 
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 10] =
-    ["observability", "drift", "labels", "safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];
+pub(crate) const RESERVED: [&str; 8] =
+    ["observability", "safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];

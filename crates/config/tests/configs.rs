@@ -245,6 +245,14 @@ fn what_is_not_written_has_its_documented_default() {
             slos: [],
             policies: [],
             maintenance: [],
+            drift: Drift {
+                window_values: 10000,
+                window_time: 3600s,
+                false_alarm_every: 2592000s,
+                rate: 200.0,
+                monitors: [],
+            },
+            labels: None,
             training: Training {
                 hooks: {},
                 run: RunDefaults {

@@ -9,6 +9,7 @@ pub mod stats;
 pub mod drift;
 pub mod route;
 pub mod event;
+pub mod observed;
 pub mod expr;
 pub mod resilience;
 pub mod answer;

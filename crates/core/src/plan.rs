@@ -11,6 +11,7 @@ mod local;
 mod retention;
 mod route;
 mod training;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use self::route::{
 };
 pub use self::secret::{Secret, SecretSource};
 pub use self::training::{Hook, HookBy, RunDefaults, Training};
+pub use self::watch::{Drift, Labels, Monitor, ValueKind, ValueSource};
 
 /// The whole config.
 #[derive(Clone, Debug)]
@@ -75,6 +77,10 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Maintenance that is left out of budgets.
     pub maintenance: Vec<Maintenance>,
+    /// What monitors watch.
+    pub drift: Drift,
+    /// How labels find the predictions that they are about; `None`: nothing asks for them.
+    pub labels: Option<Labels>,
     /// Models that are trained, and who is told of them.
     pub training: Training,
 }

@@ -27,6 +27,7 @@ use crate::reviews::{ReviewError, ReviewLine};
 use crate::shared::{FeatureShared, Lasting, RouteShared, Shared};
 use crate::tls::TlsError;
 use crate::upstream::endpoint::BadEndpoint;
+use crate::watch::Batch;
 use crate::worker::{self, Command, Handle};
 
 /// Bytes of answers that the `cache` levels may hold.
@@ -96,20 +97,21 @@ impl Gateway {
         let address = plan.listen;
         let listener = acceptor::bind(address).map_err(|source| StartError::Listen { address, source })?;
         let local_addr = listener.local_addr()?;
+        let workers =
+            plan.limits.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1);
         let lasting = Lasting {
             clock,
             seed,
+            workers,
             totals: Arc::default(),
             ledger: Arc::default(),
+            observations: Arc::default(),
             answers: Arc::new(AnswerCache::new(ANSWER_CACHE_BYTES)),
             flights: Flights::default(),
             events,
         };
         let shared = Arc::new(Shared::new(plan, lasting, None)?);
-        let count =
-            shared.plan.limits.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let workers =
-            (0..count.max(1)).map(|n| worker::start(n, Arc::clone(&shared))).collect::<Result<Vec<_>, _>>()?;
+        let workers = (0..workers).map(|n| worker::start(n, Arc::clone(&shared))).collect::<Result<Vec<_>, _>>()?;
         let (stop, stopped) = watch::channel(false);
         let (configs, config) = watch::channel(Arc::clone(&shared));
         let current = Arc::new(ArcSwap::new(shared));
@@ -253,6 +255,11 @@ impl Gateway {
         let now = shared.clock.now();
         let waiting = shared.lines.iter().map(|line| (line.name.clone(), now - line.size(now).oldest)).collect();
         Summed { waiting, ..shared.ledger.lock().expect("counting does not panic").take() }
+    }
+
+    /// What monitors and labels are to see since this was last asked, oldest first within a worker; at most 200 ms old.
+    pub fn take_observed(&self) -> Vec<Batch> {
+        self.current.load().observations.lock().expect("handing over does not panic").take()
     }
 
     /// Stops accepting, lets running requests end within the plan's `drain`, and returns when all threads have ended.

@@ -33,6 +33,7 @@ mod shared;
 mod stream;
 mod tls;
 mod upstream;
+mod watch;
 mod worker;
 
 pub use counters::Summed;
@@ -40,3 +41,4 @@ pub use events::EventSink;
 pub use gateway::{Gateway, StartError, UnknownRoute};
 pub use tls::TlsError;
 pub use upstream::endpoint::BadEndpoint;
+pub use watch::Batch;

@@ -22,6 +22,7 @@ use crate::identity::Clients;
 use crate::reviews::{self, ReviewLine};
 use crate::routing::Routing;
 use crate::tls;
+use crate::watch::Observations;
 use crate::{StartError, answers};
 
 /// What all workers share.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
+    /// How many threads serve.
+    pub(crate) workers: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) clients: Clients,
     pub(crate) routing: Routing,
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Vec<Arc<RouteShared>>,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) observations: Arc<Mutex<Observations>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     /// Files that levels answer from.
@@ -54,8 +58,10 @@ pub(crate) struct Shared {
 pub(crate) struct Lasting {
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
+    pub(crate) workers: usize,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) observations: Arc<Mutex<Observations>>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     pub(crate) events: EventSink,
@@ -74,7 +80,7 @@ impl Shared {
             .map_err(|(file, error)| StartError::Queue(file, error))?;
         let around = Around { plan: &plan, files: &files, lines: &lines, seed: lasting.seed };
         let routes =
-            plan.routes.iter().map(|r| RouteShared::carry_over(r, &around, old, now)).collect::<Result<_, _>>()?;
+            (0..plan.routes.len()).map(|r| RouteShared::carry_over(r, &around, old, now)).collect::<Result<_, _>>()?;
         Ok(Shared {
             tls: plan.tls.as_ref().map(tls::server).transpose()?,
             clients: Clients::new(&plan)?,
@@ -85,8 +91,10 @@ impl Shared {
             plan,
             clock: lasting.clock,
             seed: lasting.seed,
+            workers: lasting.workers,
             totals: lasting.totals,
             ledger: lasting.ledger,
+            observations: lasting.observations,
             answers: lasting.answers,
             flights: lasting.flights,
             files,
@@ -108,8 +116,10 @@ impl Shared {
         Lasting {
             clock: self.clock,
             seed: self.seed,
+            workers: self.workers,
             totals: Arc::clone(&self.totals),
             ledger: Arc::clone(&self.ledger),
+            observations: Arc::clone(&self.observations),
             answers: Arc::clone(&self.answers),
             flights: self.flights.clone(),
             events: self.events.clone(),

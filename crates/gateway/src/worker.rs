@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mainstay_core::observed::Observed;
 use mainstay_core::rng::Rng;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use crate::connection::{self, Drain};
 use crate::counters::{Counters, Ended, Sums};
 use crate::shared::Shared;
 use crate::upstream::Pool;
+use crate::watch::Thinning;
 
 /// How often a worker settles its counters and closes idle connections.
 const SETTLE_EVERY: Duration = Duration::from_millis(200);
@@ -59,6 +61,9 @@ pub(crate) struct State {
     pub(crate) rng: RefCell<Rng>,
     /// By route: requests that the shared retry budget has not heard of yet.
     pub(crate) admitted: Vec<Cell<u32>>,
+    /// By route: which requests monitors look at.
+    thinning: Vec<Thinning>,
+    observed: RefCell<Vec<Observed>>,
 }
 
 /// Starts a worker's thread.
@@ -154,6 +159,8 @@ impl State {
             sums: RefCell::new(Sums::new(&shared.plan)),
             rng: RefCell::new(Rng::new(seed)),
             admitted: shared.routes.iter().map(|_| Cell::new(0)).collect(),
+            thinning: shared.routes.iter().map(|_| Thinning::default()).collect(),
+            observed: RefCell::default(),
             shared,
         }
     }
@@ -169,6 +176,22 @@ impl State {
         self.sums.borrow().filters(&self.shared.plan, route, facts, &mut self.rng.borrow_mut())
     }
 
+    /// Whether monitors look at a request of this route.
+    pub(crate) fn is_watched(&self, route: usize) -> bool {
+        let random = self.rng.borrow_mut().unit();
+        self.thinning[route].takes(random, self.watch_rate(), SETTLE_EVERY)
+    }
+
+    /// What this worker may look at in a second, of each route.
+    fn watch_rate(&self) -> f64 {
+        self.shared.plan.drift.rate / self.shared.workers as f64
+    }
+
+    /// Will hand this over.
+    pub(crate) fn observe(&self, observed: Observed) {
+        self.observed.borrow_mut().push(observed);
+    }
+
     /// Hands the counts over and closes connections that idled for too long.
     fn settle(&self) {
         self.hand_over();
@@ -179,6 +202,8 @@ impl State {
                 route.retries.lock().expect("counting does not panic").handle_admitted(f64::from(admitted), at);
             }
         }
+        let rate = self.watch_rate();
+        self.thinning.iter().for_each(|thinning| thinning.settle(rate, SETTLE_EVERY));
         self.pools.iter().flatten().chain(&self.feature_pools).for_each(|pool| pool.sweep());
     }
 
@@ -188,6 +213,9 @@ impl State {
         drop(totals);
         let mut ledger = self.shared.ledger.lock().expect("counting does not panic");
         ledger.absorb(&self.shared.plan, &mut self.sums.borrow_mut());
+        drop(ledger);
+        let mut observations = self.shared.observations.lock().expect("handing over does not panic");
+        observations.absorb(&self.shared.plan, &mut self.observed.borrow_mut());
     }
 }
 

@@ -58,10 +58,12 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         "1 where the file as it is cannot be used.",
         files.iter().map(|(labels, status)| (labels.clone(), f64::from(u8::from(status.fault.is_some())))),
     ));
+    let unseen = shared.observations.lock().expect("handing over does not panic").dropped;
     let dropped = shared
         .events
         .dropped()
         .into_iter()
+        .chain([("observations_full", unseen)])
         .map(|(reason, n)| Sample { labels: vec![("reason", reason.to_owned())], value: Value::Count(n) });
     all.push(Family {
         name: "mainstay_events_dropped",

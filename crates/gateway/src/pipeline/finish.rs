@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{Event, EventKind, RequestFinished};
+use mainstay_core::observed::{Observed, is_remembered};
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
@@ -17,6 +18,7 @@ use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::protocol::{Failure, FailureCause, Rendered};
 use crate::stream::Record;
+use crate::watch::Seen;
 use crate::worker::State;
 
 /// One request in so many becomes an event of its own.
@@ -50,6 +52,7 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     let ending = if status.is_client_error() { Ending::CallersFault } else { Ending::Answered };
     let features = visit.used.filter(|_| by_model.is_some());
     let ended = Ended { model: by_model, inference, confidence, features, ..ended(visit, Some(level), status, ending) };
+    observe(visit, level, &ended, &body);
     sample(visit, &ended);
     let body = count(visit, ended, body);
     respond(status, fields, body)
@@ -236,6 +239,48 @@ fn count(visit: &Visit<'_>, ended: Ended, body: AnswerBody) -> AnswerBody {
             AnswerBody::Relayed(relay)
         }
     }
+}
+
+/// Shows monitors and labels what they are to see.
+fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
+    let watch = &visit.shared().routes[visit.route].watch;
+    if visit.synthetic || ended.ending != Ending::Answered || (!watch.has_monitors() && watch.share.is_none()) {
+        return;
+    }
+    let id = visit.id.to_str().unwrap_or_default();
+    let by_model = ended.model.is_some();
+    let for_labels = by_model && watch.share.is_some_and(|share| is_remembered(visit.client, id, share));
+    let watched = watch.has_monitors() && visit.state.is_watched(visit.route);
+    if !for_labels && !watched {
+        return;
+    }
+    let answer = match body {
+        AnswerBody::Held(Some(bytes)) if by_model => &**bytes,
+        AnswerBody::Held(_) | AnswerBody::Relayed(_) => &[],
+    };
+    let prediction = watch.predicted(answer);
+    let confidence = ended.confidence.filter(|_| by_model);
+    let seen = Seen {
+        request: visit.held_body(),
+        answer,
+        features: &visit.features,
+        prediction: prediction.as_ref(),
+        confidence,
+    };
+    let values = if watched { watch.values(&seen) } else { Vec::new() };
+    visit.state.observe(Observed {
+        at: ended.at,
+        request_id: id.into(),
+        client: visit.client.into(),
+        route: visit.route as u32,
+        class: visit.class,
+        level,
+        backend: ended.model.map(|backend| backend as u32),
+        for_labels,
+        prediction,
+        confidence,
+        values,
+    });
 }
 
 /// Tells of one request in a hundred.

@@ -302,7 +302,7 @@ impl<'a> Visit<'a> {
     /// Whether answers have to be readable on their way through.
     pub(super) fn reads_answers(&self) -> bool {
         let runtime = &self.shared().routes[self.route];
-        runtime.caches || runtime.confidence.is_some() || self.trims_after(0)
+        runtime.caches || runtime.confidence.is_some() || runtime.watch.reads_answers() || self.trims_after(0)
     }
 
     /// Whether an entry further down sends a chat without its oldest turns.

@@ -18,6 +18,7 @@ use crate::answers::files::DataFile;
 use crate::answers::local::{self, Local};
 use crate::protocol::{self, ConfidenceReader};
 use crate::reviews::{PATIENCE, ReviewLine};
+use crate::watch::Watch;
 
 /// What a route is made with.
 pub(crate) struct Around<'a> {
@@ -34,6 +35,8 @@ pub(crate) struct RouteShared {
     pub(crate) entries: Vec<Entry>,
     pub(crate) retries: Mutex<RetryBudget>,
     pub(crate) confidence: Option<ConfidenceReader>,
+    /// What monitors and labels see of its requests.
+    pub(crate) watch: Watch,
     /// Whether answers of this route go into the answer cache.
     pub(crate) caches: bool,
     /// Whether equal requests wait for one call to level 0.
@@ -54,12 +57,13 @@ pub(crate) struct RouteShared {
 impl RouteShared {
     /// A route for the new plan. Its level and its pin live on where the route's ladder is the same.
     pub(crate) fn carry_over(
-        route: &Route,
+        index: usize,
         around: &Around<'_>,
         old: Option<&Shared>,
         now: Time,
     ) -> Result<Arc<RouteShared>, StartError> {
         let plan = around.plan;
+        let route = &plan.routes[index];
         let bad = |what: String| StartError::Route(route.name.clone(), what);
         let entries: Vec<Entry> = route.ladder.iter().map(ladder_entry).collect();
         let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
@@ -82,6 +86,7 @@ impl RouteShared {
                 .map(ConfidenceReader::new)
                 .transpose()
                 .map_err(|e| bad(e.to_string()))?,
+            watch: Watch::new(plan, index).map_err(|e| bad(e.to_string()))?,
             counts_keys: locals.iter().any(|local| matches!(local, Local::Velocity { .. })),
             locals,
             single_flight: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { single_flight: true, .. })),
