@@ -3,6 +3,7 @@
 mod answers;
 mod closed;
 mod core;
+mod drift;
 mod gateway;
 mod http;
 mod install;
@@ -29,6 +30,8 @@ pub(crate) enum Bench {
     Slo,
     /// Local answers in one process: time from the request's bytes to the answer's.
     Answers,
+    /// Drift of two files, beside Evidently, NannyML and SciPy on the same files.
+    Drift(drift::Args),
     /// Training: what a supervisor and a commit cost, and what saving at the right moments gives.
     Train(train::Args),
 }
@@ -41,6 +44,12 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Systems(args) => systems::run(args),
         Bench::Slo => slo::run(),
         Bench::Answers => answers::run(),
+        Bench::Drift(args) => drift::run(args),
         Bench::Train(args) => train::run(args),
     }
+}
+
+/// Whether a figure is within its aim, as a cell of a table.
+fn verdict(holds: bool) -> &'static str {
+    if holds { "holds" } else { "MISSED" }
 }

@@ -6,6 +6,7 @@ mod overhead;
 
 use anyhow::{Result, ensure};
 
+use super::verdict;
 use crate::shell;
 
 /// How much is measured.
@@ -49,9 +50,4 @@ fn binary() -> Result<std::path::PathBuf> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Whether a figure is within its aim, as a cell of a table.
-fn verdict(holds: bool) -> &'static str {
-    if holds { "holds" } else { "MISSED" }
 }

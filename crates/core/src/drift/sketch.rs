@@ -6,10 +6,53 @@ use super::sample::Moments;
 /// Quantile bins of a reference.
 pub const BINS: usize = 1_024;
 
+/// Cells of a [`Guide`] per edge.
+const CELLS_PER_EDGE: usize = 4;
+
+/// Finds a value's bin: cells of one width say between which edges to look. What it says is what a search over all edges says.
+#[derive(Clone, Debug, PartialEq)]
+struct Guide {
+    low: f64,
+    scale: f64,
+    /// By cell: how many edges lie in cells before it.
+    before: Vec<u32>,
+}
+
+impl Guide {
+    fn new(edges: &[f64]) -> Guide {
+        let (low, high) = (edges.first().copied().unwrap_or(0.0), edges.last().copied().unwrap_or(0.0));
+        let cells = (edges.len() * CELLS_PER_EDGE).max(1);
+        let scale = cells as f64 / (high - low);
+        let scale = if scale.is_finite() { scale } else { 0.0 };
+        let mut guide = Guide { low, scale, before: vec![0; cells + 2] };
+        for &edge in edges {
+            let cell = guide.cell(edge);
+            guide.before[cell + 1] += 1;
+        }
+        for cell in 1..guide.before.len() {
+            guide.before[cell] += guide.before[cell - 1];
+        }
+        guide
+    }
+
+    /// Never less for a greater value: subtraction, product and cut are monotone.
+    fn cell(&self, value: f64) -> usize {
+        (((value - self.low) * self.scale) as usize).min(self.before.len() - 2)
+    }
+
+    /// How many edges are at most `value`.
+    fn bin(&self, edges: &[f64], value: f64) -> usize {
+        let cell = self.cell(value);
+        let (from, to) = (self.before[cell] as usize, self.before[cell + 1] as usize);
+        from + edges[from..to].partition_point(|&edge| edge <= value)
+    }
+}
+
 /// Counts over fixed bins: about [`BINS`] quantiles of a sample of the reference, its deciles, and each atom by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
     edges: Vec<f64>,
+    guide: Guide,
     counts: Vec<u64>,
     sums: Vec<f64>,
     moments: Moments,
@@ -35,20 +78,22 @@ impl Sketch {
         edges.sort_unstable_by(f64::total_cmp);
         edges.dedup();
         let bins = edges.len() + 1;
-        Sketch { edges, counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
+        let guide = Guide::new(&edges);
+        Sketch { edges, guide, counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
     }
 
     /// An empty one with the same bins.
     pub fn empty(&self) -> Sketch {
         let bins = self.counts.len();
-        Sketch { edges: self.edges.clone(), counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
+        let (edges, guide) = (self.edges.clone(), self.guide.clone());
+        Sketch { edges, guide, counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
     }
 
     /// Takes in finite values.
     pub fn extend(&mut self, values: &[f64]) {
         self.moments.merge(&Moments::of(values));
         for &value in values {
-            let bin = self.edges.partition_point(|&edge| edge <= value);
+            let bin = self.guide.bin(&self.edges, value);
             self.counts[bin] += 1;
             self.sums[bin] += value;
         }
@@ -143,6 +188,19 @@ mod tests {
     use crate::drift::{kolmogorov, sample};
 
     proptest! {
+        #[test]
+        fn the_guide_finds_what_a_search_over_all_edges_finds(
+            mut edges in prop::collection::vec(prop_oneof![-1e3..1e3_f64, -1e300..1e300_f64, Just(f64::MAX), Just(f64::MIN), Just(0.0)], 0..60),
+            values in prop::collection::vec(prop_oneof![-1e3..1e3_f64, -1e308..1e308_f64, Just(f64::MAX), Just(f64::MIN), Just(-0.0)], 1..60),
+        ) {
+            edges.sort_unstable_by(f64::total_cmp);
+            edges.dedup();
+            let guide = Guide::new(&edges);
+            for value in values.iter().chain(&edges) {
+                prop_assert_eq!(guide.bin(&edges, *value), edges.partition_point(|edge| edge <= value));
+            }
+        }
+
         #[test]
         fn two_parts_are_the_whole_and_figures_are_within_their_bounds(
             values in prop::collection::vec(-50_i32..50, 20..400), shift in -5_i32..5, cut in 0_usize..20,

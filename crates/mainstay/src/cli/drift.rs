@@ -36,6 +36,9 @@ pub(crate) struct DriftCheck {
     /// The chance of a false alarm, over all columns of a method
     #[arg(long, value_name = "P", default_value_t = 0.05)]
     pub(crate) alpha: f64,
+    /// Say on stderr how long reading and computing took
+    #[arg(long)]
+    pub(crate) timings: bool,
     /// What becomes of a line that cannot be read
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_error: OnError,

@@ -9,6 +9,7 @@ mod report;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,7 +35,13 @@ const BATCH: usize = 4_096;
 pub(crate) fn run(global: &Global, command: &DriftCommand) -> Result<Exit, Stop> {
     let DriftCommand::Check(options) = command;
     let methods = methods(options)?;
-    let columns = check(options, &methods).map_err(Stop::usage)?;
+    let began = Instant::now();
+    let mut computing = Duration::ZERO;
+    let columns = check(options, &methods, &mut computing).map_err(Stop::usage)?;
+    if options.timings {
+        let (all, computing) = (began.elapsed().as_secs_f64(), computing.as_secs_f64());
+        output::say(format_args!("read {:.3} s, computed {computing:.3} s", all - computing));
+    }
     if let Some(page) = &options.html {
         let (reference, current) = (options.reference.display().to_string(), options.current.display().to_string());
         let written = fs::write(page, report::page(&reference, &current, &columns));
@@ -61,13 +68,14 @@ fn methods(options: &DriftCheck) -> Result<Vec<Method>, Stop> {
     found.collect::<Result<_>>().map_err(Stop::usage)
 }
 
-fn check(options: &DriftCheck, methods: &[Method]) -> Result<Vec<Compared>> {
+/// `computing` grows by what is not reading.
+fn check(options: &DriftCheck, methods: &[Method], computing: &mut Duration) -> Result<Vec<Compared>> {
     let (reference, current) = (file::names(&options.reference)?, file::names(&options.current)?);
     let wanted = wanted(options, &reference, &current)?;
     let at_once = (KEPT_MAX / options.exact_rows.max(1) / 2).max(1);
     let mut columns = Vec::with_capacity(wanted.len());
     for names in wanted.chunks(at_once) {
-        columns.extend(pass(options, names, methods)?);
+        columns.extend(pass(options, names, methods, computing)?);
     }
     judge(&mut columns, methods, options.alpha);
     Ok(columns)
@@ -98,9 +106,10 @@ fn wanted(options: &DriftCheck, reference: &[String], current: &[String]) -> Res
 }
 
 /// Reads some columns of both files: what is kept first, and, where that is not all, again into bins.
-fn pass(options: &DriftCheck, names: &[String], methods: &[Method]) -> Result<Vec<Compared>> {
+fn pass(options: &DriftCheck, names: &[String], methods: &[Method], computing: &mut Duration) -> Result<Vec<Compared>> {
     let reference = gather(options, &options.reference, names)?;
     let current = gather(options, &options.current, names)?;
+    let began = Instant::now();
     let mut sketches: Vec<Option<(Sketch, Sketch)>> = reference
         .iter()
         .zip(&current)
@@ -114,20 +123,28 @@ fn pass(options: &DriftCheck, names: &[String], methods: &[Method]) -> Result<Ve
             })
         })
         .collect();
+    *computing += began.elapsed();
     let binned: Vec<usize> = (0..names.len()).filter(|&at| sketches[at].is_some()).collect();
     if !binned.is_empty() {
-        let of = |path: &Path, pick: fn(&mut (Sketch, Sketch)) -> &mut Sketch, all: &mut [Option<(Sketch, Sketch)>]| {
-            count(options, path, names, &binned, &mut |at, values| {
-                if let Some(pair) = &mut all[at] {
-                    pick(pair).extend(values);
-                }
-            })
-        };
+        let mut of =
+            |path: &Path, pick: fn(&mut (Sketch, Sketch)) -> &mut Sketch, all: &mut [Option<(Sketch, Sketch)>]| {
+                count(options, path, names, &binned, &mut |at, values| {
+                    let began = Instant::now();
+                    if let Some(pair) = &mut all[at] {
+                        pick(pair).extend(values);
+                    }
+                    *computing += began.elapsed();
+                })
+            };
         of(&options.reference, |pair| &mut pair.0, &mut sketches)?;
         of(&options.current, |pair| &mut pair.1, &mut sketches)?;
     }
+    let began = Instant::now();
     let sides = reference.iter().zip(&current).zip(&sketches).zip(names);
-    Ok(sides.map(|(((a, b), sketches), name)| compare::column(name, a, b, sketches.as_ref(), methods)).collect())
+    let compared = sides.map(|(((a, b), sketches), name)| compare::column(name, a, b, sketches.as_ref(), methods));
+    let compared = compared.collect();
+    *computing += began.elapsed();
+    Ok(compared)
 }
 
 fn gather(options: &DriftCheck, path: &Path, names: &[String]) -> Result<Vec<Column>> {
