@@ -12,3 +12,5 @@ pub mod nannyml;
 pub mod embedding;
 pub mod sketch;
 pub mod verdict;
+pub mod figures;
+pub mod reference;

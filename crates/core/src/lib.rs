@@ -6,10 +6,10 @@
 pub mod time;
 pub mod rng;
 pub mod stats;
-pub mod drift;
 pub mod route;
-pub mod event;
 pub mod observed;
+pub mod drift;
+pub mod event;
 pub mod expr;
 pub mod resilience;
 pub mod answer;

@@ -1,10 +1,12 @@
 //! Bins: quantiles of the reference with atoms, and the equal widths that NumPy chooses.
 
+use serde::{Deserialize, Serialize};
+
 /// A value with at least this share of the reference is a bin of its own.
 pub const ATOM_SHARE: f64 = 0.1;
 
 /// Bins of numbers: values that are atoms, and the intervals `[edge, next edge)` for all other values, open at both ends.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bins {
     /// Values that are bins of their own, ascending.
     pub atoms: Vec<f64>,

@@ -1,9 +1,10 @@
 //! Distances between two samples of numbers themselves.
 
+use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 
 /// Number, mean, squares about the mean and range of values; two can be merged.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     /// How many.
     pub count: u64,
@@ -12,9 +13,24 @@ pub struct Moments {
     /// The sum of squared differences from the mean.
     pub squares: f64,
     /// The least; infinity where there is none.
+    #[serde(default = "none_low", skip_serializing_if = "is_infinite")]
     pub low: f64,
     /// The greatest; minus infinity where there is none.
+    #[serde(default = "none_high", skip_serializing_if = "is_infinite")]
     pub high: f64,
+}
+
+fn none_low() -> f64 {
+    f64::INFINITY
+}
+
+fn none_high() -> f64 {
+    f64::NEG_INFINITY
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference to the field")]
+fn is_infinite(value: &f64) -> bool {
+    value.is_infinite()
 }
 
 impl Default for Moments {
@@ -66,6 +82,15 @@ impl Moments {
         self.count += other.count;
         self.low = self.low.min(other.low);
         self.high = self.high.max(other.high);
+    }
+
+    /// Whether they could be those of values.
+    pub fn are_sound(&self) -> bool {
+        if self.count == 0 {
+            return *self == Moments::default();
+        }
+        let finite = [self.mean, self.squares, self.low, self.high].iter().all(|figure| figure.is_finite());
+        finite && self.squares >= 0.0 && self.low <= self.high
     }
 
     /// The standard deviation with `n` below.

@@ -1,5 +1,9 @@
 //! What is kept of a column that is too long to be kept whole: counts and sums of fixed bins, and moments. Of one size, mergeable.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
 use super::bins::Bins;
 use super::sample::Moments;
 
@@ -49,10 +53,11 @@ impl Guide {
 }
 
 /// Counts over fixed bins: about [`BINS`] quantiles of a sample of the reference, its deciles, and each atom by itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Parts", try_from = "Parts")]
 pub struct Sketch {
-    edges: Vec<f64>,
-    guide: Guide,
+    edges: Arc<[f64]>,
+    guide: Arc<Guide>,
     counts: Vec<u64>,
     sums: Vec<f64>,
     moments: Moments,
@@ -68,24 +73,32 @@ pub struct Bounded {
 }
 
 impl Sketch {
-    /// An empty sketch with bins by an ascending sample of the reference.
+    /// An empty sketch with about [`BINS`] bins by an ascending sample of the reference.
     pub fn new(sorted: &[f64]) -> Sketch {
+        Sketch::with_bins(sorted, BINS)
+    }
+
+    /// The same with about so many quantiles as bins.
+    pub fn with_bins(sorted: &[f64], bins: usize) -> Sketch {
         let deciles = Bins::of(sorted, 10, true);
-        let mut edges = Bins::of(sorted, BINS, false).edges;
+        let mut edges = Bins::of(sorted, bins, false).edges;
         edges.extend(deciles.edges);
         // An atom's bin ends at the next number that there is.
         edges.extend(deciles.atoms.iter().flat_map(|&atom| [atom, atom.next_up()]));
         edges.sort_unstable_by(f64::total_cmp);
         edges.dedup();
-        let bins = edges.len() + 1;
-        let guide = Guide::new(&edges);
+        Sketch::over(edges.into())
+    }
+
+    fn over(edges: Arc<[f64]>) -> Sketch {
+        let (bins, guide) = (edges.len() + 1, Arc::new(Guide::new(&edges)));
         Sketch { edges, guide, counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
     }
 
     /// An empty one with the same bins.
     pub fn empty(&self) -> Sketch {
         let bins = self.counts.len();
-        let (edges, guide) = (self.edges.clone(), self.guide.clone());
+        let (edges, guide) = (Arc::clone(&self.edges), Arc::clone(&self.guide));
         Sketch { edges, guide, counts: vec![0; bins], sums: vec![0.0; bins], moments: Moments::default() }
     }
 
@@ -97,6 +110,22 @@ impl Sketch {
             self.counts[bin] += 1;
             self.sums[bin] += value;
         }
+    }
+
+    /// Takes in one finite value; its bin.
+    pub fn push(&mut self, value: f64) -> usize {
+        self.moments.push(value);
+        let bin = self.guide.bin(&self.edges, value);
+        self.counts[bin] += 1;
+        self.sums[bin] += value;
+        bin
+    }
+
+    /// Forgets what it took in, and keeps its bins.
+    pub fn clear(&mut self) {
+        self.counts.fill(0);
+        self.sums.fill(0.0);
+        self.moments = Moments::default();
     }
 
     /// Takes in what another with the same bins saw; false, and nothing is taken, where its bins are others.
@@ -151,6 +180,11 @@ impl Sketch {
         Bounded { value, bound: (most - value).max(0.0) }
     }
 
+    /// The interior edges of its bins, ascending.
+    pub fn edges(&self) -> &[f64] {
+        &self.edges
+    }
+
     fn is_point(&self, bin: usize) -> bool {
         bin > 0 && self.edges.get(bin).is_some_and(|&end| self.edges[bin - 1].next_up() == end)
     }
@@ -177,6 +211,43 @@ impl Sketch {
             under_m += q;
         }
         Bounded { value, bound }
+    }
+}
+
+/// Most edges that are read.
+const EDGES_MAX: usize = 4 * BINS;
+
+/// A sketch at rest.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    edges: Vec<f64>,
+    counts: Vec<u64>,
+    sums: Vec<f64>,
+    moments: Moments,
+}
+
+impl From<Sketch> for Parts {
+    fn from(sketch: Sketch) -> Parts {
+        let Sketch { edges, counts, sums, moments, .. } = sketch;
+        Parts { edges: edges.to_vec(), counts, sums, moments }
+    }
+}
+
+impl TryFrom<Parts> for Sketch {
+    type Error = &'static str;
+    fn try_from(parts: Parts) -> Result<Sketch, &'static str> {
+        let Parts { edges, counts, sums, moments } = parts;
+        if edges.len() > EDGES_MAX || !edges.iter().all(|edge| edge.is_finite()) || !edges.is_sorted_by(|a, b| a < b) {
+            return Err("edges must be finite and ascend");
+        }
+        if counts.len() != edges.len() + 1 || sums.len() != counts.len() || !sums.iter().all(|sum| sum.is_finite()) {
+            return Err("there must be a count and a sum for each bin");
+        }
+        let all = counts.iter().try_fold(0_u64, |all, count| all.checked_add(*count));
+        if all != Some(moments.count) || !moments.are_sound() {
+            return Err("the moments do not belong to the counts");
+        }
+        Ok(Sketch { counts, sums, moments, ..Sketch::over(edges.into()) })
     }
 }
 

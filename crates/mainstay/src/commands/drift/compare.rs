@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use mainstay_core::drift::bins::Bins;
+use mainstay_core::drift::figures::Figures;
 use mainstay_core::drift::sample::{self, Moments};
 use mainstay_core::drift::sketch::Sketch;
 use mainstay_core::drift::verdict::{Method, Score, Status};
-use mainstay_core::drift::{evidently, kolmogorov, shares};
+use mainstay_core::drift::{evidently, kolmogorov};
 
 use super::column::Column;
 
@@ -28,80 +29,6 @@ pub(super) struct Compared {
     pub(super) outside_rate: f64,
     /// Bins or categories with their shares.
     pub(super) shares: Vec<(String, f64, f64)>,
-}
-
-/// Counts and figures that methods share.
-struct Figures {
-    n: u64,
-    m: u64,
-    moments: Option<(Moments, Moments)>,
-    /// Plain deciles, or categories.
-    plain: (Vec<u64>, Vec<u64>),
-    atoms: (Vec<u64>, Vec<u64>),
-    evidently: (Vec<u64>, Vec<u64>),
-    ks: f64,
-    wasserstein: f64,
-}
-
-impl Figures {
-    #[expect(clippy::many_single_char_names, reason = "named as in the formulas")]
-    fn score(&self, method: Method) -> Score {
-        let (p, q) = (shares::shares(&self.plain.0), shares::shares(&self.plain.1));
-        let chance = |psi: f64, bins: usize| Some(shares::psi_p_value(psi, bins, self.n, self.m));
-        let held =
-            |counts: &(Vec<u64>, Vec<u64>)| counts.0.iter().zip(&counts.1).filter(|(a, b)| **a + **b > 0).count();
-        let chi = shares::chi_square(&self.atoms.0, &self.atoms.1, false);
-        let ks_chance = Some(kolmogorov::p_value(self.ks, self.n as usize, self.m as usize));
-        let of = |value: f64, effect: f64, limit: f64, p_value: Option<f64>| Score {
-            method,
-            value,
-            effect,
-            limit,
-            p_value: p_value.filter(|p| p.is_finite()),
-            drifted: false,
-        };
-        let plain = |value: f64, p_value: Option<f64>| of(value, value, 0.1, p_value);
-        let (a, b) = self.moments.unwrap_or_default();
-        let normalised = sample::normalised(self.wasserstein, &a);
-        match method {
-            Method::MeanShiftZ => {
-                let z = sample::mean_shift_z(&a, &b);
-                of(z, z, 2.0, None)
-            }
-            Method::MeanShiftT => {
-                let (t, p_value) = sample::welch(&a, &b).unwrap_or((f64::NAN, f64::NAN));
-                of(t, sample::mean_shift_z(&a, &b), 0.1, Some(p_value))
-            }
-            Method::Psi => {
-                let psi = shares::psi(&shares::shares(&self.atoms.0), &shares::shares(&self.atoms.1));
-                plain(psi, chance(psi, held(&self.atoms)))
-            }
-            Method::PsiEvidently => plain(evidently::psi(&self.evidently.0, &self.evidently.1), None),
-            Method::Ks => plain(self.ks, ks_chance),
-            Method::JensenShannon => {
-                // Near no drift the divergence, in nats, is an eighth of the index.
-                let nats = shares::jensen_shannon_nats(&p, &q);
-                plain(shares::jensen_shannon(&p, &q), chance(8.0 * nats * nats, held(&self.plain)))
-            }
-            Method::JensenShannonEvidently => {
-                plain(evidently::jensen_shannon(&self.evidently.0, &self.evidently.1), None)
-            }
-            Method::Wasserstein => of(self.wasserstein, normalised, 0.1, ks_chance),
-            Method::WassersteinNormalised => plain(normalised, ks_chance),
-            Method::ChiSquare => of(
-                chi.map_or(f64::NAN, |chi| chi.statistic),
-                chi.map_or(0.0, |chi| chi.v),
-                0.1,
-                chi.map(|chi| chi.p_value),
-            ),
-            Method::CramersV => plain(chi.map_or(f64::NAN, |chi| chi.v), chi.map(|chi| chi.p_value)),
-            Method::LInfinity => plain(shares::l_infinity(&p, &q), chi.map(|chi| chi.p_value)),
-            Method::Hellinger => {
-                let distance = shares::hellinger(&p, &q);
-                plain(distance, chance(8.0 * distance * distance, held(&self.plain)))
-            }
-        }
-    }
 }
 
 /// Compares a column by these methods; those that need numbers are left out where it has none. `sketches` are there where a side is
