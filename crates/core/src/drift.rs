@@ -14,3 +14,6 @@ pub mod sketch;
 pub mod verdict;
 pub mod figures;
 pub mod reference;
+pub mod window;
+pub mod alarm;
+pub mod board;

@@ -47,6 +47,20 @@ impl Bins {
         }
     }
 
+    /// What each bin is, in words.
+    pub fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = self.atoms.iter().map(|atom| format!("= {atom}")).collect();
+        match (self.edges.first(), self.edges.last()) {
+            (Some(first), Some(last)) => {
+                labels.push(format!("< {first:.4}"));
+                labels.extend(self.edges.windows(2).map(|pair| format!("{:.4} to {:.4}", pair[0], pair[1])));
+                labels.push(format!(">= {last:.4}"));
+            }
+            _ => labels.push("all".to_owned()),
+        }
+        labels
+    }
+
     /// How many of the values are in each bin.
     pub fn count(&self, values: &[f64]) -> Vec<u64> {
         let mut counts = vec![0; self.len()];

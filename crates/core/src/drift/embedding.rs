@@ -1,5 +1,9 @@
 //! Drift of vectors: how far the centroids are apart, and the maximum mean discrepancy (Gretton et al. 2012).
 
+use statrs::function::gamma::gamma_ur;
+
+use crate::rng::Rng;
+
 /// Most vectors of both sides together: the discrepancy costs their square.
 pub const VECTORS_MAX: usize = 4_096;
 
@@ -61,6 +65,59 @@ pub fn compare(reference: &[Vec<f64>], current: &[Vec<f64>]) -> Result<Drift, Em
         mmd2: 2.0 * within / (a * (a - 1.0)) + 2.0 * beyond / (b * (b - 1.0)) - 2.0 * across / (a * b),
         mmd2_biased: (2.0 * within + a) / (a * a) + (2.0 * beyond + b) / (b * b) - 2.0 * across / (a * b),
     })
+}
+
+/// The chance of a discrepancy as large as that of these two sets where both are of one law: the share of `shuffles` random divisions of
+/// all vectors that come to as much, the real one among them (Phipson and Smyth 2010); where hardly any does, the tail of the Pearson
+/// type III law with the mean, spread and skewness of the shuffled ones. `median` is [`Drift::median`]. One where nothing can be compared.
+pub fn shuffled(reference: &[Vec<f64>], current: &[Vec<f64>], median: f64, shuffles: usize, rng: &mut Rng) -> f64 {
+    let (n, all) = (reference.len(), reference.len() + current.len());
+    if n < 2 || all - n < 2 || all > VECTORS_MAX || median <= 0.0 {
+        return 1.0;
+    }
+    let vectors: Vec<&[f64]> = reference.iter().chain(current).map(Vec::as_slice).collect();
+    let gamma = 1.0 / (2.0 * median * median);
+    let kernel: Vec<f64> =
+        vectors.iter().flat_map(|a| vectors.iter().map(move |b| (-gamma * square(a, b)).exp())).collect();
+    let mut order: Vec<usize> = (0..all).collect();
+    let discrepancy = |order: &[usize]| {
+        let (left, right) = order.split_at(n);
+        let sum = |a: &[usize], b: &[usize]| {
+            a.iter().map(|i| b.iter().map(|j| kernel[i * all + j]).sum::<f64>()).sum::<f64>()
+        };
+        let (a, b) = (left.len() as f64, right.len() as f64);
+        (sum(left, left) - a) / (a * (a - 1.0)) + (sum(right, right) - b) / (b * (b - 1.0))
+            - 2.0 * sum(left, right) / (a * b)
+    };
+    let seen = discrepancy(&order);
+    let mut shuffled = Vec::with_capacity(shuffles);
+    for _ in 0..shuffles {
+        for at in (1..all).rev() {
+            order.swap(at, rng.below(at as u64 + 1) as usize);
+        }
+        shuffled.push(discrepancy(&order));
+    }
+    let as_large = shuffled.iter().filter(|other| **other >= seen).count();
+    if as_large >= COUNTED { (as_large + 1) as f64 / (shuffles + 1) as f64 } else { tail(&shuffled, seen) }
+}
+
+/// From so many shuffles on that come to as much their share is the chance.
+const COUNTED: usize = 10;
+
+/// The chance of at least `seen` under the Pearson type III law that has the first three moments of the values.
+fn tail(values: &[f64], seen: f64) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let central = |power: i32| values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / n;
+    let deviation = central(2).sqrt();
+    if deviation <= 0.0 {
+        return if seen > mean { 0.0 } else { 1.0 };
+    }
+    // Discrepancies lean to the right; without that the law would be the normal one, whose tail is thinner.
+    let skewness = (central(3) / deviation.powi(3)).max(0.1);
+    let shape = 4.0 / (skewness * skewness);
+    let at = (seen - mean) / deviation * shape.sqrt() + shape;
+    if at <= 0.0 { 1.0 } else { gamma_ur(shape, at) }
 }
 
 /// Sums of the kernel over pairs within the first `n`, within the rest and across. Vectors that are all alike are at distance nought.

@@ -21,11 +21,22 @@ pub struct Figures {
     pub evidently: (Vec<u64>, Vec<u64>),
     /// The distance of Kolmogorov and Smirnov.
     pub ks: f64,
+    /// Whether that is from bins: then its p-value is that of large samples, which does not take long.
+    pub binned: bool,
     /// The distance of Wasserstein.
     pub wasserstein: f64,
 }
 
+/// Fewest values of the smaller side in a bin.
+const LEAST_IN_BIN: f64 = 10.0;
+
 impl Figures {
+    /// Puts bins together that are too empty for the laws of the statistics.
+    pub fn pool(&mut self) {
+        self.plain = shares::pooled(&self.plain.0, &self.plain.1, LEAST_IN_BIN);
+        self.atoms = shares::pooled(&self.atoms.0, &self.atoms.1, LEAST_IN_BIN);
+    }
+
     /// What a method says, before anything is corrected for how much is asked.
     #[expect(clippy::many_single_char_names, reason = "named as in the formulas")]
     pub fn score(&self, method: Method) -> Score {
@@ -34,7 +45,11 @@ impl Figures {
         let held =
             |counts: &(Vec<u64>, Vec<u64>)| counts.0.iter().zip(&counts.1).filter(|(a, b)| **a + **b > 0).count();
         let chi = shares::chi_square(&self.atoms.0, &self.atoms.1, false);
-        let ks_chance = Some(kolmogorov::p_value(self.ks, self.n as usize, self.m as usize));
+        let ks_chance = Some(if self.binned {
+            kolmogorov::asymptotic(self.ks, self.n as f64, self.m as f64)
+        } else {
+            kolmogorov::p_value(self.ks, self.n as usize, self.m as usize)
+        });
         let of = |value: f64, effect: f64, limit: f64, p_value: Option<f64>| Score {
             method,
             value,

@@ -7,6 +7,8 @@ use std::f64::consts::PI;
 
 use statrs::function::gamma::ln_gamma;
 
+use crate::stats::law::kolmogorov_above;
+
 /// Values on the larger side up to which the p-value is exact.
 pub const EXACT_MAX: usize = 10_000;
 
@@ -63,6 +65,11 @@ pub fn p_value(distance: f64, n: usize, m: usize) -> f64 {
     }
     let (n, m) = (n as f64, m as f64);
     tail((n * m / (n + m)).round_ties_even() as u64, distance)
+}
+
+/// The same by the law of ever larger samples (Kolmogorov 1933): at once, and a little too high for small ones.
+pub fn asymptotic(distance: f64, n: f64, m: f64) -> f64 {
+    kolmogorov_above((n * m / (n + m)).sqrt() * distance)
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -23,8 +23,8 @@ pub const VECTORS: usize = 256;
 pub const HOURS: usize = 168;
 /// Numbers from whose sample bins are made while a reference is learned.
 const SAMPLE: usize = 20_000;
-/// An hour of the week with so many values counts as much as the whole.
-const SHRINK: f64 = 200.0;
+/// An hour of the week with so many values speaks for itself alone.
+const ENOUGH: f64 = 100.0;
 
 /// What values should be like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,11 +202,12 @@ pub fn hour_of_week(at: Time) -> usize {
 
 impl Numbers {
     /// Counts over the deciles that values of this hour of the week should have, in values of the whole; `None` where hours are not
-    /// compared. An hour of few values is drawn to the whole: its own share is `n / (n + 200)`.
+    /// compared. An hour of `n` values, fewer than 100, is drawn to the whole: its own share is
+    /// `n / 100`.
     pub fn expected(&self, hour: usize) -> Option<Vec<f64>> {
         let own = self.hours.get(hour)?;
         let all = self.sketch.moments().count as f64;
-        let weight = own.moments.count as f64 / (own.moments.count as f64 + SHRINK);
+        let weight = (own.moments.count as f64 / ENOUGH).min(1.0);
         let whole = self.sketch.coarse(&self.deciles);
         let parts = whole.iter().zip(&own.counts);
         let share = |count: u64, of: f64| if of > 0.0 { count as f64 / of } else { 0.0 };
@@ -336,7 +337,9 @@ fn bin(first: Vec<(f64, usize)>, hours: bool) -> Numbers {
     let hour = Hour { counts: vec![0; deciles.len()], moments: Moments::default() };
     let hours = if hours { vec![hour; HOURS] } else { Vec::new() };
     let mut numbers = Numbers { sketch: Sketch::with_bins(&sorted, BINS), deciles, hours };
-    first.into_iter().for_each(|(number, hour)| numbers.count(number, hour));
+    for (number, hour) in first {
+        numbers.count(number, hour);
+    }
     numbers
 }
 

@@ -55,6 +55,28 @@ pub fn l_infinity(reference: &[f64], current: &[f64]) -> f64 {
     reference.iter().zip(current).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max)
 }
 
+/// Both rows with neighbouring columns put together until each would hold at least `least` on the smaller side: below that the laws of
+/// the statistics do not hold (Cochran 1954).
+pub fn pooled(reference: &[u64], current: &[u64], least: f64) -> (Vec<u64>, Vec<u64>) {
+    let (n, m) = (reference.iter().sum::<u64>() as f64, current.iter().sum::<u64>() as f64);
+    let smaller = n.min(m) / (n + m).max(1.0);
+    let (mut rows, mut open) = ((Vec::new(), Vec::new()), (0, 0));
+    for (a, b) in reference.iter().zip(current) {
+        open = (open.0 + a, open.1 + b);
+        if (open.0 + open.1) as f64 * smaller >= least {
+            rows.0.push(open.0);
+            rows.1.push(open.1);
+            open = (0, 0);
+        }
+    }
+    // What is left is too little for a column of its own.
+    match (rows.0.last_mut(), rows.1.last_mut()) {
+        (Some(a), Some(b)) => (*a, *b) = (*a + open.0, *b + open.1),
+        _ => rows = (vec![open.0], vec![open.1]),
+    }
+    rows
+}
+
 /// Pearson's test on a table of two rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChiSquare {

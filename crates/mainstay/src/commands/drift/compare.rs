@@ -72,6 +72,7 @@ fn numbers(reference: &Column, current: &Column, sketches: Option<&(Sketch, Sket
             evidently: evidently::counts(&a, &b),
             ks: ks.value,
             wasserstein: wasserstein.value,
+            ..Figures::default()
         }
     } else {
         Figures {
@@ -83,11 +84,12 @@ fn numbers(reference: &Column, current: &Column, sketches: Option<&(Sketch, Sket
             evidently: evidently::counts(&a, &b),
             ks: kolmogorov::distance(&a, &b),
             wasserstein: sample::wasserstein(&a, &b),
+            ..Figures::default()
         }
     };
     let (low, high) = figures.moments.map_or((0.0, 0.0), |(left, _)| (left.low, left.high));
     let outside = b.iter().filter(|&&value| value < low || value > high).count();
-    let labels = labels(&with_atoms);
+    let labels = with_atoms.labels();
     let mut compared = blank(reference, current, (figures.n, figures.m), sketches.is_none());
     compared.bounds = bounds;
     compared.outside_rate = outside as f64 / b.len().max(1) as f64;
@@ -114,6 +116,7 @@ fn categories(reference: &Column, current: &Column) -> (Figures, Compared) {
         evidently: counts,
         ks: f64::NAN,
         wasserstein: f64::NAN,
+        ..Figures::default()
     };
     let mut compared = blank(reference, current, (n, m), true);
     compared.outside_rate = new as f64 / m.max(1) as f64;
@@ -137,19 +140,6 @@ fn blank(reference: &Column, current: &Column, sizes: (u64, u64), exact: bool) -
         outside_rate: 0.0,
         shares: Vec::new(),
     }
-}
-
-fn labels(bins: &Bins) -> Vec<String> {
-    let mut labels: Vec<String> = bins.atoms.iter().map(|atom| format!("= {atom}")).collect();
-    match (bins.edges.first(), bins.edges.last()) {
-        (Some(first), Some(last)) => {
-            labels.push(format!("< {first:.4}"));
-            labels.extend(bins.edges.windows(2).map(|pair| format!("{:.4} to {:.4}", pair[0], pair[1])));
-            labels.push(format!(">= {last:.4}"));
-        }
-        _ => labels.push("all".to_owned()),
-    }
-    labels
 }
 
 fn side_by_side(labels: Vec<String>, counts: &(Vec<u64>, Vec<u64>)) -> Vec<(String, f64, f64)> {
