@@ -1,6 +1,7 @@
 //! What can be asked. One table makes the router, the roles and `openapi.json`, so that none of them knows what the
 //! others do not. The table is written where the handlers are, a module per noun.
 
+mod drift;
 mod events;
 mod formats;
 mod ingest;
@@ -87,6 +88,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
         slos::endpoints(),
         formats::endpoints(),
         maintenance::endpoints(),
+        drift::endpoints(),
         events::endpoints(),
         ingest::endpoints(),
         store::endpoints(),

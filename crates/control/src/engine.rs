@@ -20,11 +20,14 @@ mod metrics;
 mod models;
 mod run;
 mod settle;
+pub(crate) mod watching;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
+use mainstay_core::observed::Observed;
+use mainstay_core::plan::{Drift, Plan};
 use mainstay_core::slo::correction::Maintenance;
 use mainstay_core::slo::objective::Objective;
 use mainstay_core::slo::policy::{Action, Policy, Refusal};
@@ -39,6 +42,7 @@ pub(crate) use ingest::{Entry, Taken};
 pub use run::Running;
 
 use run::Command;
+use watching::Watching;
 
 /// Commands that may wait; further ones are turned away.
 const COMMANDS_MAX: usize = 256;
@@ -54,6 +58,7 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<Event>,
     budgets: Mutex<Budgets>,
+    watching: Mutex<Watching>,
     news: Mutex<News>,
     /// Rings when there are news.
     bell: Notify,
@@ -81,6 +86,8 @@ pub struct Summed {
     pub latencies: Vec<(String, Time, LogHistogram)>,
     /// Queues, each with since when its oldest request waits for a person: the present where nobody does.
     pub waiting: Vec<(String, Time)>,
+    /// What monitors and labels are to see, each batch with the plan that it came under.
+    pub observed: Vec<(Arc<Plan>, Vec<Observed>)>,
 }
 
 /// Where sums come from: the gateway.
@@ -102,6 +109,10 @@ pub struct Terms {
     pub routes: Vec<String>,
     /// Models that backends serve, by name.
     pub models: Vec<String>,
+    /// What monitors watch; their routes are places in `routes`.
+    pub drift: Drift,
+    /// The names of the backends, in the plan's order.
+    pub backends: Vec<String>,
 }
 
 /// What an engine needs besides its store.
@@ -145,6 +156,7 @@ impl From<StoreError> for EngineError {
 impl Engine {
     /// Restores what the store knows. Nothing is counted before [`Running::until`] is polled.
     pub async fn restore(store: Arc<dyn Store>, setup: Setup) -> Result<(Engine, Running), StoreError> {
+        let watching = Watching::restore(&setup.terms, &*store).await?;
         let budgets = Budgets::restore(setup.terms, &*store, (setup.clock)()).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, log) = mpsc::channel(EVENTS_MAX);
@@ -153,6 +165,7 @@ impl Engine {
             commands,
             events,
             budgets: Mutex::new(budgets),
+            watching: Mutex::new(watching),
             news: Mutex::default(),
             bell: Notify::new(),
             clock: setup.clock,
@@ -207,6 +220,11 @@ impl Engine {
     /// The budgets at this moment. Never held across an await.
     pub(crate) fn budgets(&self) -> MutexGuard<'_, Budgets> {
         self.0.budgets.lock().expect("counting does not panic")
+    }
+
+    /// The monitors at this moment. Never held across an await.
+    pub(crate) fn watching(&self) -> MutexGuard<'_, Watching> {
+        self.0.watching.lock().expect("watching does not panic")
     }
 
     fn tell(&self, what: impl FnOnce(&mut News)) -> Result<(), EngineError> {

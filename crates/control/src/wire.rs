@@ -2,6 +2,7 @@
 
 mod answers;
 mod corrections;
+mod drift;
 mod formats;
 mod levels;
 mod maintenance;
@@ -15,6 +16,7 @@ mod store;
 use std::time::Duration;
 
 pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
+pub(crate) use drift::{AllDrift, CheckRequest as DriftCheckRequest, Checked as DriftChecked, Drift};
 pub(crate) use formats::{ExportForm, ExportQuery, ImportQuery, Imported};
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
 pub(crate) use maintenance::{AllMaintenance, Maintenance, MaintenanceRequest};

@@ -30,7 +30,7 @@ fn reference(name: &str, n: usize, mut value: impl FnMut(usize) -> Value) -> Arc
         Value::Number(_) | Value::Missing => Builder::numbers(false, 1),
     };
     (0..n).for_each(|at| builder.push(&value(at), Time::ZERO));
-    Arc::new(builder.finish(name, None, None).unwrap())
+    Arc::new(builder.finish(name, None, None).expect("there are values"))
 }
 
 fn board(settings: Settings, references: &[Arc<Reference>], seed: u64) -> Board {

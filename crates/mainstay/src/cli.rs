@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use crate::commands::init::System;
 use crate::output::Format;
 
-pub(crate) use drift::{DriftCheck, DriftCommand};
+pub(crate) use drift::{DriftBaseline, DriftCheck, DriftCommand};
 pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
 

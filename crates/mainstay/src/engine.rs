@@ -94,13 +94,16 @@ pub(crate) fn terms(plan: &Plan) -> Terms {
         maintenance: plan.maintenance.clone(),
         routes: plan.routes.iter().map(|route| route.name.clone()).collect(),
         models: plan.backends.iter().filter_map(model).collect(),
+        drift: plan.drift.clone(),
+        backends: plan.backends.iter().map(|backend| backend.name.clone()).collect(),
     }
 }
 
 fn summed(source: Arc<OnceLock<Arc<Plane>>>) -> impl FnMut() -> Summed + Send {
     move || {
         let taken = source.get().map(|plane| plane.gateway.take_sums()).unwrap_or_default();
-        Summed { counts: taken.counts, latencies: taken.latencies, waiting: taken.waiting }
+        let observed = source.get().map(|plane| plane.gateway.take_observed()).unwrap_or_default();
+        Summed { counts: taken.counts, latencies: taken.latencies, waiting: taken.waiting, observed }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Budgets and the store as metrics.
 
+use mainstay_core::drift::verdict::Status;
 use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::slo::window::written;
 
@@ -9,6 +10,7 @@ type Labels = Vec<(&'static str, String)>;
 
 pub(super) fn families(engine: &Engine) -> Vec<Family> {
     let mut all = budgets(engine);
+    all.extend(drift(engine));
     all.extend(store(engine));
     all
 }
@@ -54,6 +56,38 @@ fn store(engine: &Engine) -> Vec<Family> {
         counter("mainstay_store_failed", "Writes that failed.", stats.failed),
         gauges("mainstay_store_queued", "Writes that wait.", one(stats.queued as f64)),
         gauges("mainstay_store_bytes", "The size of the store's file.", one(stats.size_bytes as f64)),
+    ]
+}
+
+fn drift(engine: &Engine) -> Vec<Family> {
+    let watching = engine.watching();
+    let label = |name: &str| vec![("name", name.to_owned())];
+    let status = |status: Status| match status {
+        Status::NoData => 0.0,
+        Status::InsufficientData => 1.0,
+        Status::Ok => 2.0,
+        Status::DriftDetected => 3.0,
+        Status::Alert => 4.0,
+    };
+    let statuses: Vec<_> = watching.monitors().map(|(_, _, m)| (label(&m.name), status(m.status()))).collect();
+    let alarms: Vec<_> = watching
+        .monitors()
+        .map(|(_, _, monitor)| (label(&monitor.name), f64::from(u8::from(monitor.alarm().is_some()))))
+        .collect();
+    let scores = watching.monitors().flat_map(|(_, _, monitor)| {
+        let scores = monitor.last().map_or(&[][..], |(_, outcome)| &outcome.scores);
+        let of = |method: &str| vec![("name", monitor.name.clone()), ("method", method.to_owned())];
+        scores.iter().filter(|score| score.value.is_finite()).map(move |score| (of(score.method.name()), score.value))
+    });
+    let scores: Vec<_> = scores.collect();
+    vec![
+        gauges("mainstay_drift_score", "What a method said of the last window.", scores.into_iter()),
+        gauges(
+            "mainstay_drift_status",
+            "Of the last window: 0 no data, 1 too little, 2 ok, 3 drift detected, 4 alert.",
+            statuses.into_iter(),
+        ),
+        gauges("mainstay_drift_alarm", "1 while an alarm of a monitor holds.", alarms.into_iter()),
     ]
 }
 

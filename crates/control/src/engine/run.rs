@@ -40,6 +40,8 @@ pub struct Running {
     external: External,
     /// Entries that are being stored.
     storing: JoinSet<()>,
+    /// What monitors learned and the store has not taken.
+    learned: Vec<Change>,
 }
 
 impl Running {
@@ -52,7 +54,7 @@ impl Running {
         instance: String,
     ) -> Running {
         let (settling, external) = (Settling::new(source, instance), External::default());
-        Running { engine, commands, log, settling, on_event, external, storing: JoinSet::new() }
+        Running { engine, commands, log, settling, on_event, external, storing: JoinSet::new(), learned: Vec::new() }
     }
 
     /// Runs until `stop` completes; then stores what is left.
@@ -83,6 +85,7 @@ impl Running {
         self.drain().await;
         self.settling.take(&self.engine);
         self.keep();
+        self.keep_windows();
         self.settle().await;
         if let Err(error) = self.engine.store().close().await {
             tracing::error!(%error, "the store could not be closed");
@@ -120,6 +123,8 @@ impl Running {
             self.engine.news().terms.get_or_insert(terms);
             return;
         }
+        let terms = self.engine.budgets().terms.clone();
+        self.engine.watching().apply(&terms);
         self.learn_models().await;
     }
 
@@ -153,7 +158,23 @@ impl Running {
             self.settling.add(series, start, counts);
         }
         self.settling.store(&self.engine).await;
+        self.watch().await;
         self.append_log().await;
+    }
+
+    /// Tells what monitors found, and makes what they learned rest.
+    async fn watch(&mut self) {
+        let now = self.engine.now();
+        let (events, mut changes) = self.engine.watching().judge(now);
+        events.into_iter().for_each(&mut self.on_event);
+        changes.append(&mut self.learned);
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.engine.store().change(changes.clone(), now).await {
+            tracing::warn!(%error, "references that were learned wait for the store");
+            self.learned = changes;
+        }
     }
 
     /// Judges what the clock drives, and tells what changed.
@@ -199,7 +220,13 @@ impl Running {
         }
     }
 
+    fn keep_windows(&mut self) {
+        let windows = self.engine.watching().windows();
+        self.settling.remember(windows);
+    }
+
     async fn maintain(&mut self) {
+        self.keep_windows();
         if let Err(error) = self.engine.store().maintain(self.engine.now()).await {
             tracing::warn!(%error, "the store was not maintained");
         }

@@ -49,8 +49,13 @@ impl Settling {
 
     /// Takes what was summed up, and counts it.
     pub(super) fn take(&mut self, engine: &Engine) {
-        let Summed { counts, latencies, waiting } = (self.source)();
+        let Summed { counts, latencies, waiting, observed } = (self.source)();
         let now = engine.now();
+        let mut watching = engine.watching();
+        for (plan, observed) in &observed {
+            watching.handle(plan, observed, now);
+        }
+        drop(watching);
         let mut budgets = engine.budgets();
         for (objective, start, counts) in counts {
             if budgets.record(&objective, start, counts, now) {

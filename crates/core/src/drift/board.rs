@@ -157,7 +157,8 @@ pub struct Board {
     /// When the open window began, and how many requests it saw.
     began: Option<Time>,
     seen: u64,
-    /// The mean of all evidence, and how many detectors there are.
+    /// All evidence together, and how many detectors there are.
+    evidence: (f64, u32),
     effects: VecDeque<Effect>,
     rng: Rng,
     latest: Time,
@@ -171,6 +172,7 @@ impl Board {
             monitors,
             began: None,
             seen: 0,
+            evidence: (0.0, 0),
             effects: VecDeque::new(),
             rng: Rng::new(seed),
             latest: Time::ZERO,
@@ -181,6 +183,7 @@ impl Board {
                 board.begin(at, reference);
             }
         }
+        board.add_up();
         board
     }
 
@@ -193,6 +196,7 @@ impl Board {
     pub fn set_reference(&mut self, name: &str, reference: Arc<Reference>) -> bool {
         let Some(at) = self.monitors.iter().position(|monitor| monitor.name == name) else { return false };
         self.begin(at, reference);
+        self.add_up();
         true
     }
 
@@ -204,7 +208,11 @@ impl Board {
         for &(at, value) in values {
             let Some(monitor) = self.monitors.get_mut(at) else { continue };
             match &mut monitor.live {
-                Some(live) => live.handle(value, about, &mut self.rng),
+                Some(live) => {
+                    let before = live.evidence();
+                    live.handle(value, about, &mut self.rng);
+                    self.evidence.0 += live.evidence() - before;
+                }
                 None => {
                     if let Compared::Learning(builder, of) = &mut monitor.compared {
                         builder.push(value, about.at);
@@ -219,6 +227,11 @@ impl Board {
         if self.seen >= self.settings.window_values {
             self.judge(now);
         }
+    }
+
+    /// When the open window began.
+    pub fn began(&self) -> Option<Time> {
+        self.began
     }
 
     /// When [`Board::handle_timeout`] is due; `None`: nothing waits.
@@ -268,6 +281,12 @@ impl Board {
         self.monitors[at].live = Some(Live { reference, places, window, last, status, alarms, alarm: None, quiet: 0 });
     }
 
+    fn add_up(&mut self) {
+        let live = || self.monitors.iter().filter_map(|monitor| monitor.live.as_ref());
+        let detectors = live().map(|live| live.alarms.evidence().count() as u32).sum();
+        self.evidence = (live().map(Live::evidence).sum(), detectors);
+    }
+
     fn learn(&mut self, at: usize) {
         let monitor = &mut self.monitors[at];
         let anew = Builder::numbers(false, monitor.seed);
@@ -278,21 +297,21 @@ impl Board {
         if let Some(reference) = builder.finish(&monitor.name, None, None) {
             let reference = Arc::new(reference);
             self.begin(at, Arc::clone(&reference));
+            self.add_up();
             self.emit(Effect::Learned(reference));
         }
     }
 
     /// Looks at the evidence of all detectors.
     fn look(&mut self, now: Time) {
-        let (mut sum, mut detectors, mut bound) = (0.0, 0_u32, f64::INFINITY);
-        for live in self.monitors.iter().filter_map(|monitor| monitor.live.as_ref()) {
-            for (_, evidence) in live.alarms.evidence() {
-                sum += evidence.value;
-                detectors += 1;
-                bound = evidence.run_length;
-            }
+        let bound = self.run_length();
+        let enough = |(sum, detectors): (f64, u32)| detectors > 0 && sum >= bound * f64::from(detectors);
+        if !enough(self.evidence) {
+            return;
         }
-        if detectors == 0 || sum / f64::from(detectors) < bound {
+        // The running sum is rounded at each step: what counts is the sum itself.
+        self.add_up();
+        if !enough(self.evidence) {
             return;
         }
         let named = self.monitors.iter().enumerate().filter_map(|(at, monitor)| {
@@ -304,6 +323,7 @@ impl Board {
         for live in self.monitors.iter_mut().filter_map(|monitor| monitor.live.as_mut()) {
             live.alarms.restart();
         }
+        self.add_up();
         let monitor = &mut self.monitors[at];
         let is_news = monitor.live.as_mut().is_some_and(|live| {
             live.quiet = 0;
@@ -369,6 +389,11 @@ impl Board {
 }
 
 impl Live {
+    /// The evidence of all its detectors together.
+    fn evidence(&self) -> f64 {
+        self.alarms.evidence().map(|(_, evidence)| evidence.value).sum()
+    }
+
     fn handle(&mut self, value: &Value, about: &About<'_>, rng: &mut Rng) {
         let (missing, outside) = (self.window.missing, self.window.outside);
         self.window.handle(value, about, (&self.reference, &self.places), rng);

@@ -10,11 +10,41 @@ use crate::commands::drift::OnError;
 pub(crate) enum DriftCommand {
     /// Compare the columns of two files; exit code 1 where one drifted; needs no server
     Check(DriftCheck),
+    /// Make the reference of a monitored name from a column of a file, and put it in force
+    Baseline(DriftBaseline),
+    /// Show monitored names and their verdicts; exit code 1 where one drifted
+    Status {
+        /// Only this name, with all that is known of it
+        name: Option<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DriftBaseline {
+    /// The monitored name
+    pub(crate) name: String,
+    /// Values as they should be: .csv, .jsonl or .parquet
+    pub(crate) file: PathBuf,
+    /// The column with the values
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) column: String,
+    /// The model that learned from them
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// That model's version
+    #[arg(long, value_name = "VERSION", requires = "model")]
+    pub(crate) model_version: Option<String>,
+    /// Write it to this file and put nothing in force; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// What becomes of a line that cannot be read
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_error: OnError,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DriftCheck {
-    /// What values should be like: .csv, .jsonl or .parquet
+    /// What values should be like: .csv, .jsonl or .parquet, or what `drift baseline --out` wrote
     pub(crate) reference: PathBuf,
     /// What they are like
     pub(crate) current: PathBuf,

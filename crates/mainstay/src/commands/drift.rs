@@ -1,11 +1,13 @@
 //! `mainstay drift`: whether the values of a file come from the same law as those of another.
 
+mod baseline;
 mod column;
 mod compare;
 mod file;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod report;
+mod status;
 
 use std::fs;
 use std::path::Path;
@@ -31,9 +33,20 @@ const KEPT_MAX: usize = 1 << 25;
 /// Numbers that a sketch takes in at once.
 const BATCH: usize = 4_096;
 
-/// Compares two files.
+/// Runs a command about drift.
 pub(crate) fn run(global: &Global, command: &DriftCommand) -> Result<Exit, Stop> {
-    let DriftCommand::Check(options) = command;
+    match command {
+        DriftCommand::Check(options) => match baseline::read(&options.reference) {
+            Some(read) => baseline::check(global, options, &read.map_err(Stop::usage)?),
+            None => files(global, options),
+        },
+        DriftCommand::Baseline(options) => baseline::make(global, options),
+        DriftCommand::Status { name } => status::run(global, name.as_deref()),
+    }
+}
+
+/// Compares two files column by column.
+fn files(global: &Global, options: &DriftCheck) -> Result<Exit, Stop> {
     let methods = methods(options)?;
     let began = Instant::now();
     let mut computing = Duration::ZERO;

@@ -5,6 +5,7 @@
 mod promotion;
 mod support;
 mod training;
+mod watching;
 
 use std::process::Command;
 use std::sync::Arc;

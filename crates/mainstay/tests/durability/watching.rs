@@ -1,0 +1,137 @@
+//! Monitors of live traffic: a reference is learned, a shift is found and told, and all of it outlives the process.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, Server, exchange};
+
+const CONFIG: &str = "service: test
+listen: 127.0.0.1:0
+admin: { listen: '127.0.0.1:0' }
+store: sqlite:mainstay.db
+routes:
+  - { name: score, path: /score, deadline: 1s, ladder: [{ level: 4, respond: { body: {} } }] }
+drift:
+  window: { values: 400, time: 1h }
+  rate: 100000/s
+  names:
+    amount: { route: score, request: /amount, learn: 1000 }
+    country: { route: score, request: /country, kind: category, learn: 1000 }
+";
+
+/// Requests on one connection; `at` gives the body of each.
+fn send(listen: &str, range: std::ops::Range<u32>, at: impl Fn(u32) -> String) {
+    let mut stream = TcpStream::connect(listen).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut buffer = [0; 4096];
+    for n in range {
+        let body = at(n);
+        let length = body.len();
+        let head = format!(
+            "POST /score HTTP/1.1\r\nhost: x\r\nx-request-id: r-{n}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        // The answer is `{}`.
+        while !seen.ends_with(b"{}") {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+fn usual(n: u32) -> String {
+    let country = ["NO", "SE", "DK"][(n % 3) as usize];
+    json!({ "amount": f64::from(n * 7_919 % 1_000), "country": country }).to_string()
+}
+
+fn monitor(server: &Server, name: &str) -> Value {
+    exchange(&server.admin, "GET", &format!("/api/v1/drift/{name}"), "").unwrap().1
+}
+
+/// Waits until a monitor is as it shall be.
+fn until(server: &Server, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let seen = monitor(server, name);
+        if holds(&seen) {
+            return seen;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "in vain waited for {what}: {seen:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn mainstay(server: &Server, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+    command.args(arguments).args(["--url", &format!("http://{}", server.admin)]);
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_shift_in_live_traffic_is_found_and_a_reference_outlives_the_process() {
+    let place = Place::new("watching");
+    std::fs::write(place.0.join("mainstay.yaml"), CONFIG).unwrap();
+    let mut server = Server::start(&place);
+    assert_eq!(monitor(&server, "amount")["status"], "learning");
+    send(&server.listen, 0..1_000, usual);
+    until(&server, "amount", "a reference", |seen| seen["reference"]["count"] == 1_000);
+    send(&server.listen, 1_000..1_700, usual);
+    let well = until(&server, "amount", "a window", |seen| seen["status"] == "ok");
+    assert_eq!((&well["window"]["missing"], &well["reference"]["source"]), (&json!(0), &json!("learned")));
+    let (code, table, _) = mainstay(&server, &["drift", "status"]);
+    assert_eq!(code, Some(0), "{table}");
+
+    // The unfinished window waits for a minute or the end; a reference does not.
+    server.end("KILL");
+    let mut server = Server::start(&place);
+    let again = monitor(&server, "amount");
+    assert_eq!((&again["reference"]["count"], &again["status"]), (&json!(1_000), &json!("no_data")));
+
+    // A third of the amounts is of another kind, a country is new, and some are gone.
+    send(&server.listen, 2_000..2_900, |n| match n % 3 {
+        0 => json!({ "amount": 5_000, "country": "ZZ" }).to_string(),
+        1 => json!({ "amount": n % 1_000, "country": null }).to_string(),
+        _ => usual(n),
+    });
+    let drifted = until(&server, "amount", "a verdict", |seen| seen["status"] == "alert");
+    let most = &drifted["window"]["bins"][0];
+    let examples = most["examples"].as_array().unwrap();
+    let is_one = |id: &Value| id.as_str().unwrap().trim_start_matches("r-").parse::<u32>().unwrap().is_multiple_of(3);
+    assert!(most["bin"].as_str().unwrap().starts_with(">= ") && examples.len() == 3, "{most}");
+    assert!(examples.iter().filter(|id| is_one(id)).count() >= 1, "{most}");
+    assert_eq!(drifted["window"]["rates"]["out_of_range"]["drifted"], true);
+    let country = monitor(&server, "country");
+    assert!(country["window"]["new_words"]["ZZ"].as_u64().unwrap() > 100, "{country:#}");
+    assert_eq!(country["window"]["rates"]["missing"]["drifted"], true);
+
+    // It is an event, a metric, and exit code 1.
+    let (_, events) = exchange(&server.admin, "GET", "/api/v1/events?type=drift.status_changed", "").unwrap();
+    assert!(events["events"].to_string().contains("amount"), "{events:#}");
+    let (code, table, _) = mainstay(&server, &["drift", "status", "amount"]);
+    assert!(code == Some(1) && table.contains("alert") && table.contains("psi"), "{code:?} {table}");
+
+    // Another reference is put in force, and rests.
+    std::fs::write(place.0.join("now.csv"), "amount\n".to_owned() + &"1\n2\n3\n4\n5000\n".repeat(100)).unwrap();
+    let now = place.0.join("now.csv");
+    let made = mainstay(&server, &["drift", "baseline", "amount", now.to_str().unwrap(), "--column", "amount"]);
+    assert_eq!(made.0, Some(0), "{made:?}");
+    let put = monitor(&server, "amount");
+    assert_eq!((&put["reference"]["source"], &put["reference"]["count"]), (&json!("put"), &json!(500)));
+    let wrong = mainstay(&server, &["drift", "baseline", "country", now.to_str().unwrap(), "--column", "amount"]);
+    assert!(wrong.0 != Some(0) && wrong.2.contains("of kind number"), "{wrong:?}");
+    let unknown = mainstay(&server, &["drift", "baseline", "x", now.to_str().unwrap(), "--column", "amount"]);
+    assert!(unknown.0 != Some(0) && unknown.2.contains("no monitor watches `x`"), "{unknown:?}");
+    server.end("TERM");
+    let server = Server::start(&place);
+    assert_eq!(monitor(&server, "amount")["reference"]["source"], "put");
+    // The window that was open when it ended goes on.
+    assert!(monitor(&server, "country")["open"].as_u64().unwrap() > 0);
+}
