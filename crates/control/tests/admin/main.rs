@@ -263,11 +263,13 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["required"], json!(["level"]));
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         DELETE /api/v1/corrections/{id}
         DELETE /api/v1/levels/{route}
         DELETE /api/v1/maintenance/{name}
         GET /api/v1/corrections
+        GET /api/v1/drift
+        GET /api/v1/drift/{name}
         GET /api/v1/events
         GET /api/v1/levels
         GET /api/v1/maintenance
@@ -287,6 +289,7 @@ async fn the_description_matches_the_service() {
         POST /api/v1/backup
         POST /api/v1/config/reload
         POST /api/v1/corrections
+        POST /api/v1/drift/check
         POST /api/v1/events
         POST /api/v1/flags
         POST /api/v1/labels
@@ -296,9 +299,10 @@ async fn the_description_matches_the_service() {
         POST /api/v1/reviews
         POST /api/v1/signals
         POST /api/v1/slos/import
+        PUT /api/v1/drift/references/{name}
         PUT /api/v1/levels/{route}
         PUT /api/v1/models/{name}/versions/{version}
-        PUT /api/v1/runs/{id}"]]
+        PUT /api/v1/runs/{id}"#]]
     .assert_eq(&operations.join("\n"));
     server.stop().await;
 }
