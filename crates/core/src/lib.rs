@@ -9,6 +9,7 @@ pub mod stats;
 pub mod route;
 pub mod observed;
 pub mod drift;
+pub mod quality;
 pub mod event;
 pub mod expr;
 pub mod resilience;
