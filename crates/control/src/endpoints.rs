@@ -8,6 +8,7 @@ mod ingest;
 mod levels;
 mod maintenance;
 mod models;
+mod quality;
 mod read;
 mod reviews;
 mod runs;
@@ -89,6 +90,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
         formats::endpoints(),
         maintenance::endpoints(),
         drift::endpoints(),
+        quality::endpoints(),
         events::endpoints(),
         ingest::endpoints(),
         store::endpoints(),

@@ -18,8 +18,10 @@ mod ingest;
 pub(crate) mod maintenance;
 mod metrics;
 mod models;
+pub(crate) mod quality;
 mod run;
 mod settle;
+pub(crate) mod signals;
 pub(crate) mod watching;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
 use mainstay_core::observed::Observed;
-use mainstay_core::plan::{Drift, Plan};
+use mainstay_core::plan::{Drift, Labels, Plan};
 use mainstay_core::slo::correction::Maintenance;
 use mainstay_core::slo::objective::Objective;
 use mainstay_core::slo::policy::{Action, Policy, Refusal};
@@ -39,8 +41,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use budgets::Budgets;
 pub(crate) use ingest::{Entry, Taken};
+pub use quality::Measured;
 pub use run::Running;
 
+use quality::Quality;
 use run::Command;
 use watching::Watching;
 
@@ -59,6 +63,7 @@ struct Inner {
     events: mpsc::Sender<Event>,
     budgets: Mutex<Budgets>,
     watching: Mutex<Watching>,
+    quality: Mutex<Quality>,
     news: Mutex<News>,
     /// Rings when there are news.
     bell: Notify,
@@ -113,6 +118,10 @@ pub struct Terms {
     pub drift: Drift,
     /// The names of the backends, in the plan's order.
     pub backends: Vec<String>,
+    /// How labels find their predictions.
+    pub labels: Option<Labels>,
+    /// Routes whose predictions are measured.
+    pub measured: Vec<Measured>,
 }
 
 /// What an engine needs besides its store.
@@ -157,6 +166,7 @@ impl Engine {
     /// Restores what the store knows. Nothing is counted before [`Running::until`] is polled.
     pub async fn restore(store: Arc<dyn Store>, setup: Setup) -> Result<(Engine, Running), StoreError> {
         let watching = Watching::restore(&setup.terms, &*store).await?;
+        let quality = Quality::restore(&setup.terms, &*store, (setup.clock)()).await?;
         let budgets = Budgets::restore(setup.terms, &*store, (setup.clock)()).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, log) = mpsc::channel(EVENTS_MAX);
@@ -166,6 +176,7 @@ impl Engine {
             events,
             budgets: Mutex::new(budgets),
             watching: Mutex::new(watching),
+            quality: Mutex::new(quality),
             news: Mutex::default(),
             bell: Notify::new(),
             clock: setup.clock,
@@ -225,6 +236,11 @@ impl Engine {
     /// The monitors at this moment. Never held across an await.
     pub(crate) fn watching(&self) -> MutexGuard<'_, Watching> {
         self.0.watching.lock().expect("watching does not panic")
+    }
+
+    /// Quality at this moment. Never held across an await; taken after the budgets, where both are.
+    pub(crate) fn quality(&self) -> MutexGuard<'_, Quality> {
+        self.0.quality.lock().expect("measuring does not panic")
     }
 
     fn tell(&self, what: impl FnOnce(&mut News)) -> Result<(), EngineError> {

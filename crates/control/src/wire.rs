@@ -8,6 +8,7 @@ mod levels;
 mod maintenance;
 mod reviews;
 mod models;
+mod quality;
 mod runs;
 mod service;
 mod slos;
@@ -23,6 +24,7 @@ pub(crate) use maintenance::{AllMaintenance, Maintenance, MaintenanceRequest};
 pub(crate) use models::{
     GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, models,
 };
+pub(crate) use quality::{BaselineRequest, Quality, QualityQuery};
 pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQuery};
 pub(crate) use runs::{Reported, Run, RunReport, RunState, Runs, RunsQuery};
 pub(crate) use service::{BudgetStatus, Probe, Status};

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod drift;
+mod quality;
 mod slo;
 mod train;
 
@@ -14,6 +15,7 @@ use crate::commands::init::System;
 use crate::output::Format;
 
 pub(crate) use drift::{DriftBaseline, DriftCheck, DriftCommand};
+pub(crate) use quality::QualityCommand;
 pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
 
@@ -91,9 +93,12 @@ pub(crate) enum Command {
     /// Show objectives and their budgets, take objectives in and give them out
     #[command(subcommand)]
     Slo(SloCommand),
-    /// Compare files of values with each other
+    /// Watch whether values look as they did: of files, and of live traffic
     #[command(subcommand)]
     Drift(DriftCommand),
+    /// Show how good predictions are, by labels and without
+    #[command(subcommand)]
+    Quality(QualityCommand),
     /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
     Train(Box<Train>),
     /// Tell more about a finding of `check`

@@ -5,6 +5,7 @@ pub(crate) mod drift;
 pub(crate) mod init;
 pub(crate) mod level;
 pub(crate) mod models;
+pub(crate) mod quality;
 pub(crate) mod reference;
 pub(crate) mod review;
 pub(crate) mod runs;

@@ -6,9 +6,10 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
 use mainstay_control::Engine;
-use mainstay_control::engine::{Running, Setup, Summed, Terms, imported};
+use mainstay_control::engine::{Measured, Running, Setup, Summed, Terms, imported};
 use mainstay_core::event::Event;
-use mainstay_core::plan::{Plan, Retention};
+use mainstay_core::plan::{Plan, Retention, Route};
+use mainstay_core::quality::summary::Task;
 use mainstay_core::registry::CHAMPION;
 use mainstay_gateway::EventSink;
 use mainstay_store::{Options, Sqlite, Store};
@@ -85,6 +86,12 @@ async fn open(path: &Path, retention: Retention, clock: Clock) -> anyhow::Result
     Ok(Arc::new(store))
 }
 
+/// A route whose predictions are measured: one that says where they are found.
+fn measured(route: &Route) -> Option<Measured> {
+    let prediction = route.prediction.as_ref()?;
+    Some(Measured { route: route.name.clone(), task: Task::of(prediction.task.as_deref(), prediction.threshold) })
+}
+
 /// What the engine judges by.
 pub(crate) fn terms(plan: &Plan) -> Terms {
     let model = |backend: &mainstay_core::plan::Backend| backend.model.clone();
@@ -95,6 +102,8 @@ pub(crate) fn terms(plan: &Plan) -> Terms {
         routes: plan.routes.iter().map(|route| route.name.clone()).collect(),
         models: plan.backends.iter().filter_map(model).collect(),
         drift: plan.drift.clone(),
+        labels: plan.labels.clone(),
+        measured: plan.routes.iter().filter_map(measured).collect(),
         backends: plan.backends.iter().map(|backend| backend.name.clone()).collect(),
     }
 }

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{check, drift, init, level, models, reference, review, runs, serve, slo, status, train};
+use crate::commands::{check, drift, init, level, models, quality, reference, review, runs, serve, slo, status, train};
 use crate::exit::{Exit, Stop};
 
 /// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
@@ -59,6 +59,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Models(command) => models::run(global, command),
         Command::Review(command) => review::run(global, command),
         Command::Drift(command) => drift::run(global, command),
+        Command::Quality(command) => quality::run(global, command),
         Command::Slo(command) => slo::run(global, command),
         Command::Train(options) => train::run(global, options),
         Command::Explain { code } => reference::explain(code, global.format),

@@ -44,7 +44,26 @@ pub(super) async fn ingest(engine: &Engine, entries: Vec<Entry>) -> Result<Vec<T
         let budgets = engine.budgets();
         entries.into_iter().map(|entry| judge(&budgets, entry)).unzip()
     };
+    let kinds: Vec<Kind> = items.iter().map(|item| item.kind).collect();
+    let kept: Vec<Item> = items.iter().filter(|item| concerns_quality(item.kind)).cloned().collect();
     let verdicts = engine.store().ingest(items, engine.now()).await?;
+    {
+        let is_new: Vec<bool> = kinds
+            .iter()
+            .zip(&verdicts)
+            .filter(|(kind, _)| concerns_quality(**kind))
+            .map(|(_, verdict)| matches!(verdict, Verdict::New(_)))
+            .collect();
+        let mut quality = engine.quality();
+        for (item, _) in kept.iter().zip(is_new).filter(|(_, is_new)| *is_new) {
+            match item.kind {
+                Kind::Prediction => quality.made(item),
+                Kind::Label => quality.came(item),
+                Kind::Signal => quality.signals.take(item),
+                Kind::Request | Kind::Features | Kind::Flag => {}
+            }
+        }
+    }
     let repeated = verdicts.iter().zip(&judged).filter(|(verdict, _)| **verdict == Verdict::Duplicate);
     let repeated = repeated.filter_map(|(_, judged)| judged.harm.as_ref().map(|harm| (harm, &judged.added)));
     let mut again = Vec::new();
@@ -72,6 +91,10 @@ pub(super) async fn ingest(engine: &Engine, entries: Vec<Entry>) -> Result<Vec<T
         Verdict::Conflict => Taken::Conflict,
     };
     Ok(verdicts.iter().map(taken).collect())
+}
+
+const fn concerns_quality(kind: Kind) -> bool {
+    matches!(kind, Kind::Prediction | Kind::Label | Kind::Signal)
 }
 
 fn judge(budgets: &Budgets, entry: Entry) -> (Item, Judged) {

@@ -1,7 +1,10 @@
 //! Budgets and the store as metrics.
 
+use std::time::Duration;
+
 use mainstay_core::drift::verdict::Status;
 use mainstay_core::metric::{Family, Kind, Sample, Value};
+use mainstay_core::quality::slices::slice_of;
 use mainstay_core::slo::window::written;
 
 use super::Engine;
@@ -11,6 +14,7 @@ type Labels = Vec<(&'static str, String)>;
 pub(super) fn families(engine: &Engine) -> Vec<Family> {
     let mut all = budgets(engine);
     all.extend(drift(engine));
+    all.extend(quality(engine));
     all.extend(store(engine));
     all
 }
@@ -56,6 +60,53 @@ fn store(engine: &Engine) -> Vec<Family> {
         counter("mainstay_store_failed", "Writes that failed.", stats.failed),
         gauges("mainstay_store_queued", "Writes that wait.", one(stats.queued as f64)),
         gauges("mainstay_store_bytes", "The size of the store's file.", one(stats.size_bytes as f64)),
+    ]
+}
+
+/// How long back quality is measured for the page of metrics.
+const QUALITY_WINDOW: Duration = Duration::from_hours(24);
+
+fn quality(engine: &Engine) -> Vec<Family> {
+    let from = slice_of(engine.now() - QUALITY_WINDOW);
+    let quality = engine.quality();
+    let (mut values, mut low, mut high, mut coverage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (route, task) in quality.measured() {
+        let summary = quality.slices.together(route, from);
+        if summary.predicted > 0 {
+            let share = summary.labelled as f64 / summary.predicted as f64;
+            coverage.push((vec![("route", route.to_owned())], share));
+        }
+        for metric in task.metrics() {
+            let Some(estimate) = summary.metric(task, metric).filter(|it| it.value.is_finite()) else { continue };
+            let labels = || vec![("route", route.to_owned()), ("metric", (*metric).to_owned())];
+            values.push((labels(), estimate.value));
+            low.push((labels(), estimate.interval.low));
+            high.push((labels(), estimate.interval.high));
+        }
+    }
+    let counted = quality.counted;
+    let labels = [
+        ("joined", counted.joined),
+        ("superseded", counted.superseded),
+        ("unreadable", counted.unreadable),
+        ("not_sampled", counted.not_sampled),
+        ("expired", counted.expired),
+    ];
+    vec![
+        gauges("mainstay_quality", "A measure over predictions of a day.", values.into_iter()),
+        gauges("mainstay_quality_low", "The lower end of its 95 % interval.", low.into_iter()),
+        gauges("mainstay_quality_high", "The upper end of its 95 % interval.", high.into_iter()),
+        gauges("mainstay_label_coverage_ratio", "The share of predictions that has a label.", coverage.into_iter()),
+        gauges(
+            "mainstay_labels_waiting",
+            "Labels without their predictions.",
+            std::iter::once((Labels::new(), quality.waiting() as f64)),
+        ),
+        counters(
+            "mainstay_labels",
+            "What became of labels.",
+            labels.into_iter().map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count)),
+        ),
     ]
 }
 

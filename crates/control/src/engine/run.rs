@@ -13,9 +13,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::external::External;
 use super::ingest::{Entry, Taken, ingest};
-use super::models;
 use super::settle::Settling;
 use super::{Budgets, Engine, EngineError, News, OnEvent, Source, Terms};
+use super::{models, quality};
 
 /// How often sums are taken from their source and stored: what a killed process may lose.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
@@ -125,6 +125,7 @@ impl Running {
         }
         let terms = self.engine.budgets().terms.clone();
         self.engine.watching().apply(&terms);
+        self.engine.quality().apply(&terms);
         self.learn_models().await;
     }
 
@@ -159,6 +160,10 @@ impl Running {
         }
         self.settling.store(&self.engine).await;
         self.watch().await;
+        match quality::settle(&self.engine, &mut self.settling.predictions).await {
+            Ok(events) => events.into_iter().for_each(&mut self.on_event),
+            Err(error) => tracing::warn!(%error, "predictions and labels wait for the store"),
+        }
         self.append_log().await;
     }
 
@@ -229,6 +234,9 @@ impl Running {
         self.keep_windows();
         if let Err(error) = self.engine.store().maintain(self.engine.now()).await {
             tracing::warn!(%error, "the store was not maintained");
+        }
+        if let Err(error) = quality::maintain(&self.engine).await {
+            tracing::warn!(%error, "slices that are too old could not be forgotten");
         }
     }
 }

@@ -7,10 +7,12 @@ use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
 use mainstay_store::StoreError;
 use mainstay_store::bucket::HOUR;
-use mainstay_store::item::{Delta, Sketch, State, Sums};
+use mainstay_store::item::{Delta, Item, Sketch, State, Sums};
 
 use super::{Engine, Source, Summed};
 
+/// Most predictions that wait for the store; the oldest are not remembered then.
+const PREDICTIONS_MAX: usize = 100_000;
 /// Most sums in one transaction.
 const SUMS_MAX: usize = 100_000;
 
@@ -22,6 +24,8 @@ pub(super) struct Settling {
     waiting: BTreeMap<(String, Time), Counts>,
     states: BTreeMap<String, Vec<u8>>,
     sketches: BTreeMap<(String, Time), Vec<u8>>,
+    /// Predictions that labels will be about, and that do not rest yet.
+    pub(super) predictions: Vec<Item>,
     /// What was offered to the store and may have been stored: it is offered again as it was.
     offered: Option<Sums>,
 }
@@ -29,7 +33,7 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn new(source: Source, instance: String) -> Settling {
         let (waiting, states, sketches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Settling { source, instance, sequence: 0, waiting, states, sketches, offered: None }
+        Settling { source, instance, sequence: 0, waiting, states, sketches, predictions: Vec::new(), offered: None }
     }
 
     /// Will store events of an objective that have been counted.
@@ -56,6 +60,16 @@ impl Settling {
             watching.handle(plan, observed, now);
         }
         drop(watching);
+        let mut quality = engine.quality();
+        for (plan, observed) in &observed {
+            self.predictions.extend(quality.observe(plan, observed));
+        }
+        drop(quality);
+        let beyond = self.predictions.len().saturating_sub(PREDICTIONS_MAX);
+        if beyond > 0 {
+            tracing::warn!(beyond, "predictions that the store did not take in time are not remembered for labels");
+            self.predictions.drain(..beyond);
+        }
         let mut budgets = engine.budgets();
         for (objective, start, counts) in counts {
             if budgets.record(&objective, start, counts, now) {

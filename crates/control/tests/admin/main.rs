@@ -263,7 +263,7 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["required"], json!(["level"]));
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         DELETE /api/v1/corrections/{id}
         DELETE /api/v1/levels/{route}
         DELETE /api/v1/maintenance/{name}
@@ -275,6 +275,7 @@ async fn the_description_matches_the_service() {
         GET /api/v1/maintenance
         GET /api/v1/models
         GET /api/v1/models/{name}
+        GET /api/v1/quality
         GET /api/v1/reviews
         GET /api/v1/runs
         GET /api/v1/runs/{id}
@@ -302,7 +303,8 @@ async fn the_description_matches_the_service() {
         PUT /api/v1/drift/references/{name}
         PUT /api/v1/levels/{route}
         PUT /api/v1/models/{name}/versions/{version}
-        PUT /api/v1/runs/{id}"#]]
+        PUT /api/v1/quality/baselines/{route}
+        PUT /api/v1/runs/{id}"]]
     .assert_eq(&operations.join("\n"));
     server.stop().await;
 }

@@ -144,6 +144,11 @@ impl Proxy {
         self.baseline
     }
 
+    /// Compares with another baseline from now on.
+    pub fn set_baseline(&mut self, baseline: Baseline) {
+        self.baseline = Some(baseline);
+    }
+
     /// Takes the window as it stands for what is well; false with fewer than [`LEAST`] values.
     pub fn learn(&mut self) -> bool {
         let (Some(mean), Some(deviation)) = (self.mean(), self.deviation()) else { return false };

@@ -5,6 +5,7 @@ mod bad_input;
 mod failure;
 mod features;
 mod local_answers;
+mod observed;
 mod operation;
 mod overload;
 mod recovery;
