@@ -11,6 +11,7 @@ pub mod observed;
 pub mod drift;
 pub mod quality;
 pub mod event;
+pub mod observe;
 pub mod expr;
 pub mod resilience;
 pub mod answer;
