@@ -8,6 +8,7 @@ mod backend;
 mod features;
 mod ladder;
 mod local;
+mod observability;
 mod policy;
 mod retention;
 mod route;
@@ -71,6 +72,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         slos,
         policies,
         maintenance,
+        observability: observability::observability(root.observability.as_ref(), reader),
         drift,
         labels,
         training,
@@ -78,16 +80,8 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
 }
 
 fn reserved(root: &Root, reader: &mut Reader<'_>) {
-    let sections = [
-        &root.observability,
-        &root.safety,
-        &root.incidents,
-        &root.oncall,
-        &root.notify,
-        &root.chaos,
-        &root.gamedays,
-        &root.block,
-    ];
+    let sections =
+        [&root.safety, &root.incidents, &root.oncall, &root.notify, &root.chaos, &root.gamedays, &root.block];
     for (key, section) in RESERVED.iter().zip(sections) {
         if let Some(section) = section {
             let message = format!("`{key}` is not built yet and has no effect");

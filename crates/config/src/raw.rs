@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod features;
 pub(crate) mod local;
+pub(crate) mod observability;
 pub(crate) mod policy;
 pub(crate) mod retention;
 pub(crate) mod route;
@@ -53,8 +54,8 @@ section! {
         policies: Named<policy::Policy>,
         /// Maintenance that comes again and is left out of budgets, by name.
         maintenance: Named<policy::Maintenance>,
-        /// Reserved.
-        observability: Json,
+        /// What is kept of single requests, what is taken out of them, and where they go.
+        observability: observability::Observability,
         /// What monitors watch of requests and answers.
         drift: watch::Drift,
         /// How labels find the predictions that they are about.
@@ -142,5 +143,4 @@ section! {
 }
 
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 8] =
-    ["observability", "safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];
+pub(crate) const RESERVED: [&str; 7] = ["safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];

@@ -245,6 +245,34 @@ fn what_is_not_written_has_its_documented_default() {
             slos: [],
             policies: [],
             maintenance: [],
+            observability: Observability {
+                rules: Rules {
+                    log: 0.01,
+                    low_confidence: Some(
+                        0.5,
+                    ),
+                    per_reason: 5.0,
+                },
+                reservoir: 10000,
+                redaction: Redaction {
+                    allow: Some(
+                        {},
+                    ),
+                    detect: {
+                        Email,
+                        Ip,
+                        Card,
+                        Iban,
+                        Token,
+                        Phone,
+                    },
+                    content: false,
+                    pseudonyms: false,
+                },
+                key: None,
+                files: None,
+                otlp: None,
+            },
             drift: Drift {
                 window_values: 10000,
                 window_time: 3600s,

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
 use mainstay_core::route::Level;
 use mainstay_core::status::Status;
@@ -20,6 +21,11 @@ pub trait DataPlane: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// All metrics, without those that have no samples.
     fn metrics(&self) -> Vec<Family>;
+    /// Requests that were kept, the last first, at most `limit`, without what must not leave.
+    fn kept(&self, limit: usize) -> Vec<Event> {
+        let _ = limit;
+        Vec::new()
+    }
     /// Holds a route at a level; `until` in the future, `None`: until it is taken back. Replaces an earlier pin.
     fn pin(&self, route: &str, level: Level, until: Option<Time>, reason: String) -> Result<(), ControlError>;
     /// Takes a pin back; no error where there is none.

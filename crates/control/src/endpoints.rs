@@ -10,6 +10,7 @@ mod maintenance;
 mod models;
 mod quality;
 mod read;
+mod requests;
 mod reviews;
 mod runs;
 mod service;
@@ -92,6 +93,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
         drift::endpoints(),
         quality::endpoints(),
         events::endpoints(),
+        requests::endpoints(),
         ingest::endpoints(),
         store::endpoints(),
     ];

@@ -30,6 +30,56 @@ pub(crate) const PROMETHEUS_TYPE: &str = "text/plain; version=0.0.4; charset=utf
 /// assert!(text.ends_with("# EOF\n"));
 /// ```
 pub fn openmetrics(families: Vec<Family>) -> String {
+    let exemplars = exemplars(&families);
+    let page = plain(families);
+    if exemplars.is_empty() {
+        return page;
+    }
+    let mut out = String::with_capacity(page.len());
+    for line in page.lines() {
+        out.push_str(line);
+        let found = exemplars.iter().find(|(name, labels, _)| {
+            line.strip_prefix(name.as_str()).is_some_and(|rest| {
+                rest.starts_with("_bucket{") && labels.iter().all(|label| rest.contains(label.as_str()))
+            })
+        });
+        if let Some((_, _, exemplar)) = found {
+            out.push_str(exemplar);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// What marks a line, and what is written after it: the encoder takes no exemplars from outside.
+type Marked = (String, Vec<String>, String);
+
+fn exemplars(families: &[Family]) -> Vec<Marked> {
+    let mut all = Vec::new();
+    for family in families {
+        for sample in &family.samples {
+            let Value::Histogram(histogram) = &sample.value else { continue };
+            for (bucket, exemplar) in &histogram.exemplars {
+                let bound = histogram.bounds.get(*bucket).copied().unwrap_or(f64::INFINITY);
+                let bound = if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") };
+                let quoted = |name: &str, value: &str| format!("{name}=\"{}\"", escaped(value));
+                let mut labels: Vec<String> = sample.labels.iter().map(|(name, value)| quoted(name, value)).collect();
+                labels.push(quoted("le", &bound));
+                let told: Vec<String> = exemplar.labels.iter().map(|(name, value)| quoted(name, value)).collect();
+                let seconds = exemplar.at.as_millis() as f64 / 1e3;
+                let text = format!(" # {{{}}} {} {seconds:.3}", told.join(","), exemplar.value);
+                all.push((family.name.to_owned(), labels, text));
+            }
+        }
+    }
+    all
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn plain(families: Vec<Family>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
     let mut page = String::new();
@@ -43,7 +93,7 @@ pub fn prometheus(families: Vec<Family>) -> String {
     let counters: Vec<&'static str> =
         families.iter().filter(|family| family.kind == Kind::Counter).map(|family| family.name).collect();
     let mut page = String::new();
-    for line in openmetrics(families).lines().filter(|line| *line != "# EOF") {
+    for line in plain(families).lines().filter(|line| *line != "# EOF") {
         match counter_line(line, &counters) {
             Some((keyword, name, rest)) => writeln!(page, "# {keyword} {name}_total {rest}"),
             None => writeln!(page, "{line}"),

@@ -29,7 +29,7 @@ pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQu
 pub(crate) use runs::{Reported, Run, RunReport, RunState, Runs, RunsQuery};
 pub(crate) use service::{BudgetStatus, Probe, Status};
 pub(crate) use slos::{Slo, Slos};
-pub(crate) use store::{Accepted, Backup, BackupRequest, EventPage, LoggedEvent};
+pub(crate) use store::{Accepted, Backup, BackupRequest, EventPage, LoggedEvent, Requests};
 
 /// A whole number and its unit.
 fn duration(text: &str) -> Option<Duration> {

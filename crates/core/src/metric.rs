@@ -1,5 +1,9 @@
 //! Numbers on their way to a metrics page: families of samples, in no one's wire format.
 
+use std::collections::BTreeMap;
+
+use crate::time::Time;
+
 /// Samples that share a name.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Family {
@@ -53,6 +57,19 @@ pub struct Histogram {
     pub counts: Vec<u64>,
     /// The sum of all observations.
     pub sum: f64,
+    /// By bucket: an observation that somebody can look at.
+    pub exemplars: BTreeMap<usize, Exemplar>,
+}
+
+/// An observation that somebody can look at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Exemplar {
+    /// Where to look: names and values of at most 128 characters together.
+    pub labels: Vec<(&'static str, String)>,
+    /// What was observed.
+    pub value: f64,
+    /// When.
+    pub at: Time,
 }
 
 /// Bounds for durations in seconds: 0.5 ms to 120 s.
@@ -69,7 +86,7 @@ pub const RATIO: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 impl Histogram {
     /// An empty histogram.
     pub fn new(bounds: &'static [f64]) -> Histogram {
-        Histogram { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+        Histogram { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0, exemplars: BTreeMap::new() }
     }
 
     /// Counts one observation.

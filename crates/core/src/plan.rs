@@ -8,6 +8,7 @@ mod secret;
 mod backend;
 mod features;
 mod local;
+mod observability;
 mod retention;
 mod route;
 mod training;
@@ -31,6 +32,7 @@ pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
+pub use self::observability::{Files, Format, Observability, Otlp};
 pub use self::retention::Retention;
 pub use self::route::{
     AfterCommit, AnswerBy, AnswerRule, Asked, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode,
@@ -77,6 +79,8 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Maintenance that is left out of budgets.
     pub maintenance: Vec<Maintenance>,
+    /// What is kept of single requests.
+    pub observability: Observability,
     /// What monitors watch.
     pub drift: Drift,
     /// How labels find the predictions that they are about; `None`: nothing asks for them.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainstay_core::answer::review::{Decision, Review};
-use mainstay_core::event::{Event, EventKind};
+use mainstay_core::event::{Event, EventKind, RequestFinished};
 use mainstay_core::metric::Family;
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
@@ -23,6 +23,7 @@ use crate::answers::{AnswerCache, Flights, files};
 use crate::counters::{Summed, Totals};
 use crate::events::EventSink;
 use crate::keeper;
+use crate::kept::KeptRequests;
 use crate::reviews::{ReviewError, ReviewLine};
 use crate::shared::{FeatureShared, Lasting, RouteShared, Shared};
 use crate::tls::TlsError;
@@ -106,6 +107,7 @@ impl Gateway {
             totals: Arc::default(),
             ledger: Arc::default(),
             observations: Arc::default(),
+            kept: Arc::new(KeptRequests::new(plan.observability.reservoir)),
             answers: Arc::new(AnswerCache::new(ANSWER_CACHE_BYTES)),
             flights: Flights::default(),
             events,
@@ -260,6 +262,11 @@ impl Gateway {
     /// What monitors and labels are to see since this was last asked, oldest first within a worker; at most 200 ms old.
     pub fn take_observed(&self) -> Vec<Batch> {
         self.current.load().observations.lock().expect("handing over does not panic").take()
+    }
+
+    /// Kept requests, the last first, at most `limit`; what must not leave was taken out of them.
+    pub fn kept(&self, limit: usize) -> Vec<(Time, RequestFinished)> {
+        self.current.load().kept.requests(limit)
     }
 
     /// Stops accepting, lets running requests end within the plan's `drain`, and returns when all threads have ended.

@@ -8,6 +8,8 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-atte
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-mainstay-reason");
 pub(crate) const BACKEND: HeaderName = HeaderName::from_static("x-mainstay-backend");
 pub(crate) const STALE: HeaderName = HeaderName::from_static("x-mainstay-stale-features");
+/// Where a request stands in a trace (W3C).
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 

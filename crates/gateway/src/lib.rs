@@ -23,6 +23,7 @@ mod headers;
 mod identity;
 pub mod json;
 mod keeper;
+mod kept;
 mod local;
 mod pipeline;
 mod probes;

@@ -19,6 +19,7 @@ use crate::answers::files::{self, DataFile};
 use crate::counters::{Ledger, Totals};
 use crate::events::EventSink;
 use crate::identity::Clients;
+use crate::kept::KeptRequests;
 use crate::reviews::{self, ReviewLine};
 use crate::routing::Routing;
 use crate::tls;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) observations: Arc<Mutex<Observations>>,
+    pub(crate) kept: Arc<KeptRequests>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     /// Files that levels answer from.
@@ -62,6 +64,7 @@ pub(crate) struct Lasting {
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) observations: Arc<Mutex<Observations>>,
+    pub(crate) kept: Arc<KeptRequests>,
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     pub(crate) events: EventSink,
@@ -95,6 +98,7 @@ impl Shared {
             totals: lasting.totals,
             ledger: lasting.ledger,
             observations: lasting.observations,
+            kept: lasting.kept,
             answers: lasting.answers,
             flights: lasting.flights,
             files,
@@ -120,6 +124,7 @@ impl Shared {
             totals: Arc::clone(&self.totals),
             ledger: Arc::clone(&self.ledger),
             observations: Arc::clone(&self.observations),
+            kept: Arc::clone(&self.kept),
             answers: Arc::clone(&self.answers),
             flights: self.flights.clone(),
             events: self.events.clone(),

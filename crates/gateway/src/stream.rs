@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use mainstay_core::event::RequestFinished;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::time::Time;
 use tokio::time::Sleep;
@@ -46,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) route: usize,
     pub(crate) began: Time,
     pub(crate) ended: Ended,
+    /// What is told of it where it is kept.
+    pub(crate) draft: Box<RequestFinished>,
 }
 
 /// Why a relayed answer broke off. The caller sees its connection (HTTP/1.1) or stream (HTTP/2) reset.
@@ -142,6 +145,15 @@ impl Relay {
         record.ended.duration = whole;
         record.ended.ending = ending.unwrap_or(record.ended.ending);
         record.state.end(record.route, &record.ended);
+        let Record { state, route, ended, mut draft, .. } = record;
+        let kept = state.kept(route, &ended);
+        if kept.any() {
+            (draft.duration, draft.inference, draft.first_token) = (ended.duration, ended.inference, ended.first_part);
+            if ended.ending == Ending::BrokenOff {
+                draft.reason = Some("broken_off".into());
+            }
+            state.keep(*draft, &kept, ended.at);
+        }
     }
 
     fn note_part(&mut self) {

@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mainstay_core::event::{Event, EventKind, RequestFinished};
+use mainstay_core::observe::sample::{self, Kept, Sampler};
 use mainstay_core::observed::Observed;
 use mainstay_core::rng::Rng;
+use mainstay_core::route::Level;
+use mainstay_core::time::Time;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::connection::{self, Drain};
-use crate::counters::{Counters, Ended, Sums};
+use crate::counters::{Counters, Ended, Ending, Sums};
 use crate::shared::Shared;
 use crate::upstream::Pool;
 use crate::watch::Thinning;
@@ -64,6 +68,7 @@ pub(crate) struct State {
     /// By route: which requests monitors look at.
     thinning: Vec<Thinning>,
     observed: RefCell<Vec<Observed>>,
+    sampler: RefCell<Sampler>,
 }
 
 /// Starts a worker's thread.
@@ -161,6 +166,7 @@ impl State {
             admitted: shared.routes.iter().map(|_| Cell::new(0)).collect(),
             thinning: shared.routes.iter().map(|_| Thinning::default()).collect(),
             observed: RefCell::default(),
+            sampler: RefCell::new(Sampler::new(shared.plan.observability.rules, shared.workers)),
             shared,
         }
     }
@@ -185,6 +191,31 @@ impl State {
     /// What this worker may look at in a second, of each route.
     fn watch_rate(&self) -> f64 {
         self.shared.plan.drift.rate / self.shared.workers as f64
+    }
+
+    /// Why a request that ended is kept.
+    pub(crate) fn kept(&self, route: usize, ended: &Ended) -> Kept {
+        let random = {
+            let mut rng = self.rng.borrow_mut();
+            [rng.unit(), rng.unit(), rng.unit()]
+        };
+        let facts = sample::Ended {
+            // What broke off after its head was an error, whatever the head said.
+            code: if ended.ending == Ending::BrokenOff { 502 } else { ended.code },
+            degraded: ended.level != Some(Level::FULL),
+            duration: ended.duration,
+            allowed: self.shared.routes[route].allowed,
+            confidence: ended.confidence,
+        };
+        self.sampler.borrow_mut().decide(&facts, random, self.shared.kept.threshold(), ended.at)
+    }
+
+    /// Keeps a request, and tells of it.
+    pub(crate) fn keep(&self, request: RequestFinished, kept: &Kept, at: Time) {
+        let plan = &self.shared.plan.observability;
+        if let Some(request) = self.shared.kept.keep(request, kept, plan, at) {
+            self.shared.events.emit(Event { at, kind: EventKind::RequestFinished(Box::new(request)) });
+        }
     }
 
     /// Will hand this over.

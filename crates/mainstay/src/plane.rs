@@ -174,6 +174,11 @@ impl DataPlane for Plane {
         self.gateway.metrics()
     }
 
+    fn kept(&self, limit: usize) -> Vec<Event> {
+        let kept = self.gateway.kept(limit).into_iter();
+        kept.map(|(at, request)| Event { at, kind: EventKind::RequestFinished(Box::new(request)) }).collect()
+    }
+
     fn pin(&self, route: &str, level: Level, until: Option<Time>, reason: String) -> Result<(), ControlError> {
         self.gateway.pin(route, level, until, &reason).map_err(unknown)
     }

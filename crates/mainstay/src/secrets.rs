@@ -10,8 +10,11 @@ pub(crate) fn resolve(plan: &mut Plan) -> Vec<String> {
     let tokens = plan.admin.tokens.iter_mut().map(|token| &mut token.secret);
     let clients = plan.clients.values_mut().map(|client| &mut client.key);
     let keys = plan.backends.iter_mut().flat_map(|backend| &mut backend.keys);
+    let observability = &mut plan.observability;
+    let headers = observability.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
+    let observed = observability.key.iter_mut().chain(headers);
     let mut missing: Vec<String> =
-        tokens.chain(clients).chain(keys).filter_map(|secret| resolve_one(secret).err()).collect();
+        tokens.chain(clients).chain(keys).chain(observed).filter_map(|secret| resolve_one(secret).err()).collect();
     missing.sort();
     missing.dedup();
     missing

@@ -23,6 +23,13 @@ pub(crate) struct EventPage {
     pub(crate) next: Option<u64>,
 }
 
+/// `GET /api/v1/requests`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Requests {
+    /// Events of type `request.finished`, the last first; `kept` says why each was kept and with what chance.
+    pub(crate) requests: Vec<serde_json::Value>,
+}
+
 /// An event of the log.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct LoggedEvent {

@@ -8,6 +8,7 @@ use crate::shared::Shared;
 
 pub(super) fn families(shared: &Shared) -> Vec<Family> {
     let mut all = shared.totals.lock().expect("counting does not panic").families();
+    point_at_kept(&mut all, shared);
     let now = shared.clock.now();
     let label = |name: &str| vec![("backend", name.to_owned())];
     let backends = &shared.backends;
@@ -65,6 +66,14 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         .into_iter()
         .chain([("observations_full", unseen)])
         .map(|(reason, n)| Sample { labels: vec![("reason", reason.to_owned())], value: Value::Count(n) });
+    let (replaced, dropped_texts) = shared.kept.redacted();
+    let of = |what: &str, count: u64| Sample { labels: vec![("what", what.to_owned())], value: Value::Count(count) };
+    all.push(Family {
+        name: "mainstay_redactions",
+        help: "Things that were replaced in kept requests, and texts that were dropped as a whole.",
+        kind: Kind::Counter,
+        samples: vec![of("replaced", replaced), of("dropped", dropped_texts)],
+    });
     all.push(Family {
         name: "mainstay_events_dropped",
         help: "Events that nobody took in time.",
@@ -72,6 +81,17 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         samples: dropped.collect(),
     });
     all
+}
+
+/// Durations point at requests that are kept.
+fn point_at_kept(all: &mut [Family], shared: &Shared) {
+    let durations = all.iter_mut().filter(|family| family.name == "mainstay_request_duration_seconds");
+    for sample in durations.flat_map(|family| &mut family.samples) {
+        let route = sample.labels.iter().find(|(name, _)| *name == "route").map(|(_, route)| route.as_str());
+        if let (Some(route), Value::Histogram(histogram)) = (route, &mut sample.value) {
+            histogram.exemplars = shared.kept.exemplars(route);
+        }
+    }
 }
 
 fn breaker_number(phase: Phase) -> f64 {

@@ -22,6 +22,7 @@ use crate::answers::local::{Found, Local, Miss};
 use crate::answers::{Led, answer_by_rules};
 use crate::attempt::{self, Answered, Call, Failed, Flight};
 use crate::body::{AnswerBody, Outgoing, UploadFault};
+use crate::headers;
 use crate::protocol::{self, AnswerContext, ContextError, Rendered};
 use crate::reviews::{self, PATIENCE};
 
@@ -202,6 +203,11 @@ fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
     let mut headers = visit.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
+    if let Some((_, context)) = &visit.trace
+        && let Ok(value) = HeaderValue::try_from(context.to_string())
+    {
+        headers.insert(headers::TRACEPARENT, value);
+    }
     if visit.reads_answers() {
         headers.remove(header::ACCEPT_ENCODING);
     }

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use mainstay_core::event::{Event, EventKind, RequestFinished};
-use mainstay_core::observed::{Observed, is_remembered};
+use mainstay_core::event::{RequestFinished, Scalar};
+use mainstay_core::observed::{Observed, Value, is_remembered};
 use mainstay_core::resilience::queue::LoadReason;
-use mainstay_core::route::{Class, Level};
+use mainstay_core::route::{Class, Level, Protocol};
 use mainstay_core::time::Time;
 
 use super::entry::Served;
@@ -16,13 +16,11 @@ use crate::body::{AnswerBody, UploadFault};
 use crate::counters::{Ended, Ending};
 use crate::headers;
 use crate::identity::REQUEST_ID;
+use crate::kept;
 use crate::protocol::{Failure, FailureCause, Rendered};
 use crate::stream::Record;
 use crate::watch::Seen;
 use crate::worker::State;
-
-/// One request in so many becomes an event of its own.
-const SAMPLED: f64 = 0.01;
 
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
@@ -53,8 +51,7 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     let features = visit.used.filter(|_| by_model.is_some());
     let ended = Ended { model: by_model, inference, confidence, features, ..ended(visit, Some(level), status, ending) };
     observe(visit, level, &ended, &body);
-    sample(visit, &ended);
-    let body = count(visit, ended, body);
+    let body = count(visit, entry, ended, body);
     respond(status, fields, body)
 }
 
@@ -100,7 +97,7 @@ fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Respons
     write_headers(visit, None, &mut fields);
     let ended = ended(visit, None, rendered.status, ending);
     visit.state.end(visit.route, &ended);
-    sample(visit, &ended);
+    keep(visit, None, &ended, &[]);
     respond_with(rendered, fields)
 }
 
@@ -227,15 +224,17 @@ fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode, ending: En
 }
 
 /// Counts the request: at once, or when its relayed answer ends.
-fn count(visit: &Visit<'_>, ended: Ended, body: AnswerBody) -> AnswerBody {
+fn count(visit: &Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) -> AnswerBody {
     match body {
-        AnswerBody::Held(_) => {
+        AnswerBody::Held(ref bytes) => {
             visit.state.end(visit.route, &ended);
+            keep(visit, Some(entry), &ended, bytes.as_deref().unwrap_or_default());
             body
         }
         AnswerBody::Relayed(mut relay) => {
             let state = Rc::clone(visit.state);
-            relay.record(Record { state, route: visit.route, began: visit.began, ended });
+            let draft = RequestFinished { stream: true, ..draft(visit, Some(entry), &ended, &[]) };
+            relay.record(Record { state, route: visit.route, began: visit.began, ended, draft: Box::new(draft) });
             AnswerBody::Relayed(relay)
         }
     }
@@ -283,15 +282,24 @@ fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
     });
 }
 
-/// Tells of one request in a hundred.
-fn sample(visit: &Visit<'_>, ended: &Ended) {
-    if visit.state.rng.borrow_mut().unit() >= SAMPLED {
-        return;
+/// Keeps the request where it is among those that are kept.
+fn keep(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answer: &[u8]) {
+    let kept = visit.state.kept(visit.route, ended);
+    if kept.any() {
+        visit.state.keep(draft(visit, entry, ended, answer), &kept, ended.at);
     }
+}
+
+/// All that is known of a request; what is only known at the end of a relayed answer is filled in then.
+pub(super) fn draft(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answer: &[u8]) -> RequestFinished {
     let shared = visit.shared();
-    let model = ended.model.map(|b| &shared.plan.backends[b]);
-    let finished = RequestFinished {
-        client: Some(visit.client.to_owned()).filter(|c| !c.is_empty()),
+    let model = ended.model.map(|backend| &shared.plan.backends[backend]);
+    let watch = &shared.routes[visit.route].watch;
+    let prediction = if ended.model.is_some() { watch.predicted(answer) } else { None };
+    let trace = visit.trace.as_ref();
+    let usage = Usage::of(visit.protocol(), answer);
+    RequestFinished {
+        client: Some(visit.client.to_owned()).filter(|client| !client.is_empty()),
         request_id: visit.id.to_str().unwrap_or_default().to_owned(),
         route: visit.plan().name.clone(),
         class: ended.class,
@@ -302,25 +310,74 @@ fn sample(visit: &Visit<'_>, ended: &Ended) {
         duration: ended.duration,
         overhead: ended.overhead,
         confidence: ended.confidence,
-        model: model.and_then(|b| b.model.clone()),
-        model_version: model.and_then(|b| b.version.clone()),
-        backend: None,
+        model: model.and_then(|backend| backend.model.clone()),
+        model_version: model.and_then(|backend| backend.version.clone()),
+        backend: entry.map(|entry| visit.answered_by(entry).to_owned()),
         inference: ended.inference,
-        first_token: None,
-        prediction: None,
-        features: std::collections::BTreeMap::new(),
+        first_token: ended.first_part,
+        prediction: prediction.and_then(scalar),
+        features: kept::features(&visit.features, &shared.plan.features),
         stale_features: visit.stale,
-        input_tokens: None,
-        output_tokens: None,
-        finish_reason: None,
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        finish_reason: usage.finish,
         stream: false,
         synthetic: ended.synthetic,
-        trace_id: None,
-        span_id: None,
-        parent_span_id: None,
+        trace_id: trace.map(|(_, context)| context.trace_hex()),
+        span_id: trace.map(|(_, context)| context.span_hex()),
+        parent_span_id: trace.and_then(|(parent, _)| parent.map(|span| format!("{span:016x}"))),
         kept: Vec::new(),
-    };
-    shared.events.emit(Event { at: shared.clock.now(), kind: EventKind::RequestFinished(Box::new(finished)) });
+    }
+}
+
+fn scalar(value: Value) -> Option<Scalar> {
+    match value {
+        Value::Number(number) => Some(Scalar::Number(number)),
+        Value::Word(word) => Some(Scalar::Word(word.into())),
+        Value::Missing | Value::Vector(_) => None,
+    }
+}
+
+/// What an answer of a language model says about itself.
+#[derive(Default)]
+struct Usage {
+    input: Option<u64>,
+    output: Option<u64>,
+    finish: Option<String>,
+}
+
+impl Usage {
+    fn of(protocol: Protocol, answer: &[u8]) -> Usage {
+        if protocol != Protocol::Openai || answer.is_empty() {
+            return Usage::default();
+        }
+        let Ok(body) = serde_json::from_slice::<Told>(answer) else { return Usage::default() };
+        let usage = body.usage.unwrap_or_default();
+        let finish = body.choices.into_iter().find_map(|choice| choice.finish_reason);
+        Usage { input: usage.prompt_tokens, output: usage.completion_tokens, finish }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Told {
+    #[serde(default)]
+    usage: Option<Tokens>,
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Tokens {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct Choice {
+    #[serde(default)]
+    finish_reason: Option<String>,
 }
 
 fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {

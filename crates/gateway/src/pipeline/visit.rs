@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use mainstay_core::observe::trace::Context;
 use mainstay_core::plan::{AnswerBy, Route};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
@@ -66,6 +67,8 @@ pub(crate) struct Visit<'a> {
     pub(super) used: Option<UsedFeatures>,
     /// Whether it is a probe of the operator's own and no user's.
     pub(super) synthetic: bool,
+    /// The caller's span, where it tells one, and this request's own.
+    pub(super) trace: Option<(Option<u64>, Context)>,
 }
 
 impl<'a> Visit<'a> {
@@ -119,13 +122,29 @@ impl<'a> Visit<'a> {
             lead: None,
             used: None,
             synthetic,
+            trace: None,
         };
+        visit.trace = visit.place_in_trace();
         visit.note_keys();
         if !caller.is_stranger() {
             let placed = visit.place(plan);
             visit.class = lowered(visit.class, [Some(placed), hints.class, facts.priority]);
         }
         Ok(visit)
+    }
+
+    /// Its place in the caller's trace; where it tells none, in a new one if spans are sent anywhere.
+    fn place_in_trace(&self) -> Option<(Option<u64>, Context)> {
+        let told = self.headers.get(headers::TRACEPARENT);
+        let told = told.and_then(|value| Context::parse(value.to_str().ok()?));
+        if let Some(told) = told {
+            return Some((Some(told.span_id), told.child(self.state.rng.borrow_mut().next_u64())));
+        }
+        let traces = self.shared().plan.observability.otlp.as_ref().is_some_and(|otlp| otlp.traces);
+        traces.then(|| {
+            let mut rng = self.state.rng.borrow_mut();
+            (None, Context::fresh([rng.next_u64(), rng.next_u64(), rng.next_u64()]))
+        })
     }
 
     /// Counts the request's keys where the route has an entry that does.

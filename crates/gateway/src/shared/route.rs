@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
@@ -9,6 +10,7 @@ use mainstay_core::plan::{AnswerBy, FeatureMode, PathMatch, Plan, Route};
 use mainstay_core::resilience::ladder::{Component, Effect, Entry, Ladder, LevelReason, Pin};
 use mainstay_core::resilience::retry::{BudgetConfig, RetryBudget};
 use mainstay_core::route::Level;
+use mainstay_core::slo::objective::{Kind, LatencyOf};
 use mainstay_core::status;
 use mainstay_core::time::Time;
 
@@ -35,6 +37,8 @@ pub(crate) struct RouteShared {
     pub(crate) entries: Vec<Entry>,
     pub(crate) retries: Mutex<RetryBudget>,
     pub(crate) confidence: Option<ConfidenceReader>,
+    /// The strictest time that an objective allows an answer.
+    pub(crate) allowed: Option<Duration>,
     /// What monitors and labels see of its requests.
     pub(crate) watch: Watch,
     /// Whether answers of this route go into the answer cache.
@@ -86,6 +90,7 @@ impl RouteShared {
                 .map(ConfidenceReader::new)
                 .transpose()
                 .map_err(|e| bad(e.to_string()))?,
+            allowed: allowed(plan, &route.name),
             watch: Watch::new(plan, index).map_err(|e| bad(e.to_string()))?,
             counts_keys: locals.iter().any(|local| matches!(local, Local::Velocity { .. })),
             locals,
@@ -163,6 +168,17 @@ impl RouteShared {
         let reason = if pin.is_some() { "pinned" } else { word(&guard.1) }.to_owned();
         (guard.0.level(), reason, pin)
     }
+}
+
+/// The strictest time that objectives allow an answer of a route from end to end.
+fn allowed(plan: &Plan, route: &str) -> Option<Duration> {
+    let about = plan.slos.iter().filter(|slo| slo.scope.route.as_deref().is_none_or(|of| of == route));
+    // Of percentiles below the ninetieth every tenth request is slower: that is no violation.
+    let allowed = about.filter_map(|slo| match &slo.kind {
+        Kind::Latency { share, threshold, of: LatencyOf::EndToEnd } if *share >= 0.9 => Some(*threshold),
+        _ => None,
+    });
+    allowed.min()
 }
 
 /// A ladder that knows nothing of health yet. What a person ordered for the route of this name holds on.
