@@ -98,6 +98,8 @@ impl KeptRequests {
         if !by_rule {
             return None;
         }
+        // Whether it stays in the reservoir is not known yet: elsewhere that is no reason.
+        request.kept.retain(|reason| reason.why != Why::Reservoir.name());
         if held.recent.len() >= RECENT_MAX {
             held.recent.pop_front();
         }

@@ -11,13 +11,14 @@ use mainstay_control::{
 };
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
-use mainstay_core::metric::Family;
+use mainstay_core::metric::{self, Family, Sample};
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
 use mainstay_core::status::Status;
 use mainstay_core::time::Time;
 use mainstay_gateway::reviews::ReviewError;
 use mainstay_gateway::{EventSink, Gateway, UnknownRoute};
+use mainstay_telemetry::{Settings, Telemetry};
 use mainstay_tower::clock::Clock;
 
 use crate::difference;
@@ -32,6 +33,7 @@ pub(crate) struct Plane {
     source: Source,
     events: EventSink,
     engine: Engine,
+    telemetry: Arc<Telemetry>,
     /// Held for the whole of a reload, so that two of them do not mix.
     rests: Mutex<Rests>,
 }
@@ -69,10 +71,15 @@ impl Plane {
         gateway: Gateway,
         (clock, source): (Clock, Source),
         events: EventSink,
-        engine: Engine,
+        (engine, telemetry): (Engine, Arc<Telemetry>),
         rests: Rests,
     ) -> Plane {
-        Plane { gateway, clock, source, events, engine, rests: Mutex::new(rests) }
+        Plane { gateway, clock, source, events, engine, telemetry, rests: Mutex::new(rests) }
+    }
+
+    /// Where kept requests go.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// Asks backends that follow the registry for another version of a model: calls under way go on as they began. The error says
@@ -122,7 +129,9 @@ impl Plane {
 
     fn put_in_force(&self, plan: Plan) -> Result<(), Refused> {
         let terms = engine::terms(&plan);
+        let telemetry = telemetry_settings(&plan);
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
+        self.telemetry.set(telemetry);
         if let Err(error) = self.engine.set_terms(terms) {
             tracing::error!(%error, "the objectives are not looked at any more");
         }
@@ -140,6 +149,12 @@ impl Plane {
         let made = imported::merge(&mut plan, documents)?;
         Ok((plan, made))
     }
+}
+
+/// Where a plan sends kept requests and metrics.
+pub(crate) fn telemetry_settings(plan: &Plan) -> Settings {
+    let observability = &plan.observability;
+    Settings { service: plan.service.clone(), files: observability.files.clone(), otlp: observability.otlp.clone() }
 }
 
 impl Formats for Plane {
@@ -171,7 +186,17 @@ impl DataPlane for Plane {
     }
 
     fn metrics(&self) -> Vec<Family> {
-        self.gateway.metrics()
+        let mut families = self.gateway.metrics();
+        let dropped = self.telemetry.dropped().into_iter();
+        let sample = |(reason, count): (&str, u64)| Sample {
+            labels: vec![("reason", reason.to_owned())],
+            value: metric::Value::Count(count),
+        };
+        let of_events = families.iter_mut().find(|family| family.name == "mainstay_events_dropped");
+        if let Some(family) = of_events {
+            family.samples.extend(dropped.map(sample));
+        }
+        families
     }
 
     fn kept(&self, limit: usize) -> Vec<Event> {

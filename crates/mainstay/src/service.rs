@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,11 +14,12 @@ use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Plan;
 use mainstay_core::time::Time;
 use mainstay_gateway::{EventSink, Gateway};
+use mainstay_telemetry::Telemetry;
 use mainstay_tower::clock::Clock;
 
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
-use crate::plane::{Plane, Rests};
+use crate::plane::{Plane, Rests, telemetry_settings};
 use crate::serving::Served;
 use crate::source::Source;
 
@@ -72,10 +73,21 @@ impl Service {
         let tokens = plan.admin.tokens.clone();
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
+        let asked = Arc::new(OnceLock::<Weak<Plane>>::new());
+        let metrics = metrics_of(Arc::clone(&asked), engine.clone());
+        let telemetry = Telemetry::start(telemetry_settings(&plan), Arc::new(move || clock.now()), seed, metrics);
+        let telemetry = Arc::new(telemetry.context("cannot start a thread").map_err(Stop::unreachable)?);
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
         let events_of_models = sink.clone();
-        let plane = Plane::new(gateway.map_err(Stop::unreachable)?, (clock, source), sink, engine.clone(), rests);
+        let plane = Plane::new(
+            gateway.map_err(Stop::unreachable)?,
+            (clock, source),
+            sink,
+            (engine.clone(), Arc::clone(&telemetry)),
+            rests,
+        );
         let plane = Arc::new(plane);
+        let _ = asked.set(Arc::downgrade(&plane));
         let served = Served { engine: engine.clone(), plane: Arc::clone(&plane), events: events_of_models, clock };
         let registry = Registry::open(Arc::clone(engine.store()), Arc::new(served)).await;
         let registry = registry.context("cannot read models and runs").map_err(Stop::unreachable)?;
@@ -85,7 +97,7 @@ impl Service {
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
             .map_err(Stop::unreachable)?;
-        spawn_events(events, engine, on_event).map_err(Stop::unreachable)?;
+        spawn_events(events, (engine, telemetry), on_event).map_err(Stop::unreachable)?;
         plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
         Ok((plane, admin))
     }
@@ -103,12 +115,25 @@ impl Service {
         {
             tracing::error!("the engine could not be stopped");
         }
+        // The last requests have ended: what was kept of them is sent.
+        let plane = Arc::clone(&self.plane);
+        let _ = tokio::task::spawn_blocking(move || plane.telemetry().stop()).await;
     }
 
     /// Where the data plane listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.plane.gateway.local_addr()
     }
+}
+
+/// All metrics of a plane, once there is one, and of its engine.
+fn metrics_of(plane: Arc<OnceLock<Weak<Plane>>>, engine: Engine) -> mainstay_telemetry::Metrics {
+    Box::new(move || {
+        let plane = plane.get().and_then(Weak::upgrade);
+        let mut families = plane.map(|plane| mainstay_control::DataPlane::metrics(&*plane)).unwrap_or_default();
+        families.extend(engine.metrics());
+        families
+    })
 }
 
 /// A seed that differs from run to run, from the keys that the standard library draws for its hash maps.
@@ -125,12 +150,13 @@ fn wall_clock() -> anyhow::Result<Clock> {
 /// The thread ends when the last sender of events is gone.
 fn spawn_events(
     events: Receiver<Event>,
-    engine: Engine,
+    (engine, telemetry): (Engine, Arc<Telemetry>),
     mut on_event: impl FnMut(&Event) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("events".to_owned()).spawn(move || {
         for event in events {
             on_event(&event);
+            telemetry.send(&event);
             // Requests are told by a sample and counted by sums; the log is for what changed.
             if !matches!(event.kind, EventKind::RequestFinished(_)) && !engine.note(event) {
                 tracing::debug!("an event was not stored");

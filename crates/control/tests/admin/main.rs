@@ -276,6 +276,7 @@ async fn the_description_matches_the_service() {
         GET /api/v1/models
         GET /api/v1/models/{name}
         GET /api/v1/quality
+        GET /api/v1/requests
         GET /api/v1/reviews
         GET /api/v1/runs
         GET /api/v1/runs/{id}
