@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("mainstay-gateway", &["mainstay-core", "mainstay-tower"]),
     ("mainstay-store", &["mainstay-core"]),
     ("mainstay-trainer", &["mainstay-core"]),
+    ("mainstay-telemetry", &["mainstay-core"]),
     ("mainstay-control", &["mainstay-core", "mainstay-store"]),
     ("mainstay-py", &["mainstay-core", "mainstay-config", "mainstay-sim"]),
     (
@@ -28,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "mainstay-gateway",
             "mainstay-store",
             "mainstay-trainer",
+            "mainstay-telemetry",
             "mainstay-control",
         ],
     ),
