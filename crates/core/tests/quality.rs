@@ -166,12 +166,14 @@ fn queries(golden: &Value, scores: &str) -> Vec<Query> {
 #[test]
 fn measures_of_rankings_are_those_of_scikit_learn_and_evidently() {
     let golden = golden("ranking.json");
-    let (queries, tied, expected) = (queries(&golden, "scores"), queries(&golden, "scores_tied"), &golden["expected"]);
+    let (queries, expected) = (queries(&golden, "scores"), &golden["expected"]);
     let mean = |queries: &[Query], of: &dyn Fn(&Query) -> f64| value(ranking::mean(queries, of));
     for (measure, ours) in [
         ("sklearn.ndcg@1", mean(&queries, &|q| q.ndcg(Some(1), Gain::Linear))),
         ("sklearn.ndcg@3", mean(&queries, &|q| q.ndcg(Some(3), Gain::Linear))),
         ("sklearn.ndcg@5", mean(&queries, &|q| q.ndcg(Some(5), Gain::Linear))),
+        // No scores are equal here: whether ties are looked at is all one.
+        ("sklearn.ndcg@5_ignore_ties", mean(&queries, &|q| q.ndcg(Some(5), Gain::Linear))),
         ("sklearn.ndcg@None", mean(&queries, &|q| q.ndcg(None, Gain::Linear))),
         ("sklearn.dcg@3", mean(&queries, &|q| q.dcg(Some(3), Gain::Linear))),
         ("sklearn.dcg@None", mean(&queries, &|q| q.dcg(None, Gain::Linear))),
@@ -194,13 +196,42 @@ fn measures_of_rankings_are_those_of_scikit_learn_and_evidently() {
         near("hit", mean(&queries, &|q| f64::from(u8::from(q.hit(k, 2.0)))), evidently("HitRateKMetric"), 1e-10);
         near("precision", mean(&queries, &|q| q.precision(k, 2.0)), evidently("PrecisionTopKMetric"), 1e-10);
         near("recall", mean(&queries, &|q| q.recall(k, 2.0)), evidently("RecallTopKMetric"), 1e-10);
+        let within = |q: &Query| if q.hit(k, 2.0) { q.reciprocal_rank(2.0) } else { 0.0 };
+        near("mrr", mean(&queries, &within), evidently("MRRKMetric"), 1e-10);
     }
-    for key in ["sklearn.ndcg@5_tied", "sklearn.ndcg@3_tied", "sklearn.ndcg@None_tied"] {
-        if expected[key].is_number() {
-            let k = key.trim_start_matches("sklearn.ndcg@").trim_end_matches("_tied").parse().ok();
-            near(key, mean(&tied, &|q| q.ndcg(k, Gain::Linear)), &expected[key], 1e-10);
+}
+
+/// All orders of places below `n`.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    let Some(last) = n.checked_sub(1) else { return vec![Vec::new()] };
+    let with_last = |order: &Vec<usize>| {
+        let of = |at: usize| [&order[..at], &[last], &order[at..]].concat();
+        (0..=order.len()).map(of).collect::<Vec<_>>()
+    };
+    orders(last).iter().flat_map(with_last).collect()
+}
+
+#[test]
+fn equal_scores_share_their_gain_as_if_every_order_of_them_were_as_likely() {
+    let all = queries(&golden("ranking.json"), "scores_tied");
+    let mut tied = 0;
+    for query in all {
+        // As many items as have orders that can be looked at one by one.
+        let cut = Query { relevance: query.relevance[..6].to_vec(), scores: query.scores[..6].to_vec() };
+        let falls = |order: &&Vec<usize>| order.windows(2).all(|pair| cut.scores[pair[0]] >= cut.scores[pair[1]]);
+        let all = orders(6);
+        let orders: Vec<_> = all.iter().filter(falls).collect();
+        tied += usize::from(orders.len() > 1);
+        for (k, gain) in [(1, Gain::Linear), (3, Gain::Linear), (3, Gain::Exponential), (6, Gain::Linear)] {
+            let of = |order: &&Vec<usize>| {
+                Query::shown(order.iter().map(|at| cut.relevance[*at]).collect()).dcg(Some(k), gain)
+            };
+            let mean = orders.iter().map(of).sum::<f64>() / orders.len() as f64;
+            let ours = cut.dcg(Some(k), gain);
+            assert!((ours - mean).abs() < 1e-12, "{k} {cut:?}: {ours} for {mean}");
         }
     }
+    assert!(tied >= 20, "{tied} queries have ties");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Measures of decisions: right and wrong ones, by class. Zero divided by zero is zero, as scikit-learn has it by default.
+//! Measures of decisions: right and wrong ones, by class. A share of nothing is unknown; within means over classes zero divided by zero is zero,
+//! as scikit-learn has it by default.
 
 use super::Estimate;
 use crate::stats::Interval;
