@@ -66,6 +66,21 @@ impl Estimate {
         Some(Estimate { value, interval, n })
     }
 
+    /// Of a measure in `[0, 1]`: no further than its bounds, and where no value differed from the others, which says little of the next ones,
+    /// Wilson's interval, since nothing in `[0, 1]` is spread more than hits and misses are.
+    #[must_use]
+    pub fn of_unit(self) -> Estimate {
+        let Interval { low, high } = self.interval;
+        let value = self.value.clamp(0.0, 1.0);
+        let interval = if high > low {
+            Interval { low: low.max(0.0), high: high.min(1.0) }
+        } else {
+            let wide = wilson(value, self.n, Z_95);
+            Interval { low: wide.low.min(value), high: wide.high.max(value) }
+        };
+        Estimate { value, interval, n: self.n }
+    }
+
     /// Another measure that rises and falls with this one.
     #[must_use]
     pub fn mapped(self, to: impl Fn(f64) -> f64) -> Estimate {

@@ -365,3 +365,44 @@ fn intervals_hold_the_truth_about_as_often_as_they_say() {
         assert!(held >= 365, "{name}: {held} of 400 intervals hold");
     }
 }
+
+fn kappa(scored: &[Scored]) -> Option<Estimate> {
+    Binary::of(scored.iter().map(|(score, truth)| (*truth, *score >= 0.5))).kappa()
+}
+
+fn macro_f1(scored: &[Scored]) -> Option<Estimate> {
+    let decisions = scored.iter().map(|(score, truth)| (usize::from(*truth), usize::from(*score >= 0.5)));
+    Classes::of(2, decisions).f1(Average::Macro)
+}
+
+#[test]
+fn intervals_of_decisions_that_are_nearly_all_right_are_not_certain() {
+    // One in 50 is wrong: of 40 decisions all are right about as often as not.
+    let draw = |rng: &mut Rng, n: usize| -> Vec<Scored> {
+        let one = |_| {
+            let truth = rng.unit() < 0.5;
+            let right = rng.unit() < 0.98;
+            (if truth == right { 0.75 + rng.unit() / 5.0 } else { rng.unit() / 5.0 }, truth)
+        };
+        (0..n).map(one).collect()
+    };
+    let mut rng = Rng::new(5);
+    let measures: [(&str, Measure); 4] = [("mcc", mcc), ("kappa", kappa), ("macro f1", macro_f1), ("auc", scores::auc)];
+    let many = draw(&mut rng, 200_000);
+    let truths = measures.map(|(_, of)| of(&many).expect("a measure").value);
+    let mut held = [0; 4];
+    for _ in 0..400 {
+        let few = draw(&mut rng, 40);
+        for (at, (name, of)) in measures.iter().enumerate() {
+            let seen = of(&few).expect("a measure").interval;
+            assert!(seen.high > seen.low, "{name}");
+            held[at] += usize::from(seen.low <= truths[at] && truths[at] <= seen.high);
+        }
+    }
+    for ((name, _), held) in measures.iter().zip(held) {
+        println!("{name}: {held} of 400");
+        assert!(held >= 365, "{name}: {held} of 400 intervals hold");
+    }
+    let won = generation::win_rate(&[Comparison::Win; 12]).expect("games");
+    assert!(won.interval.low < 0.8 && won.interval.high >= 1.0, "{won:?}");
+}

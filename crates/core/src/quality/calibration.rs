@@ -76,7 +76,8 @@ pub fn ece_of(bins: &[Bin]) -> Option<Estimate> {
     let value = held.clone().map(|bin| (bin.said - bin.came).abs() / n).sum();
     let variance: f64 = held
         .map(|bin| {
-            let share = bin.came / bin.count;
+            // With one more of each: a bin of which all came is not certain.
+            let share = (bin.came + 1.0) / (bin.count + 2.0);
             (bin.count / n).powi(2) * share * (1.0 - share) / bin.count
         })
         .sum();

@@ -4,6 +4,9 @@
 use super::Estimate;
 use crate::stats::Interval;
 
+/// Decisions that are added for the error of the delta method.
+const SMOOTHING: f64 = 2.0;
+
 /// Decisions of two classes, counted or weighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Binary {
@@ -113,17 +116,24 @@ impl Binary {
         self.delta(of, (-1.0, 1.0))
     }
 
-    /// A smooth function of the four shares, with the error of the delta method.
+    /// A smooth function of the four shares, with the error of the delta method at [`smoothed`] shares.
     fn delta(&self, of: impl Fn(&Binary) -> f64, bounds: (f64, f64)) -> Option<Estimate> {
         let n = self.n();
         if n <= 0.0 {
             return None;
         }
-        let cells = [self.tp / n, self.fp / n, self.fn_ / n, self.tn / n];
+        let cells = smoothed(&[self.tp / n, self.fp / n, self.fn_ / n, self.tn / n], n * self.worth);
         let at = |cells: &[f64]| of(&Binary { tp: cells[0], fp: cells[1], fn_: cells[2], tn: cells[3], worth: 1.0 });
         let error = (variance(&cells, at) / (n * self.worth)).sqrt();
         Estimate::normal(of(self), error, n * self.worth, bounds)
     }
+}
+
+/// Shares of `n` with two more decisions spread over all cells (of four: Jeffreys' prior): without them a cell that nothing came to would be
+/// taken for impossible, and the error of decisions that all are right for none.
+fn smoothed(shares: &[f64], n: f64) -> Vec<f64> {
+    let more = SMOOTHING / shares.len() as f64;
+    shares.iter().map(|share| (share * n + more) / (n + SMOOTHING)).collect()
 }
 
 /// The variance of a function of multinomial shares, times `n`: `sum p g^2 - (sum p g)^2` with the gradient `g`.
@@ -158,8 +168,27 @@ pub enum Average {
 pub struct Classes {
     /// Counts or weights, row by row.
     pub cells: Vec<Vec<f64>>,
+    /// So many classes are told apart; what lies beyond is any other class, and has no figure of its own.
+    pub told: usize,
     /// What a weight of one is worth.
     pub worth: f64,
+}
+
+/// A measure of a class by its shares: right ones, true ones, said ones; with how it changes with each.
+type Measure = fn(f64, f64, f64) -> (f64, [f64; 3]);
+
+fn precision(tp: f64, _: f64, said: f64) -> (f64, [f64; 3]) {
+    if said > 0.0 { (tp / said, [1.0 / said, 0.0, -tp / (said * said)]) } else { (0.0, [0.0; 3]) }
+}
+
+fn recall(tp: f64, truth: f64, _: f64) -> (f64, [f64; 3]) {
+    if truth > 0.0 { (tp / truth, [1.0 / truth, -tp / (truth * truth), 0.0]) } else { (0.0, [0.0; 3]) }
+}
+
+fn f1(tp: f64, truth: f64, said: f64) -> (f64, [f64; 3]) {
+    let both = truth + said;
+    let by_each = -2.0 * tp / (both * both);
+    if both > 0.0 { (2.0 * tp / both, [2.0 / both, by_each, by_each]) } else { (0.0, [0.0; 3]) }
 }
 
 impl Classes {
@@ -171,21 +200,11 @@ impl Classes {
                 *cell += 1.0;
             }
         }
-        Classes { cells, worth: 1.0 }
+        Classes { cells, told: classes, worth: 1.0 }
     }
 
     fn n(&self) -> f64 {
         self.cells.iter().flatten().sum()
-    }
-
-    /// A class against all others.
-    fn against(cells: &[f64], classes: usize, class: usize) -> Binary {
-        let at = |truth: usize, said: usize| cells[truth * classes + said];
-        let tp = at(class, class);
-        let truth: f64 = (0..classes).map(|said| at(class, said)).sum();
-        let said: f64 = (0..classes).map(|truth| at(truth, class)).sum();
-        let all: f64 = cells.iter().sum();
-        Binary { tp, fp: said - tp, fn_: truth - tp, tn: all - truth - said + tp, worth: 1.0 }
     }
 
     /// The share of right ones.
@@ -196,49 +215,106 @@ impl Classes {
 
     /// Precision of the classes together.
     pub fn precision(&self, average: Average) -> Option<Estimate> {
-        self.joined(average, |class| part(class.tp, class.tp + class.fp))
+        self.joined(average, precision)
     }
 
     /// Recall of the classes together.
     pub fn recall(&self, average: Average) -> Option<Estimate> {
-        self.joined(average, |class| part(class.tp, class.tp + class.fn_))
+        self.joined(average, recall)
     }
 
     /// F1 of the classes together.
     pub fn f1(&self, average: Average) -> Option<Estimate> {
-        self.joined(average, |class| part(2.0 * class.tp, 2.0 * class.tp + class.fp + class.fn_))
+        self.joined(average, f1)
     }
 
-    fn joined(&self, average: Average, of: impl Fn(&Binary) -> f64) -> Option<Estimate> {
-        if average == Average::Micro {
+    fn joined(&self, average: Average, of: Measure) -> Option<Estimate> {
+        let n = self.n();
+        let shares = self.seen(n)?;
+        let value = match average {
             // Every wrong decision is one too many of a class and one too few of another: all three are the accuracy.
-            return self.accuracy();
-        }
-        let (n, classes) = (self.n(), self.cells.len());
-        if n <= 0.0 {
-            return None;
-        }
-        let shares: Vec<f64> = self.cells.iter().flatten().map(|cell| cell / n).collect();
-        // A class that is neither true nor said of anything has no figure.
-        let seen: Vec<usize> = (0..classes)
-            .filter(|class| {
-                let own = Classes::against(&shares, classes, *class);
-                own.tp + own.fp + own.fn_ > 0.0
-            })
-            .collect();
-        let at = |shares: &[f64]| {
-            let all: f64 = shares.iter().sum();
-            let each = seen.iter().map(|class| {
-                let own = Classes::against(shares, classes, *class);
-                let weight = match average {
-                    Average::Macro | Average::Micro => 1.0 / seen.len() as f64,
-                    Average::Weighted => (own.tp + own.fn_) / all,
-                };
-                weight * of(&own)
-            });
-            each.sum::<f64>()
+            Average::Micro => return self.accuracy(),
+            Average::Macro | Average::Weighted => shares.joined(average, of).0,
         };
-        let error = (variance(&shares, at) / (n * self.worth)).sqrt();
-        Estimate::normal(at(&shares), error, n * self.worth, (0.0, 1.0))
+        let worth = n * self.worth;
+        let even = smoothed(&shares.cells.concat(), worth);
+        let cells = even.chunks(shares.cells.len()).map(<[f64]>::to_vec).collect();
+        let (_, variance) = Shares { cells, told: shares.told }.joined(average, of);
+        Estimate::normal(value, (variance / worth).sqrt(), worth, (0.0, 1.0))
+    }
+
+    /// Shares of `n` without classes that are neither true nor said of anything: they have no figure. `None` without any.
+    fn seen(&self, n: f64) -> Option<Shares> {
+        let is_seen =
+            |class: &usize| (0..self.cells.len()).any(|at| self.cells[*class][at] + self.cells[at][*class] > 0.0);
+        let seen: Vec<usize> = (0..self.cells.len()).filter(is_seen).collect();
+        let told = seen.iter().filter(|class| **class < self.told).count();
+        let row = |truth: &usize| seen.iter().map(|said| self.cells[*truth][*said] / n).collect();
+        (told > 0).then(|| Shares { cells: seen.iter().map(row).collect(), told })
+    }
+}
+
+/// Shares of all decisions by class, of which the first `told` have figures.
+struct Shares {
+    cells: Vec<Vec<f64>>,
+    told: usize,
+}
+
+impl Shares {
+    /// A measure of the classes together, and its variance times `n`: `sum p g^2 - (sum p g)^2` with the gradient `g` of the cells, each of which
+    /// changes but one row, one column and perhaps one right share.
+    fn joined(&self, average: Average, of: Measure) -> (f64, f64) {
+        let row = |class: usize| self.cells[class].iter().sum::<f64>();
+        let column = |class: usize| self.cells.iter().map(|row| row[class]).sum::<f64>();
+        let truths: f64 = (0..self.told).map(row).sum();
+        let (mut value, mut by) = (0.0, vec![[0.0; 3]; self.cells.len()]);
+        for class in 0..self.told {
+            let (own, gradient) = of(self.cells[class][class], row(class), column(class));
+            let weight = match average {
+                Average::Macro | Average::Micro => 1.0 / self.told as f64,
+                Average::Weighted => part(row(class), truths),
+            };
+            value += weight * own;
+            by[class] = gradient.map(|by| weight * by);
+            if average == Average::Weighted {
+                by[class][1] += part(own, truths);
+            }
+        }
+        if average == Average::Weighted {
+            // What is true of classes that are told apart is also what the weights are shares of.
+            by[..self.told].iter_mut().for_each(|by| by[1] -= part(value, truths));
+        }
+        let (mut mean, mut square) = (0.0, 0.0);
+        for (truth, row) in self.cells.iter().enumerate() {
+            for (said, share) in row.iter().enumerate() {
+                let right = if truth == said { by[truth][0] } else { 0.0 };
+                let change = by[truth][1] + by[said][2] + right;
+                mean += share * change;
+                square += share * change * change;
+            }
+        }
+        (value, (square - mean * mean).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_variance_of_means_over_classes_is_that_of_small_changes(counts in prop::collection::vec(1..40_u32, 16), told in 3..5_usize) {
+            let n: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+            let shares: Vec<f64> = counts.iter().map(|count| f64::from(*count) / n).collect();
+            for of in [precision as Measure, recall, f1] {
+                for average in [Average::Macro, Average::Weighted] {
+                    let at = |cells: &[f64]| Shares { cells: cells.chunks(4).map(<[f64]>::to_vec).collect(), told }.joined(average, of);
+                    let (exact, naive) = (at(&shares).1, variance(&shares, |cells| at(cells).0));
+                    prop_assert!((exact - naive).abs() <= 1e-4 * naive.max(1e-3), "{average:?} {exact} {naive}");
+                }
+            }
+        }
     }
 }

@@ -32,9 +32,7 @@ pub fn win_rate(comparisons: &[Comparison]) -> Option<Estimate> {
             Comparison::Loss => 0.0,
         })
         .collect();
-    let mut rate = Estimate::mean(&points)?;
-    (rate.interval.low, rate.interval.high) = (rate.interval.low.max(0.0), rate.interval.high.min(1.0));
-    Some(rate)
+    Estimate::mean(&points).map(Estimate::of_unit)
 }
 
 /// The mean of a judge's scores.

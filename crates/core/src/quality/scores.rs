@@ -48,7 +48,17 @@ pub fn auc(scored: &[Scored]) -> Option<Estimate> {
         }
     };
     let error = (variance(&beaten_by_positive) + variance(&beaten_by_negative)).sqrt();
-    Estimate::normal(value, error, sorted.len() as f64, (0.0, 1.0))
+    area(value, error, (positives, negatives), sorted.len() as f64)
+}
+
+/// An area with its error. Where the classes do not overlap the error is zero and says nothing: then Wilson's interval of as many trials as the
+/// rarer class has.
+pub(super) fn area(value: f64, error: f64, (positives, negatives): (f64, f64), n: f64) -> Option<Estimate> {
+    if error > 0.0 {
+        return Estimate::normal(value, error, n, (0.0, 1.0));
+    }
+    let interval = crate::stats::proportion::wilson(value, positives.min(negatives), crate::stats::Z_95);
+    Some(Estimate { value, interval, n })
 }
 
 /// The error of Hanley and McNeil (1982) of an area, from the sizes alone.

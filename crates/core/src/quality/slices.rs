@@ -1,6 +1,6 @@
 //! Summaries by route and slice of prediction time: labels that come late change the slice of their prediction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::summary::{Label, Summary, Task, Unreadable};
@@ -26,8 +26,9 @@ pub struct Slice {
 pub struct Slices {
     all: BTreeMap<(String, Time), Slice>,
     /// Those that changed since they were last taken.
-    changed: Vec<(String, Time)>,
+    changed: BTreeSet<(String, Time)>,
     revision: u64,
+    dropped: u64,
 }
 
 /// The slice that a moment lies in.
@@ -39,7 +40,25 @@ pub fn slice_of(at: Time) -> Time {
 impl Slices {
     /// Puts a slice back that rested.
     pub fn restore(&mut self, route: &str, start: Time, summary: Summary) {
-        self.all.insert((route.to_owned(), start), Slice { summary, revision: 0 });
+        let key = (route.to_owned(), start);
+        self.make_room(&key);
+        self.all.insert(key, Slice { summary, revision: 0 });
+    }
+
+    /// Slices that gave way to others.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn make_room(&mut self, key: &(String, Time)) {
+        if self.all.len() < SLICES_MAX || self.all.contains_key(key) {
+            return;
+        }
+        if let Some(oldest) = self.all.keys().min_by_key(|(_, start)| *start).cloned() {
+            self.all.remove(&oldest);
+            self.changed.remove(&oldest);
+            self.dropped += 1;
+        }
     }
 
     /// A prediction was made, and is remembered.
@@ -68,24 +87,17 @@ impl Slices {
 
     fn slice(&mut self, route: &str, at: Time) -> &mut Summary {
         let key = (route.to_owned(), slice_of(at));
-        if self.all.len() >= SLICES_MAX && !self.all.contains_key(&key) {
-            let oldest = self.all.keys().min_by_key(|(_, start)| *start).cloned();
-            oldest.map(|oldest| self.all.remove(&oldest));
-        }
+        self.make_room(&key);
         self.revision += 1;
         let slice = self.all.entry(key.clone()).or_default();
         slice.revision = self.revision;
-        if self.changed.last() != Some(&key) {
-            self.changed.push(key);
-        }
+        self.changed.insert(key);
         &mut slice.summary
     }
 
     /// Slices that changed since this was last asked, each once.
     pub fn take_changed(&mut self) -> Vec<(String, Time, Summary)> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
+        let changed = std::mem::take(&mut self.changed);
         let slice = |(route, start)| {
             let key = (route, start);
             let summary = self.all.get(&key)?.summary.clone();
@@ -144,5 +156,19 @@ mod tests {
         assert!(slices.add("new", task, at, Some(&said), &unreadable).is_err());
         assert!(slices.take_changed().is_empty());
         assert_eq!(slices.forget(at + Duration::from_hours(1)).len(), 5);
+    }
+
+    #[test]
+    fn the_oldest_slice_gives_way_and_is_counted() {
+        let (mut slices, start) = (Slices::default(), |n: usize| Time::from_secs(n as u64 * SLICE.as_secs()));
+        (1..=SLICES_MAX + 2).for_each(|n| slices.restore("score", start(n), Summary::default()));
+        assert_eq!((slices.of("score", Time::ZERO).count(), slices.dropped()), (SLICES_MAX, 2));
+        let task = Task::Binary { threshold: 0.5 };
+        slices.predict("other", task, start(SLICES_MAX), None);
+        slices.predict("other", task, start(SLICES_MAX), None);
+        assert_eq!(
+            (slices.of("score", Time::ZERO).next().map(|(start, _)| start), slices.dropped()),
+            (Some(start(4)), 3)
+        );
     }
 }

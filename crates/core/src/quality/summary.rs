@@ -1,129 +1,43 @@
 //! What is kept of the predictions of a slice of time: enough for every measure, of bounded size, mergeable, and with labels that can be taken
 //! back.
 
+mod classes;
+mod measures;
+mod sums;
+mod task;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Estimate;
-use super::calibration::{self, Bin};
-use super::confusion::{Average, Binary, Classes};
+use self::classes::Decisions;
+use self::sums::Sums;
+pub use self::task::Task;
+use super::confusion::Binary;
 use super::generation::APPROVED;
-use super::scores::{hanley_mcneil, logit, loss};
-use super::{cbpe, regression};
+use super::scores::loss;
+use super::{Estimate, cbpe};
 use crate::observed::Value;
 
 /// Bins of scores over `[0, 1]`; areas are exact to half of the pairs that share a bin.
 pub const SCORE_BINS: usize = 1_024;
 /// Bins of the calibration error.
 const RELIABILITY_BINS: usize = 10;
-/// Classes that are told apart.
-const CLASSES_MAX: usize = 50;
 /// Ends of the ages that labels are counted by, in seconds.
 pub const AGES: [u64; 6] = [60, 600, 3_600, 21_600, 86_400, 604_800];
 /// A ranking is a hit where the right item is among so many.
 const HIT_AT: f64 = 10.0;
-
-/// What a prediction is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// One of two classes; positive from the threshold on.
-    Binary {
-        /// The threshold.
-        threshold: f64,
-    },
-    /// One of several classes.
-    Multiclass,
-    /// A number.
-    Regression,
-    /// An order of items; a label is the place of the right one, from 1, or 0 where it was not among them.
-    Ranking,
-    /// A text; a label is a rating.
-    Generation,
-}
-
-impl Task {
-    /// By the config's word.
-    pub fn of(word: Option<&str>, threshold: Option<f64>) -> Task {
-        match word {
-            Some("multiclass") => Task::Multiclass,
-            Some("regression") => Task::Regression,
-            Some("ranking") => Task::Ranking,
-            Some("generation") => Task::Generation,
-            _ => Task::Binary { threshold: threshold.unwrap_or(0.5) },
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Task::Binary { .. } => "binary",
-            Task::Multiclass => "multiclass",
-            Task::Regression => "regression",
-            Task::Ranking => "ranking",
-            Task::Generation => "generation",
-        }
-    }
-
-    /// Measures that it has.
-    pub const fn metrics(self) -> &'static [&'static str] {
-        match self {
-            Task::Binary { .. } => &[
-                "accuracy",
-                "balanced_accuracy",
-                "precision",
-                "recall",
-                "specificity",
-                "f1",
-                "mcc",
-                "kappa",
-                "auc",
-                "average_precision",
-                "log_loss",
-                "brier",
-                "ece",
-                "error_rate",
-            ],
-            Task::Multiclass => &["accuracy", "precision", "recall", "f1", "error_rate"],
-            Task::Regression => &["mae", "mse", "rmse", "mape", "bias", "r2"],
-            Task::Ranking => &["ndcg", "mrr", "hit_rate"],
-            Task::Generation => &["approval_rate", "judge_score"],
-        }
-    }
-}
-
-/// Sums of a quantity over labelled predictions: their number, their weights and squares, the quantity and its square.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Sums {
-    w: f64,
-    x: f64,
-    xx: f64,
-}
-
-impl Sums {
-    fn add(&mut self, x: f64, w: f64) {
-        self.w += w;
-        self.x += w * x;
-        self.xx += w * x * x;
-    }
-
-    fn merge(&mut self, other: &Sums) {
-        self.w += other.w;
-        self.x += other.x;
-        self.xx += other.xx;
-    }
-
-    fn mean(&self, worth: f64) -> Option<Estimate> {
-        if self.w <= 0.0 {
-            return None;
-        }
-        let mean = self.x / self.w;
-        let n = self.w * worth;
-        Estimate::of_moments(mean, (self.xx / self.w - mean * mean) * n, n)
-    }
-}
+/// Numbers further from zero are none: the squares of their squares and of relative errors have to be finite.
+pub const LARGEST: f64 = 1e60;
+/// The least weight of a label.
+pub const LIGHTEST: f64 = 1e-6;
+/// The greatest one.
+pub const HEAVIEST: f64 = 1e6;
+/// Weights are rounded to multiples of `1 / WEIGHT_STEPS`: sums of them are exact, and what is taken back leaves nothing.
+const WEIGHT_STEPS: f64 = 1_048_576.0;
 
 /// What is kept of a slice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -149,11 +63,8 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     reliability: BTreeMap<u8, (f64, f64, f64)>,
     /// By truth and decision.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    classes: Vec<(String, String, f64)>,
-    /// Decisions beyond the classes that are told apart.
-    #[serde(default)]
-    beyond: f64,
+    #[serde(default, skip_serializing_if = "Decisions::is_empty")]
+    classes: Decisions,
     /// By quantity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sums: BTreeMap<String, Sums>,
@@ -172,6 +83,9 @@ pub enum Unreadable {
     /// The label is of no kind that its task has.
     #[error("the label is none of its task")]
     Label,
+    /// The weight is not from [`LIGHTEST`] to [`HEAVIEST`].
+    #[error("the weight is not from 0.000001 to 1000000")]
+    Weight,
 }
 
 /// A label.
@@ -179,7 +93,7 @@ pub enum Unreadable {
 pub struct Label {
     /// What is true.
     pub truth: Value,
-    /// How many predictions it stands for.
+    /// How many predictions it stands for, from [`LIGHTEST`] to [`HEAVIEST`].
     pub weight: f64,
     /// How old its prediction was when it came.
     pub age: Duration,
@@ -195,7 +109,12 @@ fn number(value: &Value) -> Option<f64> {
         },
         Value::Missing | Value::Vector(_) => None,
     }
-    .filter(|number: &f64| number.is_finite())
+    .filter(|number: &f64| number.abs() <= LARGEST)
+}
+
+fn weight(label: &Label) -> Option<f64> {
+    let steps = (LIGHTEST..=HEAVIEST).contains(&label.weight).then(|| (label.weight * WEIGHT_STEPS).round())?;
+    Some(steps / WEIGHT_STEPS)
 }
 
 fn word(value: &Value) -> Option<String> {
@@ -247,7 +166,8 @@ impl Summary {
     }
 
     fn count(&mut self, task: Task, said: Option<&Value>, label: &Label, sign: f64) -> Result<(), Unreadable> {
-        let w = sign * label.weight;
+        let weight = weight(label).ok_or(Unreadable::Weight)?;
+        let w = sign * weight;
         let truth = || number(&label.truth).ok_or(Unreadable::Label);
         let predicted = || said.and_then(number).ok_or(Unreadable::Prediction);
         match task {
@@ -267,10 +187,11 @@ impl Summary {
                 } else {
                     bin.0 += w;
                 }
-                let at = ((score.clamp(0.0, 1.0) * RELIABILITY_BINS as f64).ceil() as usize).saturating_sub(1);
+                let chance = score.clamp(0.0, 1.0);
+                let at = ((chance * RELIABILITY_BINS as f64).ceil() as usize).saturating_sub(1);
                 let bin = self.reliability.entry(at as u8).or_default();
                 let came = if truth { w } else { 0.0 };
-                *bin = (bin.0 + w, bin.1 + w * score, bin.2 + came);
+                *bin = (bin.0 + w, bin.1 + w * chance, bin.2 + came);
                 self.sum("log_loss", loss(score, truth), w);
                 self.sum("brier", (score - f64::from(u8::from(truth))).powi(2), w);
             }
@@ -278,7 +199,7 @@ impl Summary {
                 let said = said.and_then(word).ok_or(Unreadable::Prediction)?;
                 let truth = word(&label.truth).ok_or(Unreadable::Label)?;
                 self.sum("accuracy", f64::from(u8::from(said == truth)), w);
-                self.decide(&truth, &said, w);
+                self.classes.decide(Some(&truth), Some(&said), w);
             }
             Task::Regression => {
                 let (said, truth) = (predicted()?, truth()?);
@@ -304,17 +225,8 @@ impl Summary {
             }
         }
         self.weights += w;
-        self.weights_squared += sign * label.weight * label.weight;
+        self.weights_squared += sign * weight * weight;
         Ok(())
-    }
-
-    fn decide(&mut self, truth: &str, said: &str, w: f64) {
-        let room = self.classes.len() < CLASSES_MAX * CLASSES_MAX;
-        match self.classes.iter_mut().find(|(t, s, _)| t == truth && s == said) {
-            Some((_, _, cell)) => *cell += w,
-            None if room => self.classes.push((truth.to_owned(), said.to_owned(), w)),
-            None => self.beyond += w,
-        }
     }
 
     fn sum(&mut self, name: &str, x: f64, w: f64) {
@@ -345,10 +257,7 @@ impl Summary {
             let mine = self.reliability.entry(*bin).or_default();
             *mine = (mine.0 + count, mine.1 + said, mine.2 + came);
         }
-        for (truth, said, weight) in &other.classes {
-            self.decide(truth, said, *weight);
-        }
-        self.beyond += other.beyond;
+        self.classes.merge(&other.classes);
         for (name, sums) in &other.sums {
             self.sums.entry(name.clone()).or_default().merge(sums);
         }
@@ -363,97 +272,6 @@ impl Summary {
     pub fn decisions(&self) -> Binary {
         let [tp, fp, fn_, tn] = self.cells;
         Binary { tp, fp, fn_, tn, worth: self.worth() }
-    }
-
-    /// A measure by its name; `None` where the task has no such measure, or nothing to measure it by.
-    pub fn metric(&self, task: Task, name: &str) -> Option<Estimate> {
-        let plain = name.split('@').next().unwrap_or(name);
-        if self.labelled == 0 {
-            return None;
-        }
-        let (worth, decisions) = (self.worth(), self.decisions());
-        let mean = |name: &str| self.sums.get(name).and_then(|sums| sums.mean(worth));
-        match (task, plain) {
-            (Task::Binary { .. }, "accuracy") => decisions.accuracy(),
-            (Task::Binary { .. } | Task::Multiclass, "error_rate") => {
-                Some(self.metric(task, "accuracy")?.mapped(|accuracy| 1.0 - accuracy))
-            }
-            (Task::Binary { .. }, "balanced_accuracy") => decisions.balanced_accuracy(),
-            (Task::Binary { .. }, "precision") => decisions.precision(),
-            (Task::Binary { .. }, "recall") => decisions.recall(),
-            (Task::Binary { .. }, "specificity") => decisions.specificity(),
-            (Task::Binary { .. }, "f1") => decisions.f1(),
-            (Task::Binary { .. }, "mcc") => decisions.mcc(),
-            (Task::Binary { .. }, "kappa") => decisions.kappa(),
-            (Task::Binary { .. }, "auc") => self.auc(),
-            (Task::Binary { .. }, "average_precision") => self.average_precision(),
-            (Task::Binary { .. }, "ece") => calibration::ece_of(&self.reliability()),
-            (Task::Multiclass, "precision") => self.confusion().precision(Average::Macro),
-            (Task::Multiclass, "recall") => self.confusion().recall(Average::Macro),
-            (Task::Multiclass, "f1") => self.confusion().f1(Average::Macro),
-            (Task::Multiclass, "accuracy") | (Task::Ranking, "hit_rate") | (Task::Generation, "approval_rate") => {
-                let sums = self.sums.get(plain)?;
-                Estimate::share(sums.x.clamp(0.0, sums.w), sums.w, sums.w * worth)
-            }
-            (Task::Regression, "rmse") => mean("mse").map(regression::rooted),
-            (Task::Regression, "r2") => {
-                let (truth, off) = (self.sums.get("truth")?, self.sums.get("mse")?);
-                let all = truth.xx / truth.w - (truth.x / truth.w).powi(2);
-                let n = truth.w * worth;
-                regression::explained(off.x / off.w * n, all * n, n)
-            }
-            (Task::Binary { .. }, "log_loss" | "brier")
-            | (Task::Regression, "mae" | "mse" | "mape" | "bias")
-            | (Task::Ranking, "ndcg" | "mrr")
-            | (Task::Generation, "judge_score") => mean(plain),
-            _ => None,
-        }
-    }
-
-    fn reliability(&self) -> Vec<Bin> {
-        self.reliability.values().map(|&(count, said, came)| Bin { count, said, came }).collect()
-    }
-
-    fn confusion(&self) -> Classes {
-        let mut names: Vec<&str> = self.classes.iter().flat_map(|(t, s, _)| [t.as_str(), s.as_str()]).collect();
-        names.sort_unstable();
-        names.dedup();
-        let mut cells = vec![vec![0.0; names.len()]; names.len()];
-        let place = |name: &str| names.binary_search(&name).unwrap_or_default();
-        for (truth, said, weight) in &self.classes {
-            cells[place(truth)][place(said)] += weight;
-        }
-        Classes { cells, worth: self.worth() }
-    }
-
-    fn auc(&self) -> Option<Estimate> {
-        let (negatives, positives) = self.scores.values().fold((0.0, 0.0), |(n, p), bin| (n + bin.0, p + bin.1));
-        if negatives <= 0.0 || positives <= 0.0 {
-            return None;
-        }
-        let (mut below, mut sum) = (0.0, 0.0);
-        for (negative, positive) in self.scores.values() {
-            sum += positive * (below + negative / 2.0);
-            below += negative;
-        }
-        let (area, worth) = (sum / (negatives * positives), self.worth());
-        let error = hanley_mcneil(area, positives * worth, negatives * worth);
-        Estimate::normal(area, error, (positives + negatives) * worth, (0.0, 1.0))
-    }
-
-    fn average_precision(&self) -> Option<Estimate> {
-        let positives: f64 = self.scores.values().map(|bin| bin.1).sum();
-        if positives <= 0.0 {
-            return None;
-        }
-        let (mut hits, mut seen, mut sum) = (0.0, 0.0, 0.0);
-        for (negative, positive) in self.scores.values().rev() {
-            (hits, seen) = (hits + positive, seen + negative + positive);
-            if seen > 0.0 {
-                sum += positive / positives * (hits / seen);
-            }
-        }
-        Some(logit(sum, positives * self.worth(), seen * self.worth()))
     }
 
     /// Labelled scores, one per label as far as 20,000, at the middle of their bins: what calibrations are made of.
@@ -483,118 +301,4 @@ impl Summary {
 
 fn age(age: Duration) -> usize {
     AGES.partition_point(|end| age.as_secs() >= *end)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::quality::scores;
-
-    const BINARY: Task = Task::Binary { threshold: 0.5 };
-
-    fn label(truth: f64, weight: f64) -> Label {
-        Label { truth: Value::Number(truth), weight, age: Duration::from_secs(100) }
-    }
-
-    proptest! {
-        #[test]
-        fn parts_are_the_whole_and_what_is_taken_back_was_never_there(
-            rows in prop::collection::vec((0.0..1.0_f64, any::<bool>(), 1..4_u8), 5..80),
-            cut in 0_usize..80, back in 0_usize..5,
-        ) {
-            let tasks = [BINARY, Task::Regression, Task::Multiclass, Task::Generation, Task::Ranking];
-            for task in tasks {
-                let said = |score: f64| match task {
-                    Task::Multiclass => Value::word(if score < 0.4 { "a" } else { "b" }),
-                    _ => Value::Number(score),
-                };
-                let truth = |truth: bool| match task {
-                    Task::Multiclass => Value::word(if truth { "a" } else { "b" }),
-                    // Of zeros the relative error is so huge that what is taken back leaves its rounding.
-                    Task::Regression => Value::Number(if truth { 4.0 } else { 1.0 }),
-                    _ => Value::Number(f64::from(u8::from(truth)) * 4.0),
-                };
-                let of = |rows: &[(f64, bool, u8)]| {
-                    let mut all = Summary::default();
-                    for (score, came, weight) in rows {
-                        all.predict(task, Some(&said(*score)));
-                        let label = Label { truth: truth(*came), weight: f64::from(*weight), age: Duration::ZERO };
-                        all.add(task, Some(&said(*score)), &label).unwrap();
-                    }
-                    all
-                };
-                let whole = of(&rows);
-                let cut = cut.min(rows.len());
-                let mut parts = of(&rows[..cut]);
-                parts.merge(&of(&rows[cut..]));
-                let mut fewer = whole.clone();
-                for (score, came, weight) in &rows[..back] {
-                    let label = Label { truth: truth(*came), weight: f64::from(*weight), age: Duration::ZERO };
-                    fewer.take_back(task, Some(&said(*score)), &label);
-                }
-                let text = serde_json::to_string(&whole).unwrap();
-                let read: Summary = serde_json::from_str(&text).unwrap();
-                prop_assert_eq!(&read, &whole);
-                let rest = of(&rows[back..]);
-                for metric in task.metrics() {
-                    for (seen, wanted) in [(&parts, &whole), (&fewer, &rest)] {
-                        let (seen, wanted) = (seen.metric(task, metric), wanted.metric(task, metric));
-                        let near = |a: f64, b: f64| (a - b).abs() < 1e-6 || a == b || (a.is_nan() && b.is_nan());
-                        let alike = match (seen, wanted) {
-                            (Some(a), Some(b)) => near(a.value, b.value),
-                            (None, None) => true,
-                            // What is taken back leaves rounding where there was nothing.
-                            (Some(a), None) => a.n < 1e-6 || a.interval.high - a.interval.low > 0.5,
-                            (None, Some(_)) => false,
-                        };
-                        prop_assert!(alike, "{} {:?} {:?}", metric, seen, wanted);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn measures_of_binned_scores_are_near_those_of_the_scores() {
-        let mut rng = crate::rng::Rng::new(4);
-        let scored: Vec<(f64, bool)> = (0..5_000)
-            .map(|_| rng.unit())
-            .map(|s| (s, s))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|(score, chance)| (score, rng.unit() < chance))
-            .collect();
-        let mut summary = Summary::default();
-        for (score, truth) in &scored {
-            summary.predict(BINARY, Some(&Value::Number(*score)));
-            summary.add(BINARY, Some(&Value::Number(*score)), &label(f64::from(u8::from(*truth)), 1.0)).unwrap();
-        }
-        let near = |name: &str, exact: Option<Estimate>, tolerance: f64| {
-            let (seen, exact) = (summary.metric(BINARY, name).unwrap(), exact.unwrap());
-            assert!((seen.value - exact.value).abs() <= tolerance, "{name} {seen:?} {exact:?}");
-        };
-        near("auc", scores::auc(&scored), 1.0 / SCORE_BINS as f64);
-        near("average_precision", scores::average_precision(&scored), 0.002);
-        near("log_loss", scores::log_loss(&scored), 1e-9);
-        near("brier", scores::brier(&scored), 1e-9);
-        near("ece", calibration::ece(&scored, calibration::Bins::Width(10)), 1e-9);
-        // Scores are chances here: what is expected without labels is what came.
-        let expected = summary.expected(&cbpe::Calibrator::default()).precision().unwrap();
-        assert!((expected.value - summary.metric(BINARY, "precision").unwrap().value).abs() < 0.02);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_said_and_changes_nothing() {
-        let mut summary = Summary::default();
-        let word = Label { truth: Value::word("maybe"), ..label(0.0, 1.0) };
-        assert_eq!(summary.add(BINARY, Some(&Value::Number(0.5)), &word), Err(Unreadable::Label));
-        assert_eq!(summary.add(BINARY, None, &label(1.0, 1.0)), Err(Unreadable::Prediction));
-        assert_eq!(summary, Summary::default());
-        summary.add(BINARY, Some(&Value::word("true")), &Label { truth: Value::word("Yes"), ..word }).unwrap();
-        assert_eq!(summary.decisions().tp, 1.0);
-        assert_eq!(summary.ages[1], 1);
-        assert!(summary.metric(BINARY, "happiness").is_none());
-    }
 }
