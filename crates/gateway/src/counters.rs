@@ -34,6 +34,9 @@ pub(crate) struct RouteCounters {
     pub(crate) duration: Histogram,
     pub(crate) overhead: Histogram,
     pub(crate) confidence: Histogram,
+    /// Of streams of language models: until the first part, and between parts.
+    pub(crate) first_token: Histogram,
+    pub(crate) per_token: Histogram,
     pub(crate) shed: BTreeMap<(Class, &'static str), u64>,
     pub(crate) degradations: BTreeMap<(Level, Level, &'static str), u64>,
     pub(crate) served: [u64; Level::COUNT],
@@ -109,6 +112,8 @@ pub(crate) struct Ended {
     pub(crate) filters: u64,
     /// Whether it was a probe of the operator's own.
     pub(crate) synthetic: bool,
+    /// Whether a language model's protocol was spoken.
+    pub(crate) language: bool,
 }
 
 /// Features that an answer was made from.
@@ -157,6 +162,8 @@ impl RouteCounters {
             requests: Vec::with_capacity(16),
             duration: Histogram::new(SECONDS),
             overhead: Histogram::new(OVERHEAD_SECONDS),
+            first_token: Histogram::new(SECONDS),
+            per_token: Histogram::new(SECONDS),
             confidence: Histogram::new(RATIO),
             shed: BTreeMap::new(),
             degradations: BTreeMap::new(),
@@ -170,6 +177,13 @@ impl RouteCounters {
     pub(crate) fn end(&mut self, ended: &Ended) {
         self.duration.observe(ended.duration.as_secs_f64());
         self.overhead.observe(ended.overhead.as_secs_f64());
+        if let Some(first) = ended.first_part.filter(|_| ended.language) {
+            self.first_token.observe(first.as_secs_f64());
+            if ended.parts > 1 {
+                let rest = ended.duration.saturating_sub(first);
+                self.per_token.observe(rest.as_secs_f64() / f64::from(ended.parts - 1));
+            }
+        }
         if let Some(level) = ended.level {
             self.served[level.index()] += 1;
         }
@@ -191,6 +205,8 @@ impl RouteCounters {
         }
         self.duration.absorb(&mut counted.duration);
         self.overhead.absorb(&mut counted.overhead);
+        self.first_token.absorb(&mut counted.first_token);
+        self.per_token.absorb(&mut counted.per_token);
         self.confidence.absorb(&mut counted.confidence);
         add_all(&mut self.shed, &mut counted.shed);
         add_all(&mut self.degradations, &mut counted.degradations);

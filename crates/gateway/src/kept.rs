@@ -32,11 +32,12 @@ pub(crate) struct KeptRequests {
 
 #[derive(Debug)]
 struct Held {
-    reservoir: Reservoir<(Time, RequestFinished)>,
+    /// Requests as JSON: a third of what they take otherwise.
+    reservoir: Reservoir<(Time, Box<str>)>,
     most: usize,
     since: Time,
     /// The reservoir of the hour before, and its chance.
-    before: Vec<(Time, RequestFinished)>,
+    before: (Vec<(Time, Box<str>)>, f64),
     recent: VecDeque<(Time, RequestFinished)>,
     exemplars: BTreeMap<(String, usize), Exemplar>,
 }
@@ -47,7 +48,7 @@ impl KeptRequests {
             reservoir: Reservoir::new(most),
             most,
             since: Time::ZERO,
-            before: Vec::new(),
+            before: (Vec::new(), 1.0),
             recent: VecDeque::new(),
             exemplars: BTreeMap::new(),
         };
@@ -91,7 +92,7 @@ impl KeptRequests {
             self.threshold.store(1.0_f64.to_bits(), Ordering::Relaxed);
         }
         if kept.is(Why::Reservoir) {
-            held.reservoir.offer(kept.key, (now, request.clone()));
+            held.reservoir.offer(kept.key, (now, written(&request)));
             self.threshold.store(held.reservoir.threshold().to_bits(), Ordering::Relaxed);
         }
         let by_rule = kept.reasons.iter().any(|(why, _)| *why != Why::Reservoir);
@@ -122,15 +123,11 @@ impl KeptRequests {
     pub(crate) fn requests(&self, limit: usize) -> Vec<(Time, RequestFinished)> {
         let held = self.held();
         let chance = held.reservoir.chance();
-        let of_reservoir = held.reservoir.items().map(|(_, (at, request))| {
-            let mut request = request.clone();
-            for reason in request.kept.iter_mut().filter(|reason| reason.why == Why::Reservoir.name()) {
-                reason.probability = chance;
-            }
-            (*at, request)
-        });
+        let of_reservoir = held.reservoir.items().filter_map(|(_, (at, text))| Some((*at, read(text, chance)?)));
+        let (before, chance) = (&held.before.0, held.before.1);
+        let of_before = before.iter().filter_map(|(at, text)| Some((*at, read(text, chance)?)));
         let mut all: Vec<(Time, RequestFinished)> =
-            of_reservoir.chain(held.before.iter().cloned()).chain(held.recent.iter().cloned()).collect();
+            of_reservoir.chain(of_before).chain(held.recent.iter().cloned()).collect();
         all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.request_id.cmp(&b.1.request_id)));
         all.dedup_by(|a, b| a.0 == b.0 && a.1.request_id == b.1.request_id);
         all.truncate(limit);
@@ -153,16 +150,23 @@ impl KeptRequests {
 impl Held {
     /// Another hour begins, or another size holds.
     fn turn(&mut self, most: usize, now: Time) {
-        let chance = self.reservoir.chance();
         let gathered = std::mem::replace(&mut self.reservoir, Reservoir::new(most));
-        self.before = gathered.items().map(|(_, item)| item.clone()).collect();
-        for (_, request) in &mut self.before {
-            for reason in request.kept.iter_mut().filter(|reason| reason.why == Why::Reservoir.name()) {
-                reason.probability = chance;
-            }
-        }
+        self.before = (gathered.items().map(|(_, item)| item.clone()).collect(), gathered.chance());
         (self.most, self.since) = (most, now);
     }
+}
+
+fn written(request: &RequestFinished) -> Box<str> {
+    serde_json::to_string(request).unwrap_or_default().into()
+}
+
+/// A request of a reservoir, with the chance that all in it have.
+fn read(text: &str, chance: f64) -> Option<RequestFinished> {
+    let mut request: RequestFinished = serde_json::from_str(text).ok()?;
+    for reason in request.kept.iter_mut().filter(|reason| reason.why == Why::Reservoir.name()) {
+        reason.probability = chance;
+    }
+    Some(request)
 }
 
 fn pseudonym(key: &hmac::Key, name: &str) -> String {

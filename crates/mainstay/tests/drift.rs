@@ -111,3 +111,80 @@ fn missing_infinite_mixed_and_too_few_values_are_told() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("no column nope; there are"));
 }
+
+#[test]
+fn a_baseline_is_written_and_compared_with() {
+    let bench = Bench::new("baseline");
+    bench.write("was.csv", &table(5_000, 0.0, 10));
+    bench.write("is.csv", &table(5_000, 0.0, 10));
+    bench.write("moved.csv", &table(5_000, 0.4, 10));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.arg("drift").args(arguments).current_dir(&bench.0).output().unwrap()
+    };
+    let made =
+        run(&["baseline", "x", "was.csv", "--column", "x", "--model", "m", "--model-version", "3", "--out", "x.json"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let artefact: Value = serde_json::from_slice(&std::fs::read(bench.0.join("x.json")).unwrap()).unwrap();
+    assert_eq!((&artefact["model_version"], &artefact["values"]["kind"]), (&"3".into(), &"number".into()));
+    assert_eq!(run(&["check", "x.json", "is.csv"]).status.code(), Some(0));
+    let moved = run(&["check", "x.json", "moved.csv", "--format", "json"]);
+    assert_eq!(moved.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&moved.stdout).unwrap();
+    assert_eq!(told["columns"]["x"]["methods"]["psi"]["drifted"], true, "{told:#}");
+    // What is no baseline, and what is not there.
+    bench.write("bad.json", r#"{"version": 1, "values": {"kind": "number"}}"#);
+    let bad = run(&["check", "bad.json", "is.csv"]);
+    assert!(bad.status.code() == Some(2) && String::from_utf8_lossy(&bad.stderr).contains("bad.json"));
+    let absent = run(&["baseline", "x", "was.csv", "--column", "z", "--out", "y.json"]);
+    assert!(
+        absent.status.code() == Some(2) && String::from_utf8_lossy(&absent.stderr).contains("no column z; there are x")
+    );
+    let unreachable = run(&["baseline", "x", "was.csv", "--column", "x", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(unreachable.status.code(), Some(3));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_is_read_as_csv_is() {
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    let bench = Bench::new("parquet");
+    let write = |name: &str, shift: f64| {
+        let schema = "message t { optional double x; required binary kind (UTF8); }";
+        let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+        let file = std::fs::File::create(bench.0.join(name)).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
+        for _ in 0..2 {
+            let mut group = writer.next_row_group().unwrap();
+            let values: Vec<f64> = (0..900).map(|row| f64::from(row * 7_919 % 900) / 900.0 + shift).collect();
+            // Every tenth is missing.
+            let levels: Vec<i16> = (0..1_000).map(|row| i16::from(row % 10 != 0)).collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<DoubleType>().write_batch(&values, Some(&levels), None).unwrap();
+            column.close().unwrap();
+            let kinds: Vec<ByteArray> = (0..1_000).map(|row| if row % 4 == 0 { "b" } else { "a" }.into()).collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(&kinds, None, None).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+        }
+        writer.close().unwrap();
+    };
+    write("was.parquet", 0.0);
+    write("is.parquet", 0.0);
+    write("moved.parquet", 0.4);
+    assert_eq!(bench.check(&["was.parquet", "is.parquet"]).status.code(), Some(0));
+    let moved = bench.check(&["was.parquet", "moved.parquet", "--format", "json"]);
+    let told: Value = serde_json::from_slice(&moved.stdout).unwrap();
+    assert_eq!((&told["columns"]["x"]["status"], &told["columns"]["kind"]["status"]), (&"alert".into(), &"ok".into()));
+    assert_eq!(told["columns"]["x"]["n_reference"], 1_800);
+    // A file that is cut off is a fault of the file.
+    let whole = std::fs::read(bench.0.join("is.parquet")).unwrap();
+    std::fs::write(bench.0.join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
+    let cut = bench.check(&["was.parquet", "cut.parquet"]);
+    assert!(cut.status.code() == Some(2) && String::from_utf8_lossy(&cut.stderr).contains("cut.parquet"));
+}

@@ -108,7 +108,6 @@ pub(super) fn labels(raw: Option<&At<raw::Labels>>, slos: &[Objective]) -> Optio
     Some(Labels {
         share: value_or(raw.share.as_ref(), default.share),
         keep: value_or(raw.keep.as_ref(), default.keep),
-        predictions: raw.predictions.as_ref().map_or(default.predictions, |most| most.value as usize),
         first_wins: value_or(raw.duplicates.as_ref(), default.first_wins),
     })
 }

@@ -82,10 +82,8 @@ section! {
     Labels = "`labels`" {
         /// The share of predictions that are remembered for labels, chosen by their id. Default: 100%.
         share: Ratio,
-        /// How long a prediction is remembered. Default: 7d.
+        /// How long a label waits for its prediction. Predictions rest as long as `retention.items` says. Default: 7d.
         keep: Dur,
-        /// Most predictions that are remembered at once. Default: 1000000.
-        predictions: Whole<1, 100_000_000>,
         /// Which of several labels of a request holds: last or first. Default: last.
         duplicates: Duplicates,
     }

@@ -48,18 +48,14 @@ pub(super) async fn ingest(engine: &Engine, entries: Vec<Entry>) -> Result<Vec<T
     let kept: Vec<Item> = items.iter().filter(|item| concerns_quality(item.kind)).cloned().collect();
     let verdicts = engine.store().ingest(items, engine.now()).await?;
     {
-        let is_new: Vec<bool> = kinds
-            .iter()
-            .zip(&verdicts)
-            .filter(|(kind, _)| concerns_quality(**kind))
-            .map(|(_, verdict)| matches!(verdict, Verdict::New(_)))
-            .collect();
+        let of_quality = kinds.iter().zip(&verdicts).filter(|(kind, _)| concerns_quality(**kind));
         let mut quality = engine.quality();
-        for (item, _) in kept.iter().zip(is_new).filter(|(_, is_new)| *is_new) {
+        for (item, (_, verdict)) in kept.iter().zip(of_quality) {
+            let Verdict::New(seq) = verdict else { continue };
             match item.kind {
                 Kind::Prediction => quality.made(item),
                 Kind::Label => quality.came(item),
-                Kind::Signal => quality.signals.take(item),
+                Kind::Signal => quality.signalled(item, *seq),
                 Kind::Request | Kind::Features | Kind::Flag => {}
             }
         }

@@ -97,6 +97,7 @@ fn quality(engine: &Engine) -> Vec<Family> {
         gauges("mainstay_quality_low", "The lower end of its 95 % interval.", low.into_iter()),
         gauges("mainstay_quality_high", "The upper end of its 95 % interval.", high.into_iter()),
         gauges("mainstay_label_coverage_ratio", "The share of predictions that has a label.", coverage.into_iter()),
+        counter("mainstay_quality_slices_dropped", "Slices that gave way to later ones.", quality.slices.dropped()),
         gauges(
             "mainstay_labels_waiting",
             "Labels without their predictions.",

@@ -247,6 +247,20 @@ impl Quality {
         }
     }
 
+    /// A signal rests that was not there before; some stand in for a measure.
+    pub(super) fn signalled(&mut self, item: &Item, seq: u64) {
+        let Some((name, value)) = self.signals.take(item, seq) else { return };
+        let proxy = match name.as_str() {
+            "click_through" => (Task::Ranking, "click_through"),
+            "perplexity" => (Task::Generation, "perplexity"),
+            _ => return,
+        };
+        let of_task = self.measured.iter().filter(|(_, task)| **task == proxy.0).map(|(route, _)| route.clone());
+        for route in of_task.collect::<Vec<_>>() {
+            self.push(&route, proxy.1, value);
+        }
+    }
+
     /// A label rests that was not there before.
     pub(super) fn came(&mut self, item: &Item) {
         let Some(about) = &item.about else { return };
@@ -389,10 +403,10 @@ impl Quality {
         let before = self.waiting.len();
         self.waiting.retain(|_, came| *came + keep > now);
         self.counted.expired += (before - self.waiting.len()) as u64;
-        self.signals.forget(now);
-        let gone = self.slices.forget(now - KEEP).into_iter();
-        gone.map(|(route, start)| Change::ForgetState(format!("{SLICES}{route}/{}", start.as_millis() / 1_000)))
-            .collect()
+        let key = |(route, start): (String, Time)| format!("{SLICES}{route}/{}", start.as_millis() / 1_000);
+        let gone: Vec<Change> =
+            self.slices.forget(now - KEEP).into_iter().map(|slice| Change::ForgetState(key(slice))).collect();
+        gone.into_iter().chain(self.signals.forget(now)).collect()
     }
 
     /// Calibrates a route's scores by all its labels.

@@ -228,6 +228,8 @@ impl Running {
     fn keep_windows(&mut self) {
         let windows = self.engine.watching().windows();
         self.settling.remember(windows);
+        let signals = self.engine.quality().signals.rest();
+        self.settling.remember(signals);
     }
 
     async fn maintain(&mut self) {

@@ -1,19 +1,23 @@
 //! Signals from outside: sums of the last day, by name, arm and segment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_core::quality::Estimate;
 use mainstay_core::quality::feedback;
 use mainstay_core::stats::proportion::Pair;
 use mainstay_core::time::Time;
-use mainstay_store::item::{Item, ItemQuery, Kind};
+use mainstay_store::change::Change;
+use mainstay_store::item::{Item, ItemQuery, Kind, State};
 use mainstay_store::{Store, StoreError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Hours that are summed up.
 const HOURS: u64 = 24;
 /// Most keys of an hour; what comes beyond is left out and counted.
-const KEYS_MAX: usize = 20_000;
+const KEYS_MAX: usize = 5_000;
+/// What an hour is kept under, before its number; the number of the last signal that is in all of them is under [`AFTER`].
+const SIGNALS: &str = "signals/";
+const AFTER: &str = "signals/after";
 /// The arm for which the model does not choose.
 const HOLDOUT: &str = "holdout";
 
@@ -21,7 +25,7 @@ const HOLDOUT: &str = "holdout";
 type Key = (String, String, String);
 
 /// Sums of one key.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     pub(crate) count: u64,
     pub(crate) sum: f64,
@@ -46,6 +50,10 @@ impl Sums {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
     hours: BTreeMap<u64, BTreeMap<Key, Sums>>,
+    /// Hours that are not at rest as they are.
+    changed: BTreeSet<u64>,
+    /// The number of the last signal that was taken in.
+    after: u64,
     pub(crate) left_out: u64,
 }
 
@@ -61,36 +69,74 @@ struct Signal {
 
 impl Signals {
     pub(super) async fn restore(store: &dyn Store, now: Time) -> Result<Signals, StoreError> {
-        let (mut signals, mut after) = (Signals::default(), 0);
-        loop {
-            let query = ItemQuery { kind: Some(Kind::Signal), after, ..ItemQuery::default() };
-            let page = store.items(query).await?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            for stored in &page {
-                signals.take(&stored.item);
+        let mut signals = Signals::default();
+        for state in store.states(SIGNALS).await? {
+            if state.key == AFTER {
+                signals.after = std::str::from_utf8(&state.data).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+                continue;
+            }
+            let hour = state.key.strip_prefix(SIGNALS).and_then(|hour| hour.parse().ok());
+            match (hour, serde_json::from_slice::<Vec<(Key, Sums)>>(&state.data)) {
+                (Some(hour), Ok(sums)) => drop(signals.hours.insert(hour, sums.into_iter().collect())),
+                _ => tracing::warn!(key = state.key, "an hour of signals cannot be read, and is left out"),
             }
         }
-        signals.forget(now);
+        // What came after hours were last stored.
+        loop {
+            let query = ItemQuery { kind: Some(Kind::Signal), after: signals.after, ..ItemQuery::default() };
+            let page = store.items(query).await?;
+            if page.is_empty() {
+                break;
+            }
+            for stored in &page {
+                signals.take(&stored.item, stored.seq);
+            }
+        }
+        // What is too old is taken from the store by the next maintenance.
+        drop(signals.forget(now));
         Ok(signals)
     }
 
-    /// Takes a signal in.
-    pub(crate) fn take(&mut self, item: &Item) {
-        let Ok(signal) = serde_json::from_str::<Signal>(&item.body) else { return };
-        let hour = self.hours.entry(item.at.as_millis() / 3_600_000).or_default();
+    /// Takes a signal in; its name and value.
+    pub(crate) fn take(&mut self, item: &Item, seq: u64) -> Option<(String, f64)> {
+        self.after = self.after.max(seq);
+        let signal = serde_json::from_str::<Signal>(&item.body).ok()?;
+        let number = item.at.as_millis() / 3_600_000;
+        self.changed.insert(number);
+        let hour = self.hours.entry(number).or_default();
         let key = (signal.name, signal.arm.unwrap_or_default(), signal.segment.unwrap_or_default());
         if hour.len() >= KEYS_MAX && !hour.contains_key(&key) {
             self.left_out += 1;
-            return;
+            return None;
         }
         let one = Sums { count: 1, sum: signal.value, squares: signal.value * signal.value };
+        let name = key.0.clone();
         hour.entry(key).or_default().add(&one);
+        Some((name, signal.value))
     }
 
-    pub(super) fn forget(&mut self, now: Time) {
+    /// Forgets hours that are too old; what of them must no longer rest.
+    pub(super) fn forget(&mut self, now: Time) -> Vec<Change> {
         let first = (now.as_millis() / 3_600_000).saturating_sub(HOURS);
-        self.hours = self.hours.split_off(&first);
+        let kept = self.hours.split_off(&first);
+        let gone = std::mem::replace(&mut self.hours, kept);
+        self.changed.retain(|hour| *hour >= first);
+        gone.into_keys().map(|hour| Change::ForgetState(format!("{SIGNALS}{hour}"))).collect()
+    }
+
+    /// Hours that changed, as they are to rest, all of them in one transaction.
+    pub(super) fn rest(&mut self) -> Vec<State> {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let hour = |hour: u64| {
+            let sums: Vec<(&Key, &Sums)> = self.hours.get(&hour)?.iter().collect();
+            let data = serde_json::to_vec(&sums).expect("finite numbers and strings become JSON");
+            Some(State { key: format!("{SIGNALS}{hour}"), data })
+        };
+        let after = State { key: AFTER.to_owned(), data: self.after.to_string().into_bytes() };
+        changed.into_iter().filter_map(hour).chain([after]).collect()
     }
 
     /// Sums of the last day by key.

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Checks, Incoming, Meaning, content};
 
+/// What a label may stand for.
+const WEIGHT_MIN: f64 = 1e-6;
+const WEIGHT_MAX: f64 = 1e6;
+
 /// One line of `POST /api/v1/labels`: what turned out to be true of a prediction.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -108,8 +112,8 @@ impl Incoming for Label {
             checks.fault(Some("label"), "this must be a number, a word, true or false");
             fine = false;
         }
-        if self.weight.is_some_and(|weight| weight <= 0.0) {
-            checks.fault(Some("weight"), "this must be more than 0");
+        if self.weight.is_some_and(|weight| !(WEIGHT_MIN..=WEIGHT_MAX).contains(&weight)) {
+            checks.fault(Some("weight"), "this lies between 0.000001 and 1000000");
             fine = false;
         }
         let id = self.id.unwrap_or_else(|| self.request_id.clone());

@@ -91,16 +91,14 @@ impl ValueKind {
 pub struct Labels {
     /// The share of predictions that are remembered for labels, chosen by their id.
     pub share: f64,
-    /// How long a prediction is remembered.
+    /// How long a label waits for its prediction.
     pub keep: Duration,
-    /// Most predictions that are remembered at once.
-    pub predictions: usize,
     /// Whether the first of several labels holds, and not the last.
     pub first_wins: bool,
 }
 
 impl Default for Labels {
     fn default() -> Labels {
-        Labels { share: 1.0, keep: Duration::from_hours(7 * 24), predictions: 1_000_000, first_wins: false }
+        Labels { share: 1.0, keep: Duration::from_hours(7 * 24), first_wins: false }
     }
 }

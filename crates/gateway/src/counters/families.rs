@@ -36,6 +36,10 @@ impl Totals {
         let of_route = |pick: fn(&RouteCounters) -> &Histogram| {
             self.routes.iter().map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
         };
+        let of_streams = |pick: fn(&RouteCounters) -> &Histogram| {
+            let streamed = self.routes.iter().filter(move |(_, r)| pick(r).count() > 0);
+            streamed.map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
+        };
         vec![
             counters("mainstay_requests", "Requests by class, answering level and status code.", requests),
             histograms(
@@ -49,6 +53,16 @@ impl Totals {
                 of_route(|r| &r.overhead),
             ),
             counters("mainstay_shed", "Requests turned away by a full backend.", shed),
+            histograms(
+                "gen_ai_server_time_to_first_token",
+                "From the head of a request to the first part of a language model's stream, in seconds.",
+                of_streams(|r| &r.first_token),
+            ),
+            histograms(
+                "gen_ai_server_time_per_output_token",
+                "Between the parts of a language model's stream, on average, in seconds.",
+                of_streams(|r| &r.per_token),
+            ),
         ]
     }
 

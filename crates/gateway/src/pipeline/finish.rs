@@ -131,6 +131,7 @@ pub(super) fn refused(
         features: None,
         filters: 0,
         synthetic: false,
+        language: false,
     };
     state.end(route, &ended);
     let mut fields = HeaderMap::with_capacity(8);
@@ -220,6 +221,7 @@ fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode, ending: En
         features: None,
         filters: visit.state.filters(visit.route, &visit.facts()),
         synthetic: visit.synthetic,
+        language: visit.protocol() == Protocol::Openai,
     }
 }
 

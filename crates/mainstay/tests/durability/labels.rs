@@ -158,9 +158,12 @@ fn signals_from_outside_say_whether_a_model_feeds_on_itself() {
         assert_eq!(seen["signals"]["click_through"]["arms"]["holdout"]["n"], 100.0);
     };
     check(&server);
-    server.end("KILL");
-    let server = Server::start(&place);
-    check(&server);
+    // Killed, they are summed up anew; ended, they rest as sums: none counts twice.
+    for signal in ["KILL", "TERM", "KILL"] {
+        server.end(signal);
+        server = Server::start(&place);
+        check(&server);
+    }
 
     // A proxy without a baseline says so; a baseline rests.
     let put = |path: &str, body: &str| exchange_json(&server.admin, path, body);

@@ -60,6 +60,8 @@ async fn an_event_stream_is_relayed_as_it_comes_byte_for_byte() {
     drop(sender);
     assert!(soon("the end", response.body_mut().frame()).await.is_none());
     plane.counted("mainstay_requests", &[("route", "chat"), ("level", "0"), ("code", "200")], 1).await;
+    plane.counted("gen_ai_server_time_to_first_token", &[("route", "chat")], 1).await;
+    plane.counted("gen_ai_server_time_per_output_token", &[("route", "chat")], 1).await;
     drop(caller);
     plane.close().await;
 }
