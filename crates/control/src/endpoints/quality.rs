@@ -43,7 +43,7 @@ async fn all(
     let window = asked.window().map_err(|why| Problem::new(Kind::BadRequest, why))?;
     let engine = site.engine()?;
     let now = engine.now();
-    Ok(Json(wire::Quality::of(&engine.quality(), now, window)))
+    Ok(Json(wire::Quality::of(&mut engine.quality(), now, window)))
 }
 
 /// What was acknowledged is known after a restart.

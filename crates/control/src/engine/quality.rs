@@ -38,6 +38,10 @@ const BASELINE: &str = "quality_baseline";
 const JOIN_MAX: usize = 1_000;
 /// Most labels that wait for their predictions, or to be joined. What is beyond rests, and is looked at after a restart.
 const WAITING_MAX: usize = 500_000;
+/// How often slices are judged.
+const JUDGE_EVERY: Duration = Duration::from_secs(2);
+/// How long a calibration is used.
+const CALIBRATED_FOR: Duration = Duration::from_mins(10);
 /// Slices are kept for so long.
 const KEEP: Duration = Duration::from_hours(30 * 24);
 
@@ -107,8 +111,16 @@ pub(crate) struct Quality {
     waiting: BTreeMap<Key, Time>,
     /// Requests with labels that were not looked at.
     queue: VecDeque<Key>,
+    /// Labels that were looked at, and whose slices are not stored yet.
+    settled: Vec<u64>,
+    /// What was offered to the store and may not be there yet.
+    offered: Vec<Change>,
     /// By objective and slice: the revision that was judged.
     judged: BTreeMap<(String, Time), u64>,
+    /// When slices were judged last.
+    judged_at: Time,
+    /// By route: how its scores are calibrated, and since when.
+    calibrators: BTreeMap<String, (Time, Calibrator)>,
     pub(crate) counted: Counted,
     pub(crate) signals: Signals,
 }
@@ -269,34 +281,50 @@ impl Quality {
         }
     }
 
-    /// Changes what labels of a request change: what is to be stored, where its prediction is there.
-    fn join(&mut self, prediction: Option<&Stored>, labels: &[Stored], key: Key) -> Vec<Change> {
+    /// Changes what labels of a request change, where its prediction is there.
+    fn join(&mut self, prediction: Option<&Stored>, labels: &[Stored], key: Key) {
         let open: Vec<&Stored> = labels.iter().filter(|label| label.settled.is_none()).collect();
-        let Some(prediction) = prediction else {
-            if !is_remembered(&key.0, &key.1, self.labels.share) {
+        let looked_at = open.iter().map(|label| label.seq);
+        match prediction {
+            None if is_remembered(&key.0, &key.1, self.labels.share) => {
+                let came = open.first().map_or(Time::ZERO, |label| label.received);
+                if !open.is_empty() && self.waiting.len() < WAITING_MAX {
+                    self.waiting.insert(key, came);
+                }
+            }
+            None => {
                 self.counted.not_sampled += open.len() as u64;
-                return vec![Change::Settle(open.iter().map(|label| label.seq).collect())];
+                self.settled.extend(looked_at);
             }
-            let came = open.first().map_or(Time::ZERO, |label| label.received);
-            if !open.is_empty() && self.waiting.len() < WAITING_MAX {
-                self.waiting.insert(key, came);
+            Some(prediction) if !open.is_empty() => {
+                self.settled.extend(looked_at);
+                self.apply_labels(&prediction.item, labels);
             }
-            return Vec::new();
-        };
-        if open.is_empty() {
-            return Vec::new();
+            Some(_) => {}
         }
-        self.apply_labels(&prediction.item, labels);
-        let mut changes: Vec<Change> = self.changed();
-        changes.push(Change::Settle(open.iter().map(|label| label.seq).collect()));
-        changes
+    }
+
+    /// What is to be stored: slices that changed, and the labels that changed them, in one transaction. It is offered again until it is taken:
+    /// what changed in memory must not change there again.
+    fn offer(&mut self) -> Vec<Change> {
+        if self.offered.is_empty() {
+            self.offered = self.changed();
+            if !self.settled.is_empty() {
+                self.offered.push(Change::Settle(std::mem::take(&mut self.settled)));
+            }
+        }
+        self.offered.clone()
     }
 
     /// Which label holds, and what that changes.
     fn apply_labels(&mut self, prediction: &Item, labels: &[Stored]) {
-        let Ok(made) = serde_json::from_str::<Prediction>(&prediction.body) else { return };
-        let route = made.route.unwrap_or_default();
-        let Some(task) = self.measured.get(&route).copied() else { return };
+        let made = serde_json::from_str::<Prediction>(&prediction.body).ok();
+        let route = made.as_ref().and_then(|made| made.route.clone()).unwrap_or_default();
+        let (Some(made), Some(task)) = (made, self.measured.get(&route).copied()) else {
+            // Nobody measures that route.
+            self.counted.unreadable += labels.iter().filter(|label| label.settled.is_none()).count() as u64;
+            return;
+        };
         let said = made.prediction.as_ref().map(value);
         let read = |stored: &Stored| {
             let labelled: Labelled = serde_json::from_str(&stored.item.body).ok()?;
@@ -340,8 +368,12 @@ impl Quality {
         self.slices.take_changed().into_iter().map(state).collect()
     }
 
-    /// Tells objectives what slices came to that have matured.
+    /// Tells objectives what slices came to that have matured, where that is news.
     fn judge(&mut self, budgets: &mut Budgets, now: Time) {
+        if now < self.judged_at + JUDGE_EVERY {
+            return;
+        }
+        self.judged_at = now;
         let objectives: Vec<_> = budgets
             .core
             .objectives()
@@ -354,28 +386,40 @@ impl Quality {
             })
             .collect();
         for (id, name, metric, delay, (route, window)) in objectives {
-            let of = self.measured.iter().filter(|(measured, _)| route.as_ref().is_none_or(|route| route == *measured));
-            let mut matured: BTreeMap<Time, (Summary, Task, u64)> = BTreeMap::new();
-            for (route, task) in of {
-                for (start, slice) in self.slices.of(route, slice_of(now - window)) {
-                    if start + SLICE + delay > now || slice.summary.labelled == 0 {
-                        continue;
+            let of: Vec<(&str, Task)> =
+                self.measured().filter(|(measured, _)| route.as_ref().is_none_or(|route| route == measured)).collect();
+            let from = slice_of(now - window);
+            let mut matured: BTreeMap<Time, u64> = BTreeMap::new();
+            for (route, _) in &of {
+                for (start, slice) in self.slices.of(route, from) {
+                    if start + SLICE + delay <= now && slice.summary.labelled > 0 {
+                        let revision = matured.entry(start).or_default();
+                        *revision = (*revision).max(slice.revision + 1);
                     }
-                    let (summary, _, revision) = matured.entry(start).or_insert_with(|| (Summary::default(), *task, 0));
-                    summary.merge(&slice.summary);
-                    *revision = (*revision).max(slice.revision + 1);
                 }
             }
-            for (start, (summary, task, revision)) in matured {
+            let mut judged = Vec::new();
+            for (start, revision) in matured {
                 let key = (name.clone(), start);
-                if self.judged.get(&key) == Some(&revision) || summary.labelled < QUALITY_LABELS_LEAST {
+                if self.judged.get(&key) == Some(&revision) {
                     continue;
                 }
-                if let Some(estimate) = summary.metric(task, &metric) {
-                    budgets.core.handle_quality(id, start, estimate.interval, summary.labelled, now);
-                    self.judged.insert(key, revision);
+                judged.push((key, revision));
+                let of_slice = of.iter().filter_map(|(route, task)| {
+                    let (_, slice) = self.slices.of(route, start).next().filter(|(at, _)| *at == start)?;
+                    Some((&slice.summary, *task))
+                });
+                let (mut all, mut task) = (Summary::default(), None);
+                for (summary, own) in of_slice.filter(|(_, task)| task.metrics().contains(&metric.as_str())) {
+                    all.merge(summary);
+                    task = Some(own);
+                }
+                let estimate = task.and_then(|task| all.metric(task, &metric));
+                if let Some(estimate) = estimate.filter(|_| all.labelled >= QUALITY_LABELS_LEAST) {
+                    budgets.core.handle_quality(id, start, estimate.interval, all.labelled, now);
                 }
             }
+            self.judged.extend(judged);
         }
         self.judged.retain(|(_, start), _| *start + KEEP > now);
     }
@@ -409,9 +453,19 @@ impl Quality {
         gone.into_iter().chain(self.signals.forget(now)).collect()
     }
 
-    /// Calibrates a route's scores by all its labels.
-    pub(crate) fn calibrator(&self, route: &str) -> Calibrator {
-        Calibrator::fit(&self.slices.together(route, Time::ZERO).labelled_scores())
+    /// How a route's scores are made chances: by all its labels, as of ten minutes ago at most.
+    pub(crate) fn calibrator(&mut self, route: &str, now: Time) -> Calibrator {
+        if let Some((at, known)) = self.calibrators.get(route)
+            && now < *at + CALIBRATED_FOR
+        {
+            return known.clone();
+        }
+        let made = Calibrator::fit(&self.slices.together(route, Time::ZERO).labelled_scores());
+        // With few labels the next one may be what is missing.
+        if made.is_fitted() {
+            self.calibrators.insert(route.to_owned(), (now, made.clone()));
+        }
+        made
     }
 
     /// What proxies of a route are compared with from now on.
@@ -443,6 +497,7 @@ pub(super) async fn settle(engine: &Engine, unstored: &mut Vec<Item>) -> Result<
         let news = batch.iter().zip(verdicts).filter(|(_, v)| matches!(v, mainstay_store::item::Verdict::New(_)));
         news.for_each(|(item, _)| quality.made(item));
     }
+    store_offered(engine).await?;
     let keys: Vec<Key> = {
         let mut quality = engine.quality();
         let count = quality.queue.len().min(JOIN_MAX);
@@ -452,16 +507,14 @@ pub(super) async fn settle(engine: &Engine, unstored: &mut Vec<Item>) -> Result<
         keys
     };
     for at in 0..keys.len() {
-        if let Err(error) = join(engine, keys[at].clone()).await {
+        if let Err(error) = join(engine, &keys[at]).await {
             // Labels that were not looked at are next again.
-            keys[at..].iter().rev().for_each(|key| engine.quality().queue.push_front(key.clone()));
+            let mut quality = engine.quality();
+            keys[at..].iter().rev().for_each(|key| quality.queue.push_front(key.clone()));
             return Err(error);
         }
     }
-    let changed = engine.quality().changed();
-    if !changed.is_empty() {
-        store.change(changed, engine.now()).await?;
-    }
+    store_offered(engine).await?;
     let now = engine.now();
     let mut budgets = engine.budgets();
     let mut quality = engine.quality();
@@ -469,15 +522,29 @@ pub(super) async fn settle(engine: &Engine, unstored: &mut Vec<Item>) -> Result<
     Ok(quality.proxies_changed(now))
 }
 
-async fn join(engine: &Engine, key: Key) -> Result<(), StoreError> {
+/// Stores what changed. What the store will never take is given up.
+async fn store_offered(engine: &Engine) -> Result<(), StoreError> {
+    let offered = engine.quality().offer();
+    if offered.is_empty() {
+        return Ok(());
+    }
+    match engine.store().change(offered, engine.now()).await {
+        Ok(_) => {}
+        Err(error @ (StoreError::Invalid(_) | StoreError::TooLarge { .. })) => {
+            tracing::error!(%error, "slices of quality that the store refuses are given up");
+        }
+        Err(error) => return Err(error),
+    }
+    engine.quality().offered.clear();
+    Ok(())
+}
+
+async fn join(engine: &Engine, key: &Key) -> Result<(), StoreError> {
     let store = engine.store();
     let prediction = store.item(Kind::Prediction, &key.0, &key.1).await?;
     let mut labels = store.about(&key.0, &key.1).await?;
     labels.retain(|stored| stored.item.kind == Kind::Label);
-    let changes = engine.quality().join(prediction.as_ref(), &labels, key);
-    if !changes.is_empty() {
-        store.change(changes, engine.now()).await?;
-    }
+    engine.quality().join(prediction.as_ref(), &labels, key.clone());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_core::event::format_time;
-use mainstay_core::quality::cbpe::{self, Validity};
+use mainstay_core::quality::cbpe::{self, Calibrator, Validity};
 use mainstay_core::quality::proxies::{CATALOGUE, Proxy};
 use mainstay_core::quality::slices::slice_of;
 use mainstay_core::quality::summary::{AGES, Task};
@@ -177,9 +177,15 @@ impl From<quality::Estimate> for Measure {
 }
 
 impl Quality {
-    pub(crate) fn of(live: &Live, now: Time, window: Duration) -> Quality {
+    pub(crate) fn of(live: &mut Live, now: Time, window: Duration) -> Quality {
         let from = slice_of(now - window);
         let counted = live.counted;
+        let measured: Vec<(String, Task)> = live.measured().map(|(route, task)| (route.to_owned(), task)).collect();
+        let of_route = |(route, task): &(String, Task)| {
+            let calibrator = live.calibrator(route, now);
+            RouteQuality::of(live, (route, *task), from, &calibrator)
+        };
+        let routes: Vec<RouteQuality> = measured.iter().map(of_route).collect();
         let part = |parts: &BTreeMap<String, Sums>| {
             let shown = parts.iter().take(PARTS_SHOWN);
             shown.filter_map(|(name, sums)| Some((name.clone(), sums.mean()?.into()))).collect()
@@ -193,7 +199,7 @@ impl Quality {
         };
         Quality {
             from: format_time(from),
-            routes: live.measured().map(|(route, task)| RouteQuality::of(live, (route, task), from)).collect(),
+            routes,
             labels: Labels {
                 joined: counted.joined,
                 superseded: counted.superseded,
@@ -209,15 +215,14 @@ impl Quality {
 }
 
 impl RouteQuality {
-    fn of(live: &Live, (route, task): (&str, Task), from: Time) -> RouteQuality {
+    fn of(live: &Live, (route, task): (&str, Task), from: Time, calibrator: &Calibrator) -> RouteQuality {
         let summary = live.slices.together(route, from);
         let metric = |name: &'static str| summary.metric(task, name).filter(|estimate| estimate.value.is_finite());
         let metrics: BTreeMap<_, quality::Estimate> =
             task.metrics().iter().filter_map(|name| Some((*name, metric(name)?))).collect();
         let mut estimates = BTreeMap::new();
         if matches!(task, Task::Binary { .. }) && summary.predicted > 0 {
-            let calibrator = live.calibrator(route);
-            let expected = summary.expected(&calibrator);
+            let expected = summary.expected(calibrator);
             for (name, estimate) in [
                 ("accuracy", expected.accuracy()),
                 ("precision", expected.precision()),
