@@ -9,7 +9,7 @@ use mainstay_core::drift::verdict::Status;
 use mainstay_core::drift::window::{About, Window};
 use mainstay_core::event::{DriftChange, Event, EventKind};
 use mainstay_core::observed::{Observed, Value};
-use mainstay_core::plan::{Drift, Monitor, Plan, ValueKind};
+use mainstay_core::plan::{Drift, Monitor, Plan, ValueKind, ValueSource};
 use mainstay_core::time::Time;
 use mainstay_store::change::Change;
 use mainstay_store::item::State;
@@ -50,10 +50,23 @@ pub(crate) struct Watching {
     routes: Vec<String>,
     boards: Vec<(String, Board)>,
     resting: BTreeMap<String, Resting>,
+    /// By route: the model of its first entry, and its version, as observations last came under.
+    models: BTreeMap<String, Model>,
     /// Why a name has no reference from its file.
     faults: BTreeMap<String, String>,
     /// The plan that observations came under last, and the place of each of its monitors: board, then monitor.
     places: Option<(Arc<Plan>, Vec<Option<Place>>)>,
+}
+
+/// A model and its version.
+type Model = (Option<String>, Option<String>);
+
+/// The model of a route's first entry that has one.
+fn model_of(plan: &Plan, route: &str) -> Option<Model> {
+    let route = plan.routes.iter().find(|own| own.name == route)?;
+    let backend = route.ladder.iter().find_map(|entry| Some(entry.answer.asked()?.backend))?;
+    let backend = plan.backends.get(backend.0)?;
+    Some((backend.model.clone(), backend.version.clone()))
 }
 
 /// A board, and a monitor on it.
@@ -133,6 +146,7 @@ impl Watching {
         if self.places.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, plan)) {
             let places = plan.drift.monitors.iter().map(|monitor| self.place(&monitor.name)).collect();
             self.places = Some((Arc::clone(plan), places));
+            self.follow_models(plan);
         }
         let Some((_, places)) = &self.places else { return };
         let mut placed: Vec<(usize, &Value)> = Vec::new();
@@ -152,6 +166,30 @@ impl Watching {
                 at: request.at,
             };
             self.boards[board].1.handle(&placed, &about, now);
+        }
+    }
+
+    /// What a model says has another law once it is another model: references that were learned from it are learned anew. Those of what
+    /// is asked of it stay.
+    fn follow_models(&mut self, plan: &Plan) {
+        for (route, board) in &mut self.boards {
+            let Some(model) = model_of(plan, route) else { continue };
+            for monitor in self.drift.monitors.iter().filter(|monitor| plan_route(plan, monitor) == Some(route)) {
+                let told = matches!(
+                    monitor.source,
+                    ValueSource::Answer(_) | ValueSource::Prediction | ValueSource::Confidence
+                );
+                let learned = self.resting.get(&monitor.name).filter(|resting| resting.source == "learned");
+                let of = learned.map(|resting| (&resting.reference.model, &resting.reference.model_version));
+                let is_other = of.is_some_and(|of| of != (&model.0, &model.1));
+                if told && is_other && monitor.reference.is_none() {
+                    tracing::info!(name = monitor.name, "another model answers: its reference is learned anew");
+                    let (builder, of) = builder(monitor, 1);
+                    board.learn_anew(&monitor.name, builder, of);
+                    self.resting.remove(&monitor.name);
+                }
+            }
+            self.models.insert(route.clone(), model);
         }
     }
 
@@ -190,7 +228,10 @@ impl Watching {
                     }
                     Effect::Learned(reference) => {
                         let name = reference.name.clone();
-                        let resting = Resting { source: "learned".to_owned(), reference: (*reference).clone() };
+                        let (model, model_version) = self.models.get(route).cloned().unwrap_or_default();
+                        let reference = Reference { model, model_version, ..(*reference).clone() };
+                        board.set_reference(&name, Arc::new(reference.clone()));
+                        let resting = Resting { source: "learned".to_owned(), reference };
                         changes.push(change(&name, &resting));
                         self.resting.insert(name, resting);
                     }
@@ -257,13 +298,23 @@ fn settings(drift: &Drift) -> Settings {
     }
 }
 
+/// The name of the route that a monitor of the config in force watches, where the plan has it in the same place.
+fn plan_route<'a>(plan: &'a Plan, monitor: &Monitor) -> Option<&'a String> {
+    plan.routes.get(monitor.route).map(|route| &route.name)
+}
+
 fn learning(monitor: &Monitor, seed: u64) -> Compared {
+    let (builder, of) = builder(monitor, seed);
+    Compared::Learning(builder, of)
+}
+
+fn builder(monitor: &Monitor, seed: u64) -> (Builder, u64) {
     let builder = match monitor.kind {
         ValueKind::Number => Builder::numbers(monitor.hour_of_week, seed),
         ValueKind::Category => Builder::categories(seed),
         ValueKind::Embedding => Builder::embedding(seed),
     };
-    Compared::Learning(builder, monitor.learn)
+    (builder, monitor.learn)
 }
 
 /// Whether a reference is of this kind of value.

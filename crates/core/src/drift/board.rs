@@ -200,6 +200,15 @@ impl Board {
         true
     }
 
+    /// Learns a name's reference anew: what its values are like has another cause from now on.
+    pub fn learn_anew(&mut self, name: &str, builder: Builder, of: u64) -> bool {
+        let Some(monitor) = self.monitors.iter_mut().find(|monitor| monitor.name == name) else { return false };
+        monitor.compared = Compared::Learning(builder, of);
+        monitor.live = None;
+        self.add_up();
+        true
+    }
+
     /// Values of a request: each with the place of its monitor.
     pub fn handle(&mut self, values: &[(usize, &Value)], about: &About<'_>, now: Time) {
         let now = self.advance(now);

@@ -36,8 +36,8 @@ fn send(listen: &str, range: std::ops::Range<u32>, at: impl Fn(u32) -> String) {
         );
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
         let mut seen = Vec::new();
-        // The answer is `{}`.
-        while !seen.ends_with(b"{}") {
+        // The answer is an object without another in it.
+        while !seen.ends_with(b"}") {
             let read = stream.read(&mut buffer).unwrap();
             assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
             seen.extend_from_slice(&buffer[..read]);
@@ -113,8 +113,16 @@ fn a_shift_in_live_traffic_is_found_and_a_reference_outlives_the_process() {
     assert_eq!(country["window"]["rates"]["missing"]["drifted"], true);
 
     // It is an event, a metric, and exit code 1.
-    let (_, events) = exchange(&server.admin, "GET", "/api/v1/events?type=drift.status_changed", "").unwrap();
-    assert!(events["events"].to_string().contains("amount"), "{events:#}");
+    let began = Instant::now();
+    loop {
+        // The log of events is written a moment later.
+        let (_, events) = exchange(&server.admin, "GET", "/api/v1/events?type=drift.status_changed", "").unwrap();
+        if events["events"].to_string().contains("amount") {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{events:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let (code, table, _) = mainstay(&server, &["drift", "status", "amount"]);
     assert!(code == Some(1) && table.contains("alert") && table.contains("psi"), "{code:?} {table}");
 
@@ -134,4 +142,70 @@ fn a_shift_in_live_traffic_is_found_and_a_reference_outlives_the_process() {
     assert_eq!(monitor(&server, "amount")["reference"]["source"], "put");
     // The window that was open when it ended goes on.
     assert!(monitor(&server, "country")["open"].as_u64().unwrap() > 0);
+}
+
+/// A model server: every answer is this sure. It lives as long as the test's process.
+fn model_server() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read) = stream.read(&mut buffer)
+                    && read > 0
+                {
+                    let body = "{\"p\":0.7}";
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+                    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn another_version_of_a_model_has_another_reference_of_what_it_says() {
+    let place = Place::new("versions");
+    let model = model_server();
+    let config = |version: u32| {
+        format!(
+            "service: test
+listen: 127.0.0.1:0
+admin: {{ listen: '127.0.0.1:0' }}
+store: sqlite:mainstay.db
+backends: {{ model: {{ url: 'http://{model}', protocol: http, model: m, version: '{version}' }} }}
+routes:
+  - name: score
+    path: /score
+    deadline: 5s
+    prediction: {{ pointer: /p }}
+    ladder: [{{ level: 0, backend: model }}, {{ level: 4, respond: {{ body: {{}} }} }}]
+drift:
+  rate: 100000/s
+  names:
+    asked: {{ route: score, request: /amount, learn: 1000 }}
+    said: {{ route: score, of: prediction, learn: 1000 }}
+"
+        )
+    };
+    std::fs::write(place.0.join("mainstay.yaml"), config(1)).unwrap();
+    let server = Server::start(&place);
+    send(&server.listen, 0..1_050, usual);
+    let learned = until(&server, "said", "a reference", |seen| seen["reference"]["count"] == 1_000);
+    assert_eq!((&learned["reference"]["model"], &learned["reference"]["model_version"]), (&json!("m"), &json!("1")));
+    std::fs::write(place.0.join("mainstay.yaml"), config(2)).unwrap();
+    let reloaded = Command::new("kill").args(["-HUP", &server.child.id().to_string()]).status().unwrap();
+    assert!(reloaded.success());
+    let began = Instant::now();
+    // Requests are needed for the other version to be seen.
+    while monitor(&server, "said")["status"] != "learning" {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:#}", monitor(&server, "said"));
+        send(&server.listen, 0..10, usual);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(monitor(&server, "asked")["reference"]["count"], 1_000, "what is asked is as it was");
+    send(&server.listen, 0..1_050, usual);
+    until(&server, "said", "another reference", |seen| seen["reference"]["model_version"] == "2");
 }
