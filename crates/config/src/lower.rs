@@ -76,6 +76,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         drift,
         labels,
         training,
+        incidents: mainstay_core::plan::Incidents::default(),
     })
 }
 

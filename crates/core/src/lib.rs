@@ -16,6 +16,7 @@ pub mod expr;
 pub mod resilience;
 pub mod answer;
 pub mod slo;
+pub mod incident;
 pub mod plan;
 pub mod metric;
 pub mod status;

@@ -7,6 +7,7 @@ mod admin;
 mod secret;
 mod backend;
 mod features;
+mod incidents;
 mod local;
 mod observability;
 mod retention;
@@ -31,6 +32,7 @@ pub use crate::answer::template::{Answer, Template};
 pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
+pub use self::incidents::{Channel, ChannelBy, Heartbeat, Incidents, MailTls, SignalTerms, TypeTerms};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
 pub use self::observability::{Files, Format, Observability, Otlp};
 pub use self::retention::Retention;
@@ -87,6 +89,8 @@ pub struct Plan {
     pub labels: Option<Labels>,
     /// Models that are trained, and who is told of them.
     pub training: Training,
+    /// How incidents are handled, and who is told of them.
+    pub incidents: Incidents,
 }
 
 /// Index into [`Plan::backends`].
