@@ -14,6 +14,7 @@
 //! - Reasons and states are short fixed words, never the text of a request, never a secret.
 
 mod rfc3339;
+pub mod written;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -100,7 +101,7 @@ pub enum EventKind {
         /// The level.
         level: Level,
         /// When the pin ends; absent: when it is taken back.
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_time")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "written::optional")]
         until: Option<Time>,
         /// Who or what asked for it.
         by: Word,
@@ -427,7 +428,7 @@ pub struct ModelPromoted {
     /// Whether it is a way back to an earlier champion.
     pub rollback: bool,
     /// The latest event that the version learned from: what its freshness is measured by.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_time")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "written::optional")]
     pub data_max_event_time: Option<Time>,
 }
 
@@ -466,27 +467,6 @@ impl TryFrom<Wire> for Event {
         }
         let at = rfc3339::parse(&wire.at).ok_or_else(|| "`at` is not a time of RFC 3339 since 1970".to_owned())?;
         Ok(Event { at, kind: wire.kind })
-    }
-}
-
-mod optional_time {
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::rfc3339;
-    use crate::time::Time;
-
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub(super) fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => to.serialize_some(&rfc3339::format(*time)),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-        rfc3339::parse(&text).map(Some).ok_or_else(|| D::Error::custom("not a time of RFC 3339 since 1970"))
     }
 }
 

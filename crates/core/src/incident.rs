@@ -4,3 +4,4 @@ pub mod escalation;
 pub mod kind;
 pub mod notice;
 pub mod oncall;
+pub mod record;

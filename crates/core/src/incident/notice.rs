@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Severity, Status};
+use crate::event::written;
 use crate::time::Time;
 
 /// Why somebody is told.
@@ -70,9 +71,10 @@ pub struct Notice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// When it was found.
+    #[serde(with = "written")]
     pub detected: Time,
     /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "written::optional")]
     pub resolved: Option<Time>,
     /// Where more is to be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
