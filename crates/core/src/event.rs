@@ -206,6 +206,40 @@ pub enum EventKind {
     /// A measure of quality has another status.
     #[serde(rename = "quality.status_changed")]
     QualityStatusChanged(QualityChange),
+    /// What is posted from outside went beyond a bound, or came back.
+    #[serde(rename = "signal.status_changed")]
+    SignalChanged {
+        /// The signal, or a measure of several.
+        name: String,
+        /// `within` or `beyond`, until then.
+        from: Word,
+        /// `within` or `beyond`, from then on.
+        to: Word,
+        /// Its value.
+        value: f64,
+        /// The bound.
+        bound: f64,
+    },
+    /// An incident was opened, or opened again.
+    #[serde(rename = "incident.opened")]
+    IncidentOpened(IncidentNews),
+    /// An incident has another status, type or severity.
+    #[serde(rename = "incident.changed")]
+    IncidentChanged(IncidentNews),
+    /// A notice was delivered, or given up.
+    #[serde(rename = "incident.notified")]
+    IncidentNotified {
+        /// The incident.
+        incident: String,
+        /// The notice's id.
+        notice: String,
+        /// The channel.
+        channel: String,
+        /// What it was for, such as `page`.
+        purpose: Word,
+        /// `delivered`, `dead` or `cancelled`.
+        outcome: Word,
+    },
     /// A training run ended without what it was for.
     #[serde(rename = "training.run_failed")]
     TrainingFailed(TrainingEnded),
@@ -350,6 +384,24 @@ pub struct QualityChange {
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+}
+
+/// Where an incident stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IncidentNews {
+    /// Its id.
+    pub incident: String,
+    /// Its type.
+    #[serde(rename = "kind")]
+    pub kind: String,
+    /// How bad it is.
+    pub severity: Word,
+    /// Where it stands.
+    pub status: Word,
+    /// What it is, in a line.
+    pub title: String,
+    /// Who or what changed it.
+    pub by: String,
 }
 
 /// A reason to keep an event.

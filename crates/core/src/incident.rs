@@ -1,7 +1,7 @@
-//! Incidents: from what is wrong to who is told, what is done, and what was learned.
+//! Incidents, and who is told of them: what they are, not what is done about them.
 
-pub mod escalation;
 pub mod kind;
-pub mod notice;
+pub mod escalation;
 pub mod oncall;
+pub mod notice;
 pub mod record;

@@ -21,5 +21,6 @@ pub mod plan;
 pub mod metric;
 pub mod status;
 pub mod registry;
+pub mod response;
 pub mod training;
 pub mod engine;

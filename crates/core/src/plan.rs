@@ -32,7 +32,7 @@ pub use crate::answer::template::{Answer, Template};
 pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
 pub use self::features::{FeatureCache, FeatureSet, Into};
-pub use self::incidents::{Channel, ChannelBy, Heartbeat, Incidents, MailTls, SignalTerms, TypeTerms};
+pub use self::incidents::{Bound, Channel, ChannelBy, Heartbeat, Incidents, MailTls, SignalTerms, TypeTerms};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
 pub use self::observability::{Files, Format, Observability, Otlp};
 pub use self::retention::Retention;

@@ -19,6 +19,8 @@ pub struct Incidents {
     pub reopen: Duration,
     /// How long every signal must rest before recovery is believed.
     pub quiet: Duration,
+    /// How long a signal that comes and goes must last before it opens an incident by itself.
+    pub hold: Duration,
     /// Whether an incident whose recovery is believed is resolved by that rule; otherwise it is proposed to a person.
     pub auto_resolve: bool,
     /// Channels that hear of incidents that do not page, and of what becomes of all.
@@ -29,6 +31,10 @@ pub struct Incidents {
     pub link: Option<String>,
     /// Who notices when mainstay is gone.
     pub heartbeat: Option<Heartbeat>,
+    /// How long an action has effect, unless whoever approves it says otherwise.
+    pub action: Duration,
+    /// Bounds of what is posted as signals, by the name of the signal or of a measure of a feedback loop.
+    pub bounds: BTreeMap<String, Bound>,
     /// What differs by type, by its name.
     pub types: BTreeMap<String, TypeTerms>,
     /// Who can be told.
@@ -48,11 +54,14 @@ impl Default for Incidents {
             group: Duration::from_mins(15),
             reopen: Duration::from_mins(30),
             quiet: Duration::from_mins(5),
+            hold: Duration::from_secs(30),
             auto_resolve: false,
             notify: Vec::new(),
             policy: None,
             link: None,
             heartbeat: None,
+            action: Duration::from_hours(1),
+            bounds: BTreeMap::new(),
             types: BTreeMap::new(),
             people: Vec::new(),
             schedules: Vec::new(),
@@ -60,6 +69,15 @@ impl Default for Incidents {
             channels: Vec::new(),
         }
     }
+}
+
+/// A bound of the mean of a signal over the last day. It is crossed where all of the mean's 95 % interval is beyond it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Bound {
+    /// It may not be above.
+    Above(f64),
+    /// It may not be below.
+    Below(f64),
 }
 
 /// What a config says of a type: what it leaves out is as mainstay knows it, lists are added to what mainstay knows.

@@ -1,0 +1,244 @@
+//! What is wrong, read from what happened.
+//!
+//! Most facts last: they begin with one event and end with another. A few are moments, such as a change of model; they say what
+//! else was going on.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, EventKind, QualityChange, SloAlert, Word};
+
+use super::reach::Reach;
+
+/// Kinds of facts, and the labels that each carries.
+pub const KINDS: [(&str, &[&str]); 14] = [
+    ("slo_burn", &["slo", "category", "promise", "severity", "why", "route", "model"]),
+    ("budget", &["slo", "category", "promise", "status", "route", "model"]),
+    ("harm", &["slo", "category", "promise", "severity", "why", "route", "model"]),
+    ("drift", &["name", "route", "status", "method"]),
+    ("drift_alarm", &["name", "route", "detector"]),
+    ("quality", &["route", "metric", "status"]),
+    ("breaker_open", &["of", "backend", "features", "reason"]),
+    ("unhealthy", &["of", "backend", "features"]),
+    ("ejected", &["backend", "endpoint"]),
+    ("degraded", &["route", "level", "reason"]),
+    ("run_failed", &["model", "run", "state", "reason"]),
+    ("promotion_failed", &["model", "version", "outcome"]),
+    ("signal", &["name", "status"]),
+    ("change", &["what", "model", "version"]),
+];
+
+/// The kind of what other systems report; it carries their labels.
+pub const ALERT: &str = "alert";
+
+/// Whether facts of this kind exist.
+pub fn is_known(kind: &str) -> bool {
+    kind == ALERT || KINDS.iter().any(|(known, _)| *known == kind)
+}
+
+/// Something that is wrong, or that may have to do with it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fact {
+    /// What tells it from others.
+    pub key: String,
+    /// Its kind, one of [`KINDS`] or [`ALERT`].
+    pub kind: Word,
+    /// What it is about.
+    pub labels: BTreeMap<String, String>,
+    /// A line for people.
+    pub text: String,
+    /// Where it belongs if it names no part of this service.
+    pub group: Option<String>,
+}
+
+/// What becomes of facts.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// One began, or is another now.
+    Began(Fact),
+    /// The one with this key ended.
+    Ended(String),
+    /// One happened, and is over.
+    Happened(Fact),
+}
+
+impl Fact {
+    fn new(key: String, kind: &'static str, text: String) -> Fact {
+        Fact { key, kind: Word::Borrowed(kind), labels: BTreeMap::new(), text, group: None }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<String>) -> Fact {
+        self.labels.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn with_maybe(self, name: &str, value: Option<impl Into<String>>) -> Fact {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+/// What an event says about facts.
+pub fn read(event: &Event, reach: &Reach) -> Vec<Change> {
+    match &event.kind {
+        EventKind::SloAlertFired(alert) => vec![Change::Began(burn(alert, reach))],
+        EventKind::SloAlertResolved(alert) => vec![Change::Ended(burn_key(alert))],
+        EventKind::SloStatusChanged { slo, to, remaining, .. } => {
+            let key = format!("budget/{slo}");
+            if !matches!(&**to, "critical" | "exhausted") {
+                return vec![Change::Ended(key)];
+            }
+            let text = format!("the budget of {slo} is {to}: {:.0} % of it is left", remaining.max(0.0) * 100.0);
+            vec![Change::Began(promised(Fact::new(key, "budget", text), slo, reach).with("status", &**to))]
+        }
+        EventKind::DriftStatusChanged(it) => {
+            let key = format!("drift/{}", it.name);
+            if !matches!(&*it.to, "drift_detected" | "alert") {
+                return vec![Change::Ended(key)];
+            }
+            let by = it.method.as_deref().map(|method| format!(" by {method}")).unwrap_or_default();
+            let value = it.value.map(|value| format!(" ({value:.3})")).unwrap_or_default();
+            let fact = Fact::new(key, "drift", format!("{} drifted{by}{value}", it.name)).with("name", &it.name);
+            let fact = fact.with("status", &*it.to).with_maybe("method", it.method.as_deref());
+            vec![Change::Began(fact.with_maybe("route", it.route.as_ref()))]
+        }
+        EventKind::DriftAlarmRaised { name, route, detector, .. } => {
+            let text = format!("an alarm on {name} went off ({detector})");
+            let fact = Fact::new(format!("drift_alarm/{name}/{detector}"), "drift_alarm", text);
+            let fact = fact.with("name", name).with("detector", &**detector).with_maybe("route", route.as_ref());
+            vec![Change::Happened(fact)]
+        }
+        EventKind::QualityStatusChanged(it) => vec![quality(it)],
+        EventKind::SignalChanged { name, to, value, .. } => {
+            let key = format!("signal/{name}");
+            if &**to != "beyond" {
+                return vec![Change::Ended(key)];
+            }
+            let fact = Fact::new(key, "signal", format!("{name} is beyond its bound ({value:.3})"));
+            vec![Change::Began(fact.with("name", name).with("status", "beyond"))]
+        }
+        _ => component(event, reach).or_else(|| model(event)).unwrap_or_default(),
+    }
+}
+
+fn quality(it: &QualityChange) -> Change {
+    let key = format!("quality/{}/{}", it.route, it.metric);
+    if !matches!(&*it.to, "potential_issue" | "likely_violated" | "warning" | "critical" | "exhausted" | "violated") {
+        return Change::Ended(key);
+    }
+    let value = it.value.map(|value| format!(" ({value:.3})")).unwrap_or_default();
+    let text = format!("{} of {} is {}{value}", it.metric, it.route, it.to.replace('_', " "));
+    let fact = Fact::new(key, "quality", text).with("route", &it.route).with("metric", &it.metric);
+    Change::Began(fact.with("status", &*it.to))
+}
+
+/// What backends, feature stores and routes do.
+fn component(event: &Event, reach: &Reach) -> Option<Vec<Change>> {
+    Some(match &event.kind {
+        EventKind::BreakerChanged { backend, to, reason, .. } => {
+            let key = format!("breaker/{backend}");
+            match &**to {
+                "open" | "forced_open" => {
+                    let fact = Fact::new(key, "breaker_open", format!("the breaker of {backend} is open ({reason})"));
+                    vec![Change::Began(part(fact, backend, reach).with("reason", &**reason))]
+                }
+                "half_open" => Vec::new(),
+                _ => vec![Change::Ended(key)],
+            }
+        }
+        EventKind::HealthChanged { component, healthy, .. } => {
+            let key = format!("health/{component}");
+            if *healthy {
+                return Some(vec![Change::Ended(key)]);
+            }
+            let fact = Fact::new(key, "unhealthy", format!("{component} does not pass its health check"));
+            vec![Change::Began(part(fact, component, reach))]
+        }
+        EventKind::EndpointEjected { backend, endpoint } => {
+            let fact = Fact::new(
+                format!("ejected/{backend}/{endpoint}"),
+                "ejected",
+                format!("{endpoint} of {backend} is left out"),
+            );
+            vec![Change::Began(fact.with("backend", backend).with("endpoint", endpoint))]
+        }
+        EventKind::EndpointReturned { backend, endpoint } => {
+            vec![Change::Ended(format!("ejected/{backend}/{endpoint}"))]
+        }
+        EventKind::LevelChanged { route, to, reason, .. } => {
+            let key = format!("degraded/{route}");
+            // What somebody asked for is not what is wrong.
+            if to.number() == 0 || &**reason == "pinned" {
+                return Some(vec![Change::Ended(key)]);
+            }
+            let fact = Fact::new(key, "degraded", format!("{route} answers at level {} ({reason})", to.number()));
+            vec![Change::Began(
+                fact.with("route", route).with("level", to.number().to_string()).with("reason", &**reason),
+            )]
+        }
+        EventKind::ConfigReloaded {} => {
+            let fact = Fact::new("change/config".to_owned(), "change", "another config is in force".to_owned());
+            vec![Change::Happened(fact.with("what", "config"))]
+        }
+        _ => return None,
+    })
+}
+
+/// What becomes of models.
+fn model(event: &Event) -> Option<Vec<Change>> {
+    Some(match &event.kind {
+        EventKind::TrainingFailed(run) => {
+            let text = format!("training of {} ended as {}: {}", run.name, run.state, run.reason);
+            let fact = Fact::new(format!("run/{}", run.name), "run_failed", text).with("model", &run.name);
+            let fact = fact.with("run", &run.run).with("state", &*run.state).with("reason", &*run.reason);
+            vec![Change::Began(fact)]
+        }
+        EventKind::TrainingFinished(run) => vec![Change::Ended(format!("run/{}", run.name))],
+        EventKind::ModelPromotionFailed { model, model_version, outcome, reason } => {
+            let text = format!("version {model_version} of {model} could not become champion: {reason}");
+            let fact = Fact::new(format!("promotion/{model}"), "promotion_failed", text).with("model", model);
+            vec![Change::Began(fact.with("version", model_version).with("outcome", &**outcome))]
+        }
+        EventKind::ModelPromoted(it) => {
+            let what = if it.rollback { "rollback" } else { "promoted" };
+            let text = format!("version {} of {} became champion", it.model_version, it.model);
+            let key = format!("change/{}/{}", it.model, it.model_version);
+            let fact = Fact::new(key, "change", text).with("what", what).with("model", &it.model);
+            let fact = fact.with("version", &it.model_version);
+            vec![Change::Ended(format!("promotion/{}", it.model)), Change::Happened(fact)]
+        }
+        _ => return None,
+    })
+}
+
+fn burn_key(alert: &SloAlert) -> String {
+    let long = alert.long_s.unwrap_or_default();
+    format!("slo_burn/{}/{}/{}/{long}", alert.slo, alert.severity, alert.why)
+}
+
+fn burn(alert: &SloAlert, reach: &Reach) -> Fact {
+    let harm = alert.why == "harm";
+    let text = match (&*alert.why, alert.burn) {
+        ("harm", _) => format!("{}: something happened that is not tolerated", alert.slo),
+        ("rate", _) => format!("{}: bad events come too often", alert.slo),
+        (_, Some(burn)) => format!("{} burns its budget {burn:.1} times as fast as it may", alert.slo),
+        (_, None) => format!("{} burns its budget too fast", alert.slo),
+    };
+    let fact = Fact::new(burn_key(alert), if harm { "harm" } else { "slo_burn" }, text);
+    promised(fact, &alert.slo, reach).with("severity", &*alert.severity).with("why", &*alert.why)
+}
+
+/// The same with what is known of an objective.
+fn promised(fact: Fact, slo: &str, reach: &Reach) -> Fact {
+    let fact = fact.with("slo", slo);
+    let Some(promise) = reach.objectives.get(slo) else { return fact };
+    let fact = fact.with("category", &promise.category).with("promise", &promise.kind);
+    fact.with_maybe("route", promise.route.as_ref()).with_maybe("model", promise.model.as_ref())
+}
+
+/// The same about a backend or a feature set.
+fn part(fact: Fact, name: &str, reach: &Reach) -> Fact {
+    let of = if reach.is_features(name) { "features" } else { "backend" };
+    fact.with("of", of).with(of, name)
+}
