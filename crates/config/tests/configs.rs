@@ -297,6 +297,25 @@ fn what_is_not_written_has_its_documented_default() {
                     model: None,
                 },
             },
+            incidents: Incidents {
+                page: [
+                    Sev1,
+                    Sev2,
+                ],
+                group: 900s,
+                reopen: 1800s,
+                quiet: 300s,
+                auto_resolve: false,
+                notify: [],
+                policy: None,
+                link: None,
+                heartbeat: None,
+                types: {},
+                people: [],
+                schedules: [],
+                policies: [],
+                channels: [],
+            },
         }
     "#]]
     .assert_debug_eq(&plan);
