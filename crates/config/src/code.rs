@@ -47,7 +47,7 @@ codes! {
     OutOfRange = "E0205": "A number outside the range that makes sense at this place.";
     Url = "E0206": "A base URL is `http://` or `https://`, a host, perhaps a port and a path. It has no query and no fragment: requests bring their own.";
     Pointer = "E0207": "A JSON pointer (RFC 6901) is a path of keys and indexes, each after a slash: `/outputs/0/data/0`. In a key, `~` is written `~0` and `/` is written `~1`.";
-    Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`.";
+    Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`; a mail server is a name and, where it is not the usual one, a port.";
     Path = "E0209": "A path starts with a slash. A route's path is exact, or a prefix that ends in `/*`.";
     Name = "E0210": "A name that cannot be used: names of services, backends, routes and clients appear in paths, headers and metrics, so they are 1 to 64 letters, digits, `_`, `-` or `.`; feature references are `view:feature`.";
     LiteralSecret = "E0211": "A secret in the file. Files are copied, shared and kept in version control, so a secret is given by reference: `env:NAME` reads an environment variable, `file:PATH` a file. The value never appears in a log, an error or a page; where findings show the file's lines, it is masked.";
@@ -63,7 +63,7 @@ codes! {
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";
     ExactlyOne = "E0304": "Several keys that exclude each other, or none of those of which one is needed.";
-    Unused = "W0305": "Something that is defined and that no route uses: often a misspelt name elsewhere.";
+    Unused = "W0305": "Something that is defined and that no route uses, or by which nobody is told: often a misspelt name elsewhere.";
     UnknownFeature = "W0306": "An expression asks for a feature that is not fetched on this route, or not yet: it always sees the default.";
     Loop = "E0307": "Names that refer to each other in a circle, such as two channels that each fall back to the other. A notice would go round and reach nobody.";
     Unreached = "E0308": "Somebody who would be told by a channel that cannot reach them: mail needs an address, of the person or of the channel (`to`).";

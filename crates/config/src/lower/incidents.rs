@@ -110,7 +110,7 @@ fn signals(raw: Option<&At<Vec<At<raw::AddedSignal>>>>, reader: &mut Reader<'_>)
 fn signal(raw: &raw::AddedSignal, reader: &mut Reader<'_>) -> Option<SignalTerms> {
     let mut with = BTreeMap::new();
     for entry in entries(raw.with.as_ref()) {
-        let words = entry.value.as_ref()?;
+        let Some(words) = &entry.value else { continue };
         if words.value.is_empty() {
             super::empty(words.span, "a list of words", reader);
         }

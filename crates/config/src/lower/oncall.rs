@@ -113,23 +113,24 @@ fn layer(raw: &raw::Layer, names: &mut Names, reader: &mut Reader<'_>) -> Option
     {
         reader.report(Finding::new(Code::Order, until.span, "the layer ends before it starts"));
     }
+    let only = only(raw.only.as_ref(), reader);
     Some(Layer {
         name: raw.name.as_ref()?.value.clone(),
         start: raw.start.as_ref()?.value,
         until: value(raw.until.clone()),
         turn: raw.every.as_ref()?.value,
         people: texts(Some(raw.people.as_ref()?)),
-        only: only(raw.only.as_ref(), reader)?,
+        only,
     })
 }
 
-fn only(raw: Option<&At<Vec<At<raw::WeekStretch>>>>, reader: &mut Reader<'_>) -> Option<Vec<Only>> {
-    let Some(raw) = raw else { return Some(Vec::new()) };
+fn only(raw: Option<&At<Vec<At<raw::WeekStretch>>>>, reader: &mut Reader<'_>) -> Vec<Only> {
+    let Some(raw) = raw else { return Vec::new() };
     if raw.value.is_empty() {
         empty(raw.span, "`only`", reader);
     }
     at_most(raw, PARTS_MAX, "stretches of the week", reader);
-    raw.value.iter().map(|stretch| self::stretch(&stretch.value, reader)).collect()
+    raw.value.iter().filter_map(|stretch| self::stretch(&stretch.value, reader)).collect()
 }
 
 fn stretch(raw: &raw::WeekStretch, reader: &mut Reader<'_>) -> Option<Only> {
