@@ -262,8 +262,11 @@ pub(crate) fn has_window(expression: &str) -> bool {
     ["$window", "{{.window}}", "{{ .window }}"].iter().any(|mark| expression.contains(mark))
 }
 
-/// The last part of a message where a list must not be empty.
+/// Reports a list that must not be empty, unless it is since what it holds was refused.
 pub(crate) fn empty(span: Span, what: &str, reader: &mut Reader<'_>) {
+    if reader.refused_within(span) {
+        return;
+    }
     reader.report(Finding::new(Code::Empty, span, format!("{what} is empty")).help("at least one is needed"));
 }
 

@@ -103,6 +103,16 @@ fn who_is_told_and_by_what_is_as_it_is_written() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_accepted_without_a_finding() {
+    let page = include_str!("../../../docs/oncall.md");
+    let (_, rest) = page.split_once("```yaml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let text = format!("{SMALL}{example}");
+    let (_, findings) = load(&text);
+    assert!(findings.is_empty(), "{}", render(&findings, "oncall.md", &text, false));
+}
+
+#[test]
 fn what_is_not_written_of_people_and_channels_has_its_documented_default() {
     let text = format!(
         "{SMALL}incidents: {{ escalation: p, heartbeat: {{ url: 'http://h/x' }} }}\noncall:\n  people: {{ a: {{ channels: [m, n] }} }}\n  \
