@@ -47,7 +47,7 @@ codes! {
     OutOfRange = "E0205": "A number outside the range that makes sense at this place.";
     Url = "E0206": "A base URL is `http://` or `https://`, a host, perhaps a port and a path. It has no query and no fragment: requests bring their own.";
     Pointer = "E0207": "A JSON pointer (RFC 6901) is a path of keys and indexes, each after a slash: `/outputs/0/data/0`. In a key, `~` is written `~0` and `/` is written `~1`.";
-    Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`.";
+    Address = "E0208": "An address to listen on is an IP address and a port, `127.0.0.1:8080` or `[::]:8080`; a network is an address and a length, `10.0.0.0/8`; a mail server is a name and, where it is not the usual one, a port.";
     Path = "E0209": "A path starts with a slash. A route's path is exact, or a prefix that ends in `/*`.";
     Name = "E0210": "A name that cannot be used: names of services, backends, routes and clients appear in paths, headers and metrics, so they are 1 to 64 letters, digits, `_`, `-` or `.`; feature references are `view:feature`.";
     LiteralSecret = "E0211": "A secret in the file. Files are copied, shared and kept in version control, so a secret is given by reference: `env:NAME` reads an environment variable, `file:PATH` a file. The value never appears in a log, an error or a page; where findings show the file's lines, it is masked.";
@@ -55,13 +55,18 @@ codes! {
     CelIndex = "W0213": "A CEL expression that fails where a key is absent, as in `headers[\"x\"]`. A rule that fails does not match. `header(\"x\")` gives \"\" and `feature(\"ref\", DEFAULT)` its default.";
     Store = "E0214": "A store is `sqlite:PATH`, a file on this machine.";
     Zone = "E0215": "A time zone is named as in the IANA database, such as `Europe/Berlin` or `UTC`. The database is built in: a machine without one, or with an old one, changes nothing.";
+    CivilTime = "E0217": "A day and a time of day are written as `2026-01-05T09:00`, without a zone: they are what the clocks of the zone that stands beside them show. A time that the clocks skip is as much later as they skip; one that comes twice is the first.";
+    Turn = "E0218": "The length of a turn is a whole number and a unit: `h`, `d`, `w` or `mo` (months), as in `12h` or `1w`. It is counted by the clock on the wall: a day in which the clocks change has 23 or 25 hours.";
+    Mailbox = "E0219": "A mail address is one name and one host, `ops@example.org`, in plain letters and without a name for people.";
     Clock = "E0216": "A time of day is written with two digits each, from `00:00` to `23:59`, by the clock of the zone that stands beside it.";
     NoSuch = "E0301": "A name that refers to nothing: a misspelt one, or one that is not defined in this file.";
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";
     ExactlyOne = "E0304": "Several keys that exclude each other, or none of those of which one is needed.";
-    Unused = "W0305": "Something that is defined and that no route uses: often a misspelt name elsewhere.";
+    Unused = "W0305": "Something that is defined and that no route uses, or by which nobody is told: often a misspelt name elsewhere.";
     UnknownFeature = "W0306": "An expression asks for a feature that is not fetched on this route, or not yet: it always sees the default.";
+    Loop = "E0307": "Names that refer to each other in a circle, such as two channels that each fall back to the other. A notice would go round and reach nobody.";
+    Unreached = "E0308": "Somebody who would be told by a channel that cannot reach them: mail needs an address, of the person or of the channel (`to`).";
     LevelOrder = "E0401": "The entries of a ladder stand in the order of their levels, 0 to 4. Several may share a level; they are tried in order.";
     LastEntry = "E0402": "The last entry of a ladder must be local and always answer, so that a request is answered when everything else fails: `respond`, `queue`, or `rules` with `otherwise`. Tables, rankings, keywords and counts read the request and files, and have no answer where those are not as expected.";
     AnswerShape = "E0403": "A local answer is written in the way of the route's protocol: `outputs` for open-inference, `text` for chat, `body` for http. An output has a `name` and a `value`, or is a full tensor.";
@@ -77,6 +82,7 @@ codes! {
     OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
     OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
     PlainAdmin = "W0503": "The admin API listens beyond this machine and speaks plain HTTP: whoever can read the network between sees tokens and may use them. Put a proxy with TLS in front and listen on 127.0.0.1, or keep the address to a network that you trust.";
+    PlainMail = "W0504": "A name and a password go to a mail server in the clear, readable for whoever can read the network between. `tls: start` (port 587) or `tls: implicit` (port 465) keep them private.";
     Order = "E0601": "Numbers that must stand in an order do not, such as a minimum above its maximum, or thresholds that fall.";
     Impossible = "E0701": "An objective that every service misses, or that none can miss. It would page always or never.";
     BurnUnreachable = "W0702": "A burn rate that cannot occur. When every request fails, a budget burns at 1 / (1 - target): at a target of 90 % that is 10, so an alert at 14.4 never fires.";

@@ -6,9 +6,12 @@
 mod answer;
 mod backend;
 mod features;
+mod incidents;
 mod ladder;
 mod local;
+mod notify;
 mod observability;
+mod oncall;
 mod policy;
 mod retention;
 mod route;
@@ -53,6 +56,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     let drift = watch::drift(known, &around, reader);
     let labels = watch::labels(root.labels.as_ref(), &slos);
     let training = training::training(root.training.as_ref(), reader);
+    let incidents = incidents::incidents(&root, reader);
     names.report_unused(reader);
     Some(Plan {
         service: service?,
@@ -76,13 +80,12 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         drift,
         labels,
         training,
-        incidents: mainstay_core::plan::Incidents::default(),
+        incidents,
     })
 }
 
 fn reserved(root: &Root, reader: &mut Reader<'_>) {
-    let sections =
-        [&root.safety, &root.incidents, &root.oncall, &root.notify, &root.chaos, &root.gamedays, &root.block];
+    let sections = [&root.safety, &root.chaos, &root.gamedays, &root.block];
     for (key, section) in RESERVED.iter().zip(sections) {
         if let Some(section) = section {
             let message = format!("`{key}` is not built yet and has no effect");
@@ -204,8 +207,9 @@ impl Names {
     }
 
     fn report_unused(&self, reader: &mut Reader<'_>) {
-        report_unused(&self.backends, "backend", reader);
-        report_unused(&self.features, "feature set", reader);
+        let help = "use it in a ladder, or remove it";
+        report_unused(&self.backends, "no route uses the backend", help, reader);
+        report_unused(&self.features, "no route uses the feature set", help, reader);
     }
 }
 
@@ -240,10 +244,16 @@ pub(crate) fn no_such(name: &At<String>, what: &str, known: &[&str], reader: &mu
     reader.report(finding.help_maybe(help));
 }
 
-fn report_unused<T>(known: &BTreeMap<String, Known<T>>, what: &str, reader: &mut Reader<'_>) {
-    for (name, _) in known.iter().filter(|(_, known)| !known.used) {
-        let message = format!("no route uses the {what} `{name}`");
-        reader.report(Finding::new(Code::Unused, known[name].at, message).help("use it in a ladder, or remove it"));
+fn report_unused<T>(known: &BTreeMap<String, Known<T>>, unused: &str, help: &str, reader: &mut Reader<'_>) {
+    for (name, known) in known.iter().filter(|(_, known)| !known.used) {
+        reader.report(Finding::new(Code::Unused, known.at, format!("{unused} `{name}`")).help(help));
+    }
+}
+
+/// Reports a list that is longer than makes sense.
+pub(crate) fn at_most<T>(list: &At<Vec<T>>, most: usize, what: &str, reader: &mut Reader<'_>) {
+    if list.value.len() > most {
+        reader.report(Finding::new(Code::OutOfRange, list.span, format!("there are more than {most} {what}")));
     }
 }
 
@@ -252,8 +262,11 @@ pub(crate) fn has_window(expression: &str) -> bool {
     ["$window", "{{.window}}", "{{ .window }}"].iter().any(|mark| expression.contains(mark))
 }
 
-/// The last part of a message where a list must not be empty.
+/// Reports a list that must not be empty, unless it is since what it holds was refused.
 pub(crate) fn empty(span: Span, what: &str, reader: &mut Reader<'_>) {
+    if reader.refused_within(span) {
+        return;
+    }
     reader.report(Finding::new(Code::Empty, span, format!("{what} is empty")).help("at least one is needed"));
 }
 

@@ -3,8 +3,11 @@
 pub(crate) mod admin;
 pub(crate) mod backend;
 pub(crate) mod features;
+pub(crate) mod incidents;
 pub(crate) mod local;
+pub(crate) mod notify;
 pub(crate) mod observability;
+pub(crate) mod oncall;
 pub(crate) mod policy;
 pub(crate) mod retention;
 pub(crate) mod route;
@@ -62,12 +65,12 @@ section! {
         labels: watch::Labels,
         /// Reserved.
         safety: Json,
-        /// Reserved.
-        incidents: Json,
-        /// Reserved.
-        oncall: Json,
-        /// Reserved.
-        notify: Json,
+        /// How incidents are handled.
+        incidents: incidents::Incidents,
+        /// Who is on call, and who is told after whom.
+        oncall: oncall::OnCall,
+        /// Channels that reach people, by name.
+        notify: Named<notify::Channel>,
         /// Reserved.
         chaos: Json,
         /// Reserved.
@@ -143,4 +146,4 @@ section! {
 }
 
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 7] = ["safety", "incidents", "oncall", "notify", "chaos", "gamedays", "block"];
+pub(crate) const RESERVED: [&str; 4] = ["safety", "chaos", "gamedays", "block"];

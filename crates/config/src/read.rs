@@ -61,6 +61,12 @@ impl<'t> Reader<'t> {
         self.refused
     }
 
+    /// Whether an error was reported within a place.
+    pub(crate) fn refused_within(&self, span: Span) -> bool {
+        let inside = |finding: &Finding| (span.start..span.end).contains(&finding.span.start);
+        self.findings.iter().any(|finding| finding.is_error() && inside(finding))
+    }
+
     /// The findings in the order of the text.
     pub(crate) fn into_findings(self) -> Vec<Finding> {
         let mut findings = self.findings;

@@ -1,5 +1,7 @@
 //! The small values that a config is written with: durations, rates, sizes, addresses, references to secrets.
 
+mod notify;
+mod oncall;
 mod parse;
 
 use std::net::SocketAddr;
@@ -18,6 +20,9 @@ use crate::finding::Finding;
 use crate::read::{Kind, Reader};
 use crate::tree::{Node, Value};
 use parse::{UrlFault, base_url};
+
+pub(crate) use self::notify::{Address, MailServer, Mailbox};
+pub(crate) use self::oncall::{CivilTime, Told, TurnLength};
 
 /// Declares a value that is written as text and parsed by a function.
 macro_rules! text_value {
@@ -46,6 +51,8 @@ macro_rules! text_value {
         }
     };
 }
+
+use text_value;
 
 text_value! {
     /// A duration above zero.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use expect_test::expect;
 use mainstay_config::{Finding, load, render, schema, template};
-use mainstay_core::plan::{AnswerBy, BackendId, FeatureSetId, Plan, Store};
+use mainstay_core::event::parse_time;
+use mainstay_core::incident::escalation::Target;
+use mainstay_core::incident::kind::Severity;
+use mainstay_core::incident::oncall::Turn;
+use mainstay_core::plan::{AnswerBy, BackendId, ChannelBy, FeatureSetId, MailTls, Plan, Store};
 use mainstay_core::resilience::limiter;
 use mainstay_core::route::{Class, Protocol};
 use proptest::prelude::*;
@@ -42,6 +46,100 @@ fn the_full_config_is_accepted_without_a_finding() {
     assert!(matches!(score.ladder[2].answer, AnswerBy::Backend { features: Some((FeatureSetId(0), _)), .. }));
     assert_eq!(score.ladder[2].name, "lite");
     assert!(plan.routes.iter().all(|route| route.ladder.last().is_some_and(|entry| entry.answer.always_answers())));
+}
+
+#[test]
+fn who_is_told_and_by_what_is_as_it_is_written() {
+    let incidents = accepted(FULL).incidents;
+    assert_eq!(incidents.page, [Severity::Sev1, Severity::Sev2]);
+    assert_eq!((incidents.policy.as_deref(), &incidents.notify[..]), (Some("ml"), &["chat".to_owned()][..]));
+    let added = &incidents.types["model_degradation"].signals[0];
+    assert_eq!((added.fact.as_str(), added.opens), ("alert", true));
+    assert_eq!(added.with["alertname"], ["BadAnswers"]);
+    assert_eq!(added.with["team"], ["fraud", "ml"]);
+    assert_eq!(incidents.types["billing"].title.as_deref(), Some("Billing"));
+    assert_eq!(incidents.people[2].email.as_deref(), Some("cleo@example.org"));
+
+    let ml = &incidents.schedules[0];
+    let who = |at: &str| ml.who(&[], parse_time(at).expect("a time")).map(|shift| (shift.person, shift.layer));
+    let shift = |person: &str, layer: &str| Some((person.to_owned(), Some(layer.to_owned())));
+    assert_eq!(who("2026-01-05T07:59:59Z"), None);
+    assert_eq!(who("2026-01-05T08:00:00Z"), shift("ada", "week"));
+    assert_eq!(who("2026-01-12T08:00:00Z"), shift("bob", "week"));
+    // Monday from nine to five, by another layer, in summer time.
+    assert_eq!(who("2026-03-30T06:59:00Z"), shift("bob", "week"));
+    assert_eq!(who("2026-03-30T07:00:00Z"), shift("bob", "launch"));
+    assert_eq!(who("2026-03-30T15:00:00Z"), shift("ada", "week"));
+
+    let policy = &incidents.policies[0];
+    assert_eq!((policy.steps[1].after, policy.repeat), (Duration::from_mins(10), 2));
+    assert_eq!(policy.steps[0].tell, [Target::Schedule("ml".to_owned())]);
+    assert_eq!(policy.steps[1].tell[..2], [Target::Person("cleo".to_owned()), Target::Channel("chat".to_owned())]);
+
+    let pager = &incidents.channels[0];
+    assert_eq!((pager.fallback.as_deref(), pager.deadline), (Some("mail"), Duration::from_hours(1)));
+    assert!(matches!(&pager.by, ChannelBy::PagerDuty { url, .. } if url == "https://events.eu.pagerduty.com"));
+    assert!(
+        matches!(&incidents.channels[6].by, ChannelBy::Email { host, port: 587, tls: MailTls::Start, login: Some(_), .. } if host == "smtp.example.org")
+    );
+    // What is written out has its value, the others wait for theirs.
+    let mut incidents = incidents;
+    let sources: Vec<String> =
+        incidents.secrets_mut().map(|secret| format!("{} {:?}", secret.source, secret.expose())).collect();
+    assert_eq!(
+        sources,
+        [
+            "env:HEARTBEAT_URL None",
+            "env:PAGERDUTY_KEY None",
+            "env:SLACK_URL None",
+            "file:/run/secrets/teams None",
+            "env:DISCORD_URL None",
+            "written in the config Some(\"http://127.0.0.1:9000/hook\")",
+            "env:HOOK_SECRET None",
+            "env:MAIL_PASSWORD None",
+        ]
+    );
+    assert!(!format!("{incidents:?}").contains("9000"));
+}
+
+#[test]
+fn what_the_documentation_shows_is_accepted_without_a_finding() {
+    let page = include_str!("../../../docs/oncall.md");
+    let (_, rest) = page.split_once("```yaml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let text = format!("{SMALL}{example}");
+    let (_, findings) = load(&text);
+    assert!(findings.is_empty(), "{}", render(&findings, "oncall.md", &text, false));
+}
+
+#[test]
+fn what_is_not_written_of_people_and_channels_has_its_documented_default() {
+    let text = format!(
+        "{SMALL}incidents: {{ escalation: p, heartbeat: {{ url: 'http://h/x' }} }}\noncall:\n  people: {{ a: {{ channels: [m, n] }} }}\n  \
+         schedules: {{ s: {{ layers: [{{ name: l, start: 2026-01-31 08:30, every: 1mo, people: [a], only: [{{ from: 22:00, to: 06:00 }}] }}] }} }}\n  \
+         policies: {{ p: {{ steps: [{{ tell: ['schedule:s'] }}] }} }}\nnotify:\n  m: {{ email: {{ server: mail, from: a@b, to: [c@d] }} }}\n  \
+         n: {{ pagerduty: {{ key: env:K }} }}\n"
+    );
+    let (plan, findings) = load(&text);
+    assert!(findings.is_empty(), "{}", render(&findings, "config", &text, false));
+    let incidents = plan.expect("a plan").incidents;
+    assert_eq!(incidents.heartbeat.expect("a heartbeat").every, Duration::from_mins(1));
+    let schedule = &incidents.schedules[0];
+    assert_eq!(schedule.zone, jiff::tz::TimeZone::UTC);
+    let layer = &schedule.layers[0];
+    assert_eq!(layer.start, jiff::civil::date(2026, 1, 31).at(8, 30, 0, 0));
+    assert_eq!((layer.turn, layer.until, layer.only[0].days.len()), (Turn::Months(1), None, 7));
+    assert_eq!((incidents.policies[0].steps[0].after, incidents.policies[0].repeat), (Duration::ZERO, 0));
+    assert!(matches!(incidents.channels[0].by, ChannelBy::Email { port: 587, tls: MailTls::Start, login: None, .. }));
+    assert!(
+        matches!(&incidents.channels[1].by, ChannelBy::PagerDuty { url, .. } if url == "https://events.pagerduty.com")
+    );
+    assert!(
+        incidents
+            .channels
+            .iter()
+            .all(|channel| channel.deadline == Duration::from_hours(1) && !channel.private_redirects)
+    );
 }
 
 /// The keys of the schema, as `Section.key`, without those that are reserved.
@@ -296,6 +394,25 @@ fn what_is_not_written_has_its_documented_default() {
                     rollback_on_failure: None,
                     model: None,
                 },
+            },
+            incidents: Incidents {
+                page: [
+                    Sev1,
+                    Sev2,
+                ],
+                group: 900s,
+                reopen: 1800s,
+                quiet: 300s,
+                auto_resolve: false,
+                notify: [],
+                policy: None,
+                link: None,
+                heartbeat: None,
+                types: {},
+                people: [],
+                schedules: [],
+                policies: [],
+                channels: [],
             },
         }
     "#]]

@@ -13,14 +13,18 @@ pub(crate) fn resolve(plan: &mut Plan) -> Vec<String> {
     let observability = &mut plan.observability;
     let headers = observability.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
     let observed = observability.key.iter_mut().chain(headers);
-    let mut missing: Vec<String> =
-        tokens.chain(clients).chain(keys).chain(observed).filter_map(|secret| resolve_one(secret).err()).collect();
+    let told = plan.incidents.secrets_mut();
+    let all = tokens.chain(clients).chain(keys).chain(observed).chain(told);
+    let mut missing: Vec<String> = all.filter_map(|secret| resolve_one(secret).err()).collect();
     missing.sort();
     missing.dedup();
     missing
 }
 
 fn resolve_one(secret: &mut Secret) -> Result<(), String> {
+    if secret.source == SecretSource::Written {
+        return Ok(());
+    }
     let value = read(&secret.source).map_err(|why| format!("the secret {} {why}", secret.source))?;
     secret.resolve(value);
     Ok(())
@@ -36,6 +40,7 @@ fn read(source: &SecretSource) -> Result<String, String> {
             let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
+        SecretSource::Written => return Err("has no value".to_owned()),
     };
     match value.len() {
         0 => Err("is empty".to_owned()),

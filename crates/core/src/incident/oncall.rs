@@ -139,7 +139,7 @@ impl Schedule {
     ///     only: Vec::new(),
     /// };
     /// let schedule = Schedule { name: "ml".to_owned(), zone: zone("Europe/Berlin").unwrap(), layers: vec![layer] };
-    /// // On the 29th there is no 02:30: bob goes on until 03:30, 23 hours after his 02:30.
+    /// // On the 29th there is no 02:30: bob goes on until 03:30, and whoever is next has 23 hours.
     /// let shift = schedule.who(&[], parse_time("2026-03-29T01:00:00Z").unwrap()).unwrap();
     /// assert_eq!(shift.person, "bob");
     /// assert_eq!(shift.until, parse_time("2026-03-29T01:30:00Z").unwrap());

@@ -80,6 +80,14 @@ pub enum Bound {
     Below(f64),
 }
 
+impl Incidents {
+    /// Every secret, to be given its value.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let heartbeat = self.heartbeat.iter_mut().map(|heartbeat| &mut heartbeat.url);
+        heartbeat.chain(self.channels.iter_mut().flat_map(|channel| channel.by.secrets_mut()))
+    }
+}
+
 /// What a config says of a type: what it leaves out is as mainstay knows it, lists are added to what mainstay knows.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct TypeTerms {
@@ -192,6 +200,19 @@ pub enum ChannelBy {
         /// Who gets it, besides a person's own address.
         to: Vec<String>,
     },
+}
+
+impl ChannelBy {
+    fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let (first, second) = match self {
+            ChannelBy::PagerDuty { key, .. } => (Some(key), None),
+            ChannelBy::Slack { url } | ChannelBy::Teams { url } | ChannelBy::Discord { url } => (Some(url), None),
+            ChannelBy::Webhook { url, secret } => (Some(url), secret.as_mut()),
+            ChannelBy::Email { login, .. } => (login.as_mut().map(|(_, password)| password), None),
+            ChannelBy::Alertmanager { .. } => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// How a connection to a mail server is kept private.

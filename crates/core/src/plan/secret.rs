@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// A secret by reference: `env:NAME` or `file:PATH`. The value never appears in a log, an error or an event.
+/// A secret by reference: `env:NAME` or `file:PATH`; an address that may hold one can also be written out. The value never appears in a log, an error or an event.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     /// Where it comes from.
@@ -18,6 +18,8 @@ pub enum SecretSource {
     Env(String),
     /// A file, read without its trailing newline.
     File(PathBuf),
+    /// The config itself: an address that holds no secret.
+    Written,
 }
 
 impl fmt::Display for SecretSource {
@@ -25,6 +27,7 @@ impl fmt::Display for SecretSource {
         match self {
             SecretSource::Env(name) => write!(f, "env:{name}"),
             SecretSource::File(path) => write!(f, "file:{}", path.display()),
+            SecretSource::Written => f.write_str("written in the config"),
         }
     }
 }
@@ -33,6 +36,11 @@ impl Secret {
     /// A reference that nobody has resolved yet.
     pub fn unresolved(source: SecretSource) -> Secret {
         Secret { source, value: None }
+    }
+
+    /// What the config says itself.
+    pub fn written(value: String) -> Secret {
+        Secret { source: SecretSource::Written, value: Some(value) }
     }
 
     /// Gives the reference its value.
