@@ -159,8 +159,10 @@ fn hush(by: &ChannelBy) -> Hush {
     match by {
         ChannelBy::PagerDuty { key, .. } => hush.key(&of(key)),
         ChannelBy::Alertmanager { .. } | ChannelBy::Email { login: None, .. } => hush,
-        ChannelBy::Slack { url } | ChannelBy::Teams { url } | ChannelBy::Discord { url } => hush.url(&of(url)),
-        ChannelBy::Webhook { url, secret: None } => hush.url(&of(url)),
+        ChannelBy::Slack { url }
+        | ChannelBy::Teams { url }
+        | ChannelBy::Discord { url }
+        | ChannelBy::Webhook { url, secret: None } => hush.url(&of(url)),
         ChannelBy::Webhook { url, secret: Some(secret) } => hush.url(&of(url)).key(&of(secret)),
         ChannelBy::Email { login: Some((_, password)), .. } => hush.key(&of(password)),
     }

@@ -1,5 +1,7 @@
 //! `PagerDuty`: an event of the Events API v2.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mainstay_core::event::format_time;
 use mainstay_core::incident::kind::Severity;
 use mainstay_core::incident::notice::{Notice, Purpose};
@@ -62,8 +64,7 @@ fn dedup_key(notice: &Notice) -> String {
         return key;
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("mainstay/{hex}")
+    format!("mainstay/{}", URL_SAFE_NO_PAD.encode(digest))
 }
 
 const fn severity(severity: Severity) -> &'static str {
