@@ -32,9 +32,78 @@ fn pagerduty(url: &str) -> ChannelBy {
 
 #[tokio::test]
 async fn pagerduty_is_triggered_acknowledged_and_resolved() {
-    check(pagerduty, &notice(Purpose::Page), expect![[""]]).await;
-    check(pagerduty, &notice(Purpose::Acknowledged), expect![[""]]).await;
-    check(pagerduty, &resolved(), expect![[""]]).await;
+    check(
+        pagerduty,
+        &notice(Purpose::Page),
+        expect![[r#"
+        {
+          "client": "mainstay",
+          "client_url": "https://mainstay.example/incidents/i-42",
+          "dedup_key": "mainstay/fraud/i-42",
+          "event_action": "trigger",
+          "links": [
+            {
+              "href": "https://mainstay.example/incidents/i-42",
+              "text": "The incident in mainstay"
+            }
+          ],
+          "payload": {
+            "class": "latency",
+            "component": "score",
+            "custom_details": {
+              "actions": [
+                "pin score to level 2"
+              ],
+              "detected": "2026-03-01T12:00:00Z",
+              "environment": "production",
+              "incident": "i-42",
+              "purpose": "page",
+              "route": "score",
+              "service": "fraud",
+              "severity": "sev2",
+              "signals": [
+                "latency burns at 14.4",
+                "breaker of primary opened"
+              ],
+              "status": "detected",
+              "summary": "score answers in 600 ms\nsince the release of 11:58",
+              "type": "latency"
+            },
+            "group": "production",
+            "severity": "error",
+            "source": "fraud",
+            "summary": "[SEV2] fraud: p99 is 3 times its target",
+            "timestamp": "2026-03-01T12:00:00Z"
+          },
+          "routing_key": "0123456789abcdef0123456789abcdef"
+        }
+    "#]],
+    )
+    .await;
+    check(
+        pagerduty,
+        &notice(Purpose::Acknowledged),
+        expect![[r#"
+        {
+          "dedup_key": "mainstay/fraud/i-42",
+          "event_action": "acknowledge",
+          "routing_key": "0123456789abcdef0123456789abcdef"
+        }
+    "#]],
+    )
+    .await;
+    check(
+        pagerduty,
+        &resolved(),
+        expect![[r#"
+        {
+          "dedup_key": "mainstay/fraud/i-42",
+          "event_action": "resolve",
+          "routing_key": "0123456789abcdef0123456789abcdef"
+        }
+    "#]],
+    )
+    .await;
     for purpose in [Purpose::Notify, Purpose::Undelivered] {
         let body = sent(pagerduty, &notice(purpose)).await.json();
         assert_eq!((&body["event_action"], &body["dedup_key"]), (&"trigger".into(), &"mainstay/fraud/i-42".into()));
@@ -68,8 +137,66 @@ async fn pagerduty_has_its_own_words_for_severities_and_says_its_key() {
 #[tokio::test]
 async fn alertmanager_gets_an_alert_that_fires_until_it_is_resolved() {
     let by = |url: &str| ChannelBy::Alertmanager { url: format!("{url}/prefix/") };
-    check(by, &notice(Purpose::Page), expect![[""]]).await;
-    check(by, &resolved(), expect![[""]]).await;
+    check(
+        by,
+        &notice(Purpose::Page),
+        expect![[r#"
+        [
+          {
+            "annotations": {
+              "actions": "pin score to level 2",
+              "description": "score answers in 600 ms\nsince the release of 11:58",
+              "environment": "production",
+              "signals": "latency burns at 14.4\nbreaker of primary opened",
+              "status": "detected",
+              "summary": "[SEV2] fraud: p99 is 3 times its target"
+            },
+            "endsAt": "2026-03-02T12:01:00Z",
+            "generatorURL": "https://mainstay.example/incidents/i-42",
+            "labels": {
+              "alertname": "MainstayIncident",
+              "incident": "i-42",
+              "route": "score",
+              "service": "fraud",
+              "severity": "sev2",
+              "type": "latency"
+            },
+            "startsAt": "2026-03-01T12:00:00Z"
+          }
+        ]
+    "#]],
+    )
+    .await;
+    check(
+        by,
+        &resolved(),
+        expect![[r#"
+        [
+          {
+            "annotations": {
+              "actions": "pin score to level 2",
+              "description": "score answers in 600 ms\nsince the release of 11:58",
+              "environment": "production",
+              "signals": "latency burns at 14.4\nbreaker of primary opened",
+              "status": "detected",
+              "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target"
+            },
+            "endsAt": "2026-03-01T12:00:30Z",
+            "generatorURL": "https://mainstay.example/incidents/i-42",
+            "labels": {
+              "alertname": "MainstayIncident",
+              "incident": "i-42",
+              "route": "score",
+              "service": "fraud",
+              "severity": "sev2",
+              "type": "latency"
+            },
+            "startsAt": "2026-03-01T12:00:00Z"
+          }
+        ]
+    "#]],
+    )
+    .await;
     assert_eq!(sent(by, &notice(Purpose::Page)).await.path, "/prefix/api/v2/alerts");
     // An end before the start would be refused.
     let odd = Notice { resolved: Some(Time::from_secs(1)), ..resolved() };
@@ -78,24 +205,465 @@ async fn alertmanager_gets_an_alert_that_fires_until_it_is_resolved() {
 
 #[tokio::test]
 async fn slack_gets_blocks() {
-    check(|url| ChannelBy::Slack { url: secret(url) }, &notice(Purpose::Page), expect![[""]]).await;
+    check(
+        |url| ChannelBy::Slack { url: secret(url) },
+        &notice(Purpose::Page),
+        expect![[r#"
+        {
+          "blocks": [
+            {
+              "text": {
+                "emoji": false,
+                "text": "[SEV2] fraud: p99 is 3 times its target",
+                "type": "plain_text"
+              },
+              "type": "header"
+            },
+            {
+              "fields": [
+                {
+                  "emoji": false,
+                  "text": "Service: fraud",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Environment: production",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Severity: sev2",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Status: detected",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Type: latency",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Route: score",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Detected: 2026-03-01T12:00:00Z",
+                  "type": "plain_text"
+                },
+                {
+                  "emoji": false,
+                  "text": "Incident: i-42",
+                  "type": "plain_text"
+                }
+              ],
+              "type": "section"
+            },
+            {
+              "text": {
+                "emoji": false,
+                "text": "score answers in 600 ms\nsince the release of 11:58",
+                "type": "plain_text"
+              },
+              "type": "section"
+            },
+            {
+              "text": {
+                "emoji": false,
+                "text": "Signals\n• latency burns at 14.4\n• breaker of primary opened",
+                "type": "plain_text"
+              },
+              "type": "section"
+            },
+            {
+              "text": {
+                "emoji": false,
+                "text": "First steps\n• pin score to level 2",
+                "type": "plain_text"
+              },
+              "type": "section"
+            },
+            {
+              "elements": [
+                {
+                  "text": {
+                    "emoji": false,
+                    "text": "Open in mainstay",
+                    "type": "plain_text"
+                  },
+                  "type": "button",
+                  "url": "https://mainstay.example/incidents/i-42"
+                }
+              ],
+              "type": "actions"
+            }
+          ],
+          "mrkdwn": false,
+          "text": "[SEV2] fraud: p99 is 3 times its target",
+          "unfurl_links": false,
+          "unfurl_media": false
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn teams_gets_a_card() {
-    check(|url| ChannelBy::Teams { url: secret(url) }, &notice(Purpose::Page), expect![[""]]).await;
+    check(
+        |url| ChannelBy::Teams { url: secret(url) },
+        &notice(Purpose::Page),
+        expect![[r#"
+        {
+          "attachments": [
+            {
+              "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "actions": [
+                  {
+                    "title": "Open in mainstay",
+                    "type": "Action.OpenUrl",
+                    "url": "https://mainstay.example/incidents/i-42"
+                  }
+                ],
+                "body": [
+                  {
+                    "inlines": [
+                      {
+                        "color": "attention",
+                        "size": "medium",
+                        "text": "[SEV2] fraud: p99 is 3 times its target",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Service: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "fraud",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Environment: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "production",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Severity: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "sev2",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Status: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "detected",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Type: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "latency",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Route: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "score",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Detected: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "2026-03-01T12:00:00Z",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Incident: ",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      },
+                      {
+                        "text": "i-42",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "spacing": "none",
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "score answers in 600 ms",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "since the release of 11:58",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "Signals",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "• latency burns at 14.4",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "• breaker of primary opened",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "First steps",
+                        "type": "TextRun",
+                        "weight": "bolder"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  },
+                  {
+                    "inlines": [
+                      {
+                        "text": "• pin score to level 2",
+                        "type": "TextRun"
+                      }
+                    ],
+                    "type": "RichTextBlock"
+                  }
+                ],
+                "msteams": {
+                  "width": "full"
+                },
+                "type": "AdaptiveCard",
+                "version": "1.4"
+              },
+              "contentType": "application/vnd.microsoft.card.adaptive",
+              "contentUrl": null
+            }
+          ],
+          "type": "message"
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn discord_gets_an_embed() {
-    check(|url| ChannelBy::Discord { url: secret(url) }, &resolved(), expect![[""]]).await;
+    check(
+        |url| ChannelBy::Discord { url: secret(url) },
+        &resolved(),
+        expect![[r#"
+        {
+          "allowed_mentions": {
+            "parse": []
+          },
+          "content": "Resolved\\: \\[SEV2\\] fraud\\: p99 is 3 times its target",
+          "embeds": [
+            {
+              "color": 3055683,
+              "description": "score answers in 600 ms\nsince the release of 11\\:58",
+              "fields": [
+                {
+                  "inline": true,
+                  "name": "Service",
+                  "value": "fraud"
+                },
+                {
+                  "inline": true,
+                  "name": "Environment",
+                  "value": "production"
+                },
+                {
+                  "inline": true,
+                  "name": "Severity",
+                  "value": "sev2"
+                },
+                {
+                  "inline": true,
+                  "name": "Status",
+                  "value": "detected"
+                },
+                {
+                  "inline": true,
+                  "name": "Type",
+                  "value": "latency"
+                },
+                {
+                  "inline": true,
+                  "name": "Route",
+                  "value": "score"
+                },
+                {
+                  "inline": true,
+                  "name": "Detected",
+                  "value": "2026-03-01T12\\:00\\:00Z"
+                },
+                {
+                  "inline": true,
+                  "name": "Resolved",
+                  "value": "2026-03-01T12\\:00\\:30Z"
+                },
+                {
+                  "inline": true,
+                  "name": "Incident",
+                  "value": "i-42"
+                },
+                {
+                  "name": "Signals",
+                  "value": "• latency burns at 14.4\n• breaker of primary opened"
+                },
+                {
+                  "name": "First steps",
+                  "value": "• pin score to level 2"
+                }
+              ],
+              "timestamp": "2026-03-01T12:00:00Z",
+              "title": "Resolved\\: \\[SEV2\\] fraud\\: p99 is 3 times its target",
+              "url": "https://mainstay.example/incidents/i-42"
+            }
+          ]
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_webhook_gets_the_notice() {
     let notice =
         Notice { person: Some("ann".to_owned()), email: Some("ann@example.org".to_owned()), ..notice(Purpose::Page) };
-    check(|url| ChannelBy::Webhook { url: secret(url), secret: None }, &notice, expect![[""]]).await;
+    check(
+        |url| ChannelBy::Webhook { url: secret(url), secret: None },
+        &notice,
+        expect![[r#"
+        {
+          "actions": [
+            "pin score to level 2"
+          ],
+          "detected": "2026-03-01T12:00:00Z",
+          "email": "ann@example.org",
+          "environment": "production",
+          "id": "01JNB8-d.1",
+          "incident": "i-42",
+          "link": "https://mainstay.example/incidents/i-42",
+          "person": "ann",
+          "purpose": "page",
+          "route": "score",
+          "service": "fraud",
+          "severity": "sev2",
+          "signals": [
+            "latency burns at 14.4",
+            "breaker of primary opened"
+          ],
+          "status": "detected",
+          "summary": "score answers in 600 ms\nsince the release of 11:58",
+          "title": "p99 is 3 times its target",
+          "type": "latency",
+          "version": 1
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use mainstay_core::incident::notice::Purpose;
 use mainstay_core::plan::{ChannelBy, Heartbeat, Secret, SecretSource};
 use tokio::net::TcpListener;
 
-use crate::support::{ID, NOW, Receiver, Says, by_http, channel, notice, page, raw, secret, webhook};
+use crate::support::{ID, NOW, Receiver, Says, by_http, channel, flying, notice, page, raw, secret, webhook};
 
 #[tokio::test]
 async fn statuses_are_delivered_later_or_refused() {
@@ -69,7 +69,7 @@ async fn what_was_said_is_told_in_a_short_line() {
 #[tokio::test]
 async fn what_breaks_is_tried_again() {
     for text in ["", "not HTTP\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-le", "HTTP/1.1 banana\r\n\r\n"] {
-        let outcome = page(&webhook(&raw(text, false).await)).await;
+        let outcome = page(&webhook(&raw(text, false).await.0)).await;
         assert!(matches!(&outcome, Outcome::Later { after: None, .. }), "{text:?}: {outcome:?}");
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,16 +83,19 @@ async fn what_breaks_is_tried_again() {
     assert!(matches!(&outcome, Outcome::Later { why, .. } if why.starts_with("team: no TLS")), "{outcome:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn silence_ends_a_try() {
-    let url = raw("", true).await;
     let why = "team: no answer within 15 s".to_owned();
-    assert_eq!(page(&webhook(&url)).await, Outcome::Later { after: None, why });
-    let error = Sender::new().beat(&beating(&url)).await.unwrap_err();
-    assert_eq!(error, "no answer within 15 s");
+    let (url, answered) = raw("", true).await;
+    let outcome = flying(async move { page(&webhook(&url)).await }, answered.notified()).await;
+    assert_eq!(outcome, Outcome::Later { after: None, why });
+    let (url, answered) = raw("", true).await;
+    let beat = flying(async move { Sender::new().beat(&beating(&url)).await }, answered.notified()).await;
+    assert_eq!(beat.unwrap_err(), "no answer within 15 s");
     // The status is there: a body that never comes changes nothing.
-    let url = raw("HTTP/1.1 202 Accepted\r\ncontent-length: 9\r\n\r\n", true).await;
-    assert_eq!(page(&webhook(&url)).await, Outcome::Delivered { provider: None });
+    let (url, answered) = raw("HTTP/1.1 202 Accepted\r\ncontent-length: 9\r\n\r\n", true).await;
+    let outcome = flying(async move { page(&webhook(&url)).await }, answered.notified()).await;
+    assert_eq!(outcome, Outcome::Delivered { provider: None });
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use crate::hostile::{HOSTILE, all, is_banned};
-use crate::support::{ID, NOW, channel, notice, secret};
+use crate::support::{ID, NOW, channel, flying, notice, secret};
 
 /// A mail server: `says` maps the start of a command to an answer in place of the usual one, or to silence.
 struct Server {
@@ -107,7 +107,49 @@ async fn sent(notice: &Notice) -> Server {
 #[tokio::test]
 async fn a_mail_says_all_and_belongs_to_its_incident() {
     let server = sent(&Notice { title: "täglich 3x".to_owned(), ..notice(Purpose::Page) }).await;
-    let expected = expect![[""]];
+    let expected = expect![[r#"
+        EHLO mainstay.example
+        MAIL FROM:<alerts@mainstay.example>
+        RCPT TO:<team@example.org>
+        RCPT TO:<bob@example.org>
+        DATA
+        From: mainstay <alerts@mainstay.example>
+        To: team@example.org, bob@example.org
+        Subject: [SEV2] fraud: =?utf-8?b?dMOkZ2xpY2g=?= 3x
+        Date: Sun, 01 Mar 2026 12:01:00 +0000
+        Message-ID: <01JNB8-d=2e1@mainstay.example>
+        In-Reply-To: <incident.i-42@mainstay.example>
+        References: <incident.i-42@mainstay.example>
+        Auto-Submitted: auto-generated
+        Content-Type: text/plain; charset=utf-8
+        Content-Transfer-Encoding: quoted-printable
+
+        [SEV2] fraud: t=C3=A4glich 3x
+
+        Service: fraud
+        Environment: production
+        Severity: sev2
+        Status: detected
+        Type: latency
+        Route: score
+        Detected: 2026-03-01T12:00:00Z
+        Incident: i-42
+
+        score answers in 600 ms
+        since the release of 11:58
+
+        Signals:
+        - latency burns at 14.4
+        - breaker of primary opened
+
+        First steps:
+        - pin score to level 2
+
+        https://mainstay.example/incidents/i-42
+
+        .
+        QUIT
+    "#]];
     expected.assert_eq(&format!("{}\n", server.heard().join("\n")));
     // Another delivery of the same incident has another id and the same thread.
     let other = Server::saying(&[]).await;
@@ -213,13 +255,19 @@ async fn without_tls_where_it_is_wanted_nothing_is_said() {
     assert!(server.heard().iter().all(|it| !it.starts_with("AUTH") && !it.starts_with("MAIL")));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_goodbye_is_not_waited_for_and_silence_ends() {
-    let server = Server::saying(&[("QUIT", "")]).await;
-    assert_eq!(send(by(server.port), &notice(Purpose::Page)).await, Outcome::Delivered { provider: None });
-    let server = Server::saying(&[("MAIL", "")]).await;
-    let why = "team: no answer within 15 s".to_owned();
-    assert_eq!(send(by(server.port), &notice(Purpose::Page)).await, Outcome::Later { after: None, why });
+    let late = Outcome::Later { after: None, why: "team: no answer within 15 s".to_owned() };
+    for (command, expected) in [("QUIT", Outcome::Delivered { provider: None }), ("MAIL", late)] {
+        let server = Server::saying(&[(command, "")]).await;
+        let by = by(server.port);
+        let reached = async {
+            while !server.heard().iter().any(|it| it.starts_with(command)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(flying(async move { send(by, &notice(Purpose::Page)).await }, reached).await, expected);
+    }
 }
 
 #[tokio::test]

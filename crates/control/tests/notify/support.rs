@@ -14,6 +14,7 @@ use mainstay_core::time::Time;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 pub(crate) const NOW: Time = Time::from_secs(1_772_366_460);
 pub(crate) const ID: &str = "01JNB8-d.1";
@@ -139,20 +140,37 @@ impl Receiver {
     }
 }
 
-/// A socket that reads something, says this text, whatever it is, and keeps the connection or not.
-pub(crate) async fn raw(text: &'static str, keep: bool) -> String {
+/// A socket that reads something, says this text, whatever it is, and keeps the connection or not; what it waits for
+/// tells that it has answered.
+pub(crate) async fn raw(text: &'static str, keep: bool) -> (String, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let answered = Arc::new(Notify::new());
+    let tells = Arc::clone(&answered);
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut read = [0; 1024];
             stream.read(&mut read).await.ok();
             stream.write_all(text.as_bytes()).await.ok();
+            tells.notify_one();
             if keep {
                 tokio::spawn(async move { while stream.read(&mut read).await.is_ok_and(|n| n > 0) {} });
             }
         }
     });
-    url
+    (url, answered)
+}
+
+/// What comes of `work` when time flies from the moment on that `reached` ends: before it, connections need real time.
+pub(crate) async fn flying<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+    reached: impl Future<Output = ()>,
+) -> T {
+    let work = tokio::spawn(work);
+    reached.await;
+    tokio::time::pause();
+    let done = work.await.unwrap();
+    tokio::time::resume();
+    done
 }

@@ -8,7 +8,7 @@ use mainstay_core::incident::notice::{Notice, Purpose};
 use serde_json::{Value, json};
 
 use super::{facts, headline, link, word};
-use crate::notify::text::{clip, lines, list};
+use crate::notify::text::{clip, line, lines, list};
 
 /// Longest summary that is taken, in characters.
 const SUMMARY_MAX: usize = 1_024;
@@ -60,7 +60,7 @@ pub(in crate::notify) fn event(key: &str, notice: &Notice) -> Value {
 /// The same for every event of an incident.
 fn dedup_key(notice: &Notice) -> String {
     let key = format!("mainstay/{}/{}", notice.service, notice.incident);
-    if key.chars().count() <= KEY_MAX && !key.chars().any(char::is_control) {
+    if key.chars().count() <= KEY_MAX && line(&key) == key {
         return key;
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
