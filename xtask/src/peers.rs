@@ -10,7 +10,7 @@ use crate::tally::Tally;
 use crate::{debian, shell};
 
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
-const ENVIRONMENTS: [&str; 5] = ["mlserver", "feast", "openai", "training", "prometheus"];
+const ENVIRONMENTS: [&str; 6] = ["mlserver", "feast", "openai", "training", "prometheus", "notify"];
 
 /// The files that run in a peer's environment, for the client that it holds.
 fn files(name: &str) -> Vec<String> {
@@ -26,7 +26,7 @@ fn files(name: &str) -> Vec<String> {
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One peer alone: mlserver, feast, openai, training or prometheus.
+    /// One peer alone: mlserver, feast, openai, training, prometheus or notify.
     peer: Option<String>,
 }
 
@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 
 /// Installs Debian's packages, and makes every environment that is missing or was made from other requirements.
 pub(crate) fn install() -> Result<()> {
-    debian::install(&[("prometheus", "prometheus"), ("promtool", "prometheus")])?;
+    let alertmanager = ("prometheus-alertmanager", "prometheus-alertmanager");
+    debian::install(&[("prometheus", "prometheus"), ("promtool", "prometheus"), alertmanager])?;
     ENVIRONMENTS.iter().try_for_each(|name| environment(name).map(drop))
 }
 
@@ -87,9 +88,10 @@ pub(crate) fn test(only: Option<&str>) -> Result<Tally> {
 }
 
 /// Parts of mainstay as programs of their own: the variable that names one to the tests, its package, its name.
-const EXAMPLES: [(&str, &str, &str); 2] = [
+const EXAMPLES: [(&str, &str, &str); 3] = [
     ("SLO_REPLAY_BIN", "mainstay-core", "slo_replay"),
     ("PROMETHEUS_SOURCE_BIN", "mainstay-control", "prometheus_source"),
+    ("NOTICES_BIN", "mainstay-control", "notices"),
 ];
 
 fn examples() -> Result<()> {

@@ -10,6 +10,7 @@
 
 mod access;
 mod admin;
+pub mod alerts;
 mod data_plane;
 pub mod engine;
 mod endpoints;
@@ -17,7 +18,9 @@ mod exposition;
 mod formats;
 mod guard;
 mod ingest;
+pub mod notify;
 mod openapi;
+mod outgoing;
 mod problem;
 mod reviews;
 mod registry;

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::{Request, Uri, header};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, header};
 use mainstay_core::time::Time;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{ANSWER_BYTES_MAX, QueryError};
+use crate::outgoing::{self, Place, PlaceError};
 
 /// Why a URL is no source.
 #[derive(Debug, thiserror::Error)]
@@ -47,23 +46,15 @@ pub(super) struct Address {
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Address, UrlError> {
-        let uri: Uri = url.parse().map_err(|_| UrlError::Shape)?;
-        let authority = uri.authority().ok_or(UrlError::Shape)?;
-        if authority.as_str().contains('@') {
-            return Err(UrlError::Credentials);
-        }
-        let tls = match uri.scheme_str() {
-            Some("http") => None,
-            Some("https") => Some(tls()?),
-            Some(_) | None => return Err(UrlError::Scheme),
-        };
-        Ok(Address {
-            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 }),
-            authority: authority.to_string(),
-            prefix: uri.path().trim_end_matches('/').to_owned(),
-            tls,
-        })
+        let place = Place::parse(url).map_err(|error| match error {
+            PlaceError::Shape => UrlError::Shape,
+            PlaceError::Scheme => UrlError::Scheme,
+            PlaceError::Credentials => UrlError::Credentials,
+        })?;
+        let tls = if place.https { Some(outgoing::tls(&[]).map_err(UrlError::Tls)?) } else { None };
+        let path = place.path.split('?').next().unwrap_or_default();
+        let prefix = path.trim_end_matches('/').to_owned();
+        Ok(Address { host: place.host, port: place.port, authority: place.authority, prefix, tls })
     }
 
     /// Asks for an expression's value at a time.
@@ -80,24 +71,13 @@ impl Address {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(QueryError::Http)?;
-        let conversation = async {
-            let answer = sender.send_request(self.request(expression, at)).await.map_err(QueryError::Http)?;
+        let read = |answer: hyper::Response<hyper::body::Incoming>| async {
             let status = answer.status().as_u16();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| QueryError::Body(error.to_string()))?;
             Ok((status, body.to_bytes()))
         };
-        tokio::pin!(conversation);
-        // The connection works while the conversation waits; when it ends first, the conversation tells why.
-        tokio::select! {
-            biased;
-            answer = &mut conversation => answer,
-            ended = connection => match ended {
-                Ok(()) => conversation.await,
-                Err(error) => Err(QueryError::Http(error)),
-            },
-        }
+        outgoing::exchange(stream, self.request(expression, at), read).await.map_err(QueryError::Http)?
     }
 
     /// A form in the body: expressions grow longer than what intermediaries take in a path.
@@ -115,16 +95,6 @@ impl Address {
         headers.insert(header::CONTENT_TYPE, form);
         request
     }
-}
-
-fn tls() -> Result<Arc<ClientConfig>, UrlError> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(UrlError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// As a form's value.
