@@ -5,3 +5,4 @@ pub mod kind;
 pub mod notice;
 pub mod oncall;
 pub mod record;
+pub mod metrics;
