@@ -19,6 +19,7 @@ mod guard;
 mod ingest;
 mod openapi;
 mod problem;
+pub mod review;
 mod reviews;
 mod registry;
 mod site;
