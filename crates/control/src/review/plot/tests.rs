@@ -16,7 +16,7 @@ fn blocks_go_from_the_least_to_the_greatest() {
     assert_eq!(Drawn::of(&rising, &[]).sparkline(), "▁▂▃▄▅▆▇█");
     let flat = plot(vec![(at(0), 3.0), (at(60), 3.0)]);
     assert_eq!(Drawn::of(&flat, &[]).sparkline(), "▁▁");
-    let gap = plot(vec![(at(0), 0.0), (at(10), f64::NAN), (at(20), 1.0), (at(100), 1.0)]);
+    let gap = plot(vec![(at(0), 0.0), (at(10), 0.0), (at(20), f64::NAN), (at(100), 1.0)]);
     assert_eq!(Drawn::of(&gap, &[]).sparkline(), "▁·█");
     assert_eq!(Drawn::of(&plot(Vec::new()), &[]).sparkline(), "");
 }
@@ -48,8 +48,8 @@ fn peaks_and_gaps_outlive_thinning() {
 #[test]
 fn moments_are_round() {
     let (times, step) = moments(at(10), at(3_700), 6);
-    assert_eq!(step, Duration::from_mins(15));
-    assert_eq!(times, [900, 1_800, 2_700, 3_600].map(at));
+    assert_eq!(step, Duration::from_mins(10));
+    assert_eq!(times, [600, 1_200, 1_800, 2_400, 3_000, 3_600].map(at));
     assert_eq!(moments(at(0), at(0), 6).0, [at(0)]);
     assert!(moments(Time::ZERO, Time::MAX, 6).0.len() <= 8);
 }
