@@ -230,7 +230,7 @@ fn ranking(all: &[Ranked]) -> Block {
 }
 
 fn facts(all: &[Held]) -> Vec<Block> {
-    const HEAD: &[&str] = &["Fact", "About", "From", "Until", "Began"];
+    const HEAD: &[&str] = &["Fact", "About", "From", "Until", "How often"];
     let rows = all.iter().map(|it| {
         let about: Vec<_> = it.labels.iter().map(|(name, value)| format!("{name} {value}")).collect();
         vec![
@@ -307,11 +307,11 @@ fn actions(review: &Review) -> Section {
 
 fn deed(act: &Act) -> Text {
     Text::line(match act {
-        Act::PinLevel { route, level } => format!("held route {route} at level {level}"),
-        Act::CachedFeatures { route } => format!("answered route {route} with features from the cache"),
-        Act::PreviousModel { model } => format!("served the champion of {model} before this one"),
-        Act::RaiseSampling { route } => format!("kept more of the requests of route {route}"),
-        Act::BlockPattern { route, pattern } => format!("refused requests of route {route} that hold: {pattern}"),
+        Act::PinLevel { route, level } => format!("hold route {route} at level {level}"),
+        Act::CachedFeatures { route } => format!("answer route {route} with features from the cache"),
+        Act::PreviousModel { model } => format!("serve the champion of {model} before this one"),
+        Act::RaiseSampling { route } => format!("keep more of the requests of route {route}"),
+        Act::BlockPattern { route, pattern } => format!("refuse requests of route {route} that hold: {pattern}"),
     })
 }
 

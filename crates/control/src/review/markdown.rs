@@ -107,16 +107,18 @@ fn has_power(word: &str) -> bool {
 /// Escapes whatever could be markup; at the start of a text also what could begin a block.
 fn escape(out: &mut String, word: &str, first: bool) {
     let power = has_power(word);
-    let numbered = word.find(|it: char| !it.is_ascii_digit()).filter(|end| first && *end > 0);
+    let marker = first && !word.is_empty() && word.chars().all(|it| matches!(it, '-' | '+' | '=' | ':'));
+    let number = word.strip_suffix(['.', ')']).filter(|digits| first && digits.bytes().all(|it| it.is_ascii_digit()));
     let mut before = ' ';
     let mut chars = word.char_indices().peekable();
     while let Some((at, it)) = chars.next() {
         let next = chars.peek().map_or(' ', |(_, next)| *next);
         let markup = match it {
-            '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|' | '~' | '#' | '$' | '&' | '^' => true,
+            '\\' | '`' | '*' | '[' | ']' | '<' | '|' | '~' | '#' | '$' | '&' | '^' => true,
             '_' => !(before.is_alphanumeric() && next.is_alphanumeric()),
-            '-' | '+' | '=' | ':' => first && at == 0,
-            '.' | ')' => numbered == Some(at),
+            '>' => first && at == 0,
+            '-' | '+' | '=' | ':' => marker && at == 0,
+            '.' | ')' => number.is_some_and(|digits| at == digits.len()),
             _ => false,
         };
         if markup {
@@ -145,7 +147,7 @@ mod tests {
     fn what_could_be_markup_is_escaped_and_the_rest_stays_readable() {
         assert_eq!(seen("model_degradation of score (50.5 %)!"), "model_degradation of score (50.5 %)!");
         assert_eq!(seen("*bold* _it_ a_b __c"), r"\*bold\* \_it\_ a_b \_\_c");
-        assert_eq!(seen("<img src=x> [a](b) ![c] &lt; $x$"), r"\<img src=x\> \[a\](b) !\[c\] \&lt; \$x\$");
+        assert_eq!(seen("<img src=x> [a](b) ![c] &lt; $x$"), r"\<img src=x> \[a\](b) !\[c\] \&lt; \$x\$");
         assert_eq!(seen("a | b || c\\| d"), r"a \| b \|\| c\\\| d");
     }
 
@@ -156,6 +158,12 @@ mod tests {
             all,
             [r"\- a", r"\+ a", r"\# a", r"1\. a", r"12\) a", r"\> a", r"\---", r"\===", r"\~\~\~", r"\`\`\`", r"\: a"]
         );
+    }
+
+    #[test]
+    fn figures_and_arrows_stay_as_they_are() {
+        let all = ["-0.5 and +3", "33.3 %", "1.5) a", "a -> b", "(1) a", "2026-03-01"];
+        assert_eq!(all.map(seen), all);
     }
 
     #[test]
