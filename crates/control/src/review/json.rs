@@ -34,6 +34,7 @@ struct Document<'a> {
 
 /// By the names of both clocks; null where one of them is not known.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are the names in the JSON, with their unit")]
 struct Durations {
     onset_to_detected_s: Option<f64>,
     detected_to_acknowledged_s: Option<f64>,

@@ -35,9 +35,15 @@ fn write_block(out: &mut String, block: &Block) {
     match block {
         Block::Line(text) => push(out, &format!("{}\n", inline(text))),
         Block::Unwritten => push(out, &format!("*{UNWRITTEN}*\n")),
-        Block::List(texts) => texts.iter().for_each(|text| push(out, &format!("- {}\n", inline(text)))),
+        Block::List(texts) => {
+            for text in texts {
+                push(out, &format!("- {}\n", inline(text)));
+            }
+        }
         Block::Pairs(pairs) => {
-            pairs.iter().for_each(|(name, text)| push(out, &format!("- **{name}:** {}\n", inline(text))));
+            for (name, text) in pairs {
+                push(out, &format!("- **{name}:** {}\n", inline(text)));
+            }
         }
         Block::Table(head, rows) => table(out, head, rows.iter().map(|row| row.iter().map(inline).collect())),
         Block::Plot(plot) => write_plot(out, plot),

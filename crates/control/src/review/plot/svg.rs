@@ -1,6 +1,8 @@
 //! A plot as SVG: it has no colours of its own, the page around it does.
 
 use mainstay_core::time::Time;
+use std::fmt::Write as _;
+
 use maud::{Markup, html};
 
 use super::super::text::{number, utc};
@@ -115,7 +117,8 @@ fn path(plot: &Drawn, scale: &Scale) -> String {
             continue;
         }
         let (x, y) = (scale.x(*at), scale.y(*value));
-        out += &if goes_on { format!("L{x:.1} {y:.1}") } else { format!("M{x:.1} {y:.1}h0") };
+        let (to, dot) = if goes_on { ("L", "") } else { ("M", "h0") };
+        write!(out, "{to}{x:.1} {y:.1}{dot}").expect("a string takes all");
         goes_on = true;
     }
     out

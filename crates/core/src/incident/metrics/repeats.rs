@@ -75,7 +75,7 @@ impl Repeats {
             times,
             incidents,
         };
-        let causes = causes.into_iter().map(|(_, of)| (of.first().map_or("", |it| it.review.root_cause.trim()), of));
+        let causes = causes.into_values().map(|of| (of.first().map_or("", |it| it.review.root_cause.trim()), of));
         Repeats {
             types: frequent(types.into_iter()).into_iter().map(repeat).collect(),
             routes: frequent(routes.into_iter()).into_iter().map(repeat).collect(),
