@@ -22,6 +22,7 @@ pub mod notify;
 mod openapi;
 mod outgoing;
 mod problem;
+pub mod review;
 mod reviews;
 mod registry;
 mod site;

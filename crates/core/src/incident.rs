@@ -5,3 +5,4 @@ pub mod escalation;
 pub mod oncall;
 pub mod notice;
 pub mod record;
+pub mod metrics;

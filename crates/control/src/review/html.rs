@@ -1,0 +1,78 @@
+//! A review as a page that needs nothing else: no scripts, nothing from elsewhere, and a browser is told to refuse both.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Review;
+use super::content::{self, Block, UNWRITTEN};
+use super::plot::Drawn;
+use super::text::{number, utc};
+
+const STYLE: &str = include_str!("page.css");
+/// Nothing but the page's own style.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+pub(super) fn write(review: &Review) -> String {
+    let title = content::title(review);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (title.as_str()) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { (title.as_str()) }
+                    @for section in content::sections(review) {
+                        section {
+                            h2 { (section.title) }
+                            @for block in &section.blocks { (write_block(block)) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn write_block(block: &Block) -> Markup {
+    html! {
+        @match block {
+            Block::Line(text) => p { (text.as_str()) },
+            Block::Unwritten => p.unknown { (UNWRITTEN) },
+            Block::List(texts) => ul { @for text in texts { li { (text.as_str()) } } },
+            Block::Pairs(pairs) => dl {
+                @for (name, text) in pairs { dt { (name) } dd { (text.as_str()) } }
+            },
+            Block::Table(head, rows) => .wide {
+                table {
+                    thead { tr { @for name in *head { th scope="col" { (name) } } } }
+                    tbody {
+                        @for row in rows { tr { @for cell in row { td { (cell.as_str()) } } } }
+                    }
+                }
+            },
+            Block::Plot(plot) => (figure(plot)),
+        }
+    }
+}
+
+fn figure(plot: &Drawn) -> Markup {
+    html! {
+        figure {
+            figcaption { (plot.headline().as_str()) }
+            (plot.svg())
+            @if let Some((low, high)) = plot.extremes() {
+                p.note {
+                    "Lowest " (number(low.1)) " at " (utc(low.0)) ", highest " (number(high.1)) " at " (utc(high.0)) "."
+                }
+            }
+        }
+    }
+}
