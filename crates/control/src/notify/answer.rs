@@ -83,7 +83,7 @@ mod tests {
         // A date that has passed: at once.
         assert_eq!(after("Tue, 14 Nov 2023 22:00:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(after("1e300", now), Some(AFTER_MAX));
-        assert_eq!(after("Tue, 14 Nov 2093 22:00:00 GMT", now), Some(AFTER_MAX));
+        assert_eq!(after("Sat, 14 Nov 2093 22:00:00 GMT", now), Some(AFTER_MAX));
         for text in ["-1", "NaN", "soon", ""] {
             assert_eq!(after(text, now), None, "{text}");
         }

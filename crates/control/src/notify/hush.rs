@@ -17,19 +17,24 @@ pub(super) struct Hush {
 }
 
 impl Hush {
-    /// Keeps quiet about a key or a password, also where it is base64.
+    /// Keeps quiet about a key or a password, also where it is base64, and about each part of it.
     pub(super) fn key(mut self, key: &str) -> Hush {
         self.pieces.extend([key.to_owned(), STANDARD.encode(key)]);
-        self
+        self.parts(key)
     }
 
     /// Keeps quiet about a URL: about the whole, and about each part of its path and query.
     pub(super) fn url(mut self, url: &str) -> Hush {
         let after_host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let path = after_host.find(['/', '?']).map_or("", |at| &after_host[at..]);
-        let parts = path.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '~'));
-        self.pieces.extend(parts.filter(|part| part.len() >= PIECE_MIN).map(str::to_owned));
         self.pieces.push(url.to_owned());
+        self.parts(path)
+    }
+
+    /// Quotes and escapes may stand between the parts.
+    fn parts(mut self, text: &str) -> Hush {
+        let parts = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '~'));
+        self.pieces.extend(parts.filter(|part| part.len() >= PIECE_MIN).map(str::to_owned));
         self
     }
 
@@ -53,7 +58,15 @@ mod tests {
     #[test]
     fn what_repeats_a_secret_is_not_shown() {
         let hush = Hush::default().url("https://h.example/services/T0AB1/xyzzy?sig=plugh-1").key("open sesame");
-        for told in ["no T0AB1", "xyzzy", "SIG=PLUGH-1", "it was open sesame", "b3BlbiBzZXNhbWU=", "a\u{1b}[0mxyzzy"] {
+        for told in [
+            "no T0AB1",
+            "xyzzy",
+            "SIG=PLUGH-1",
+            "it was open sesame",
+            "b3BlbiBzZXNhbWU=",
+            "a\u{1b}[0mxyzzy",
+            "a sesame",
+        ] {
             assert_eq!(hush.shown(told), "(it repeats a secret)", "{told}");
         }
         assert_eq!(hush.shown("h.example\r\nis\u{202e} away"), "h.example is away");

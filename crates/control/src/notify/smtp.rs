@@ -8,6 +8,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Severity;
 use lettre::transport::smtp::{Error, extension::MailBodyParameter, extension::MailParameter};
 use mainstay_core::incident::notice::Notice;
 use mainstay_core::plan::MailTls;
@@ -74,11 +75,26 @@ pub(super) async fn send(
     let Ok(written) = written else { return Outcome::Refused { why: "the mail cannot be written".to_owned() } };
     match converse(server, envelope, &written.formatted()).await {
         Ok(()) => Outcome::Delivered { provider: None },
-        Err(error) => outcome(&error, hush),
+        Err(Trouble::Smtp(error)) => outcome(&error, hush),
+        Err(Trouble::Order(what)) => Outcome::Later { after: None, why: what.to_owned() },
     }
 }
 
-async fn converse(server: &Server<'_>, envelope: &Envelope, mail: &[u8]) -> Result<(), Error> {
+/// Why a mail was not taken.
+enum Trouble {
+    /// The server says so, or is not to be understood.
+    Smtp(Error),
+    /// An answer to something else: who counts those of a conversation wrongly may take a mail for delivered.
+    Order(&'static str),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::Smtp(error)
+    }
+}
+
+async fn converse(server: &Server<'_>, envelope: &Envelope, mail: &[u8]) -> Result<(), Trouble> {
     // As the sender's domain: mainstay may not know its machine's name.
     let hello = ClientId::Domain(envelope.from.email.domain().to_owned());
     let mut connection = connect(server, &hello).await?;
@@ -89,8 +105,12 @@ async fn converse(server: &Server<'_>, envelope: &Envelope, mail: &[u8]) -> Resu
     let eight_bit = (!mail.is_ascii()).then_some(MailParameter::Body(MailBodyParameter::EightBitMime));
     connection.command(Mail::new(Some(envelope.from.email.clone()), eight_bit.into_iter().collect())).await?;
     recipients(&mut connection, envelope).await?;
-    connection.command(Data).await?;
-    connection.message(mail).await?;
+    if connection.command(Data).await?.code().severity != Severity::PositiveIntermediate {
+        return Err(Trouble::Order("the server does not wait for the mail"));
+    }
+    if connection.message(mail).await?.code().severity != Severity::PositiveCompletion {
+        return Err(Trouble::Order("the server does not say that it took the mail"));
+    }
     let _ = tokio::time::timeout(QUIT_LIMIT, connection.quit()).await;
     Ok(())
 }

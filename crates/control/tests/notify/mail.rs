@@ -107,7 +107,7 @@ async fn sent(notice: &Notice) -> Server {
 #[tokio::test]
 async fn a_mail_says_all_and_belongs_to_its_incident() {
     let server = sent(&Notice { title: "täglich 3x".to_owned(), ..notice(Purpose::Page) }).await;
-    let expected = expect![[r#"
+    let expected = expect![[r"
         EHLO mainstay.example
         MAIL FROM:<alerts@mainstay.example>
         RCPT TO:<team@example.org>
@@ -149,7 +149,7 @@ async fn a_mail_says_all_and_belongs_to_its_incident() {
 
         .
         QUIT
-    "#]];
+    "]];
     expected.assert_eq(&format!("{}\n", server.heard().join("\n")));
     // Another delivery of the same incident has another id and the same thread.
     let other = Server::saying(&[]).await;
@@ -196,6 +196,9 @@ async fn codes_are_later_or_refused() {
         (("END", "554 spam"), false),
         (("END", "451 later"), true),
         (("MAIL", "what is this"), true),
+        // Answers to something else: what was said is not what is answered.
+        (("DATA", "250 ok"), true),
+        (("END", "354 go on"), true),
     ];
     for (says, later) in cases {
         let server = Server::saying(&[says]).await;

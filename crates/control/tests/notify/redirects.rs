@@ -6,11 +6,11 @@ use mainstay_control::notify::{Outcome, Sender};
 use mainstay_core::incident::notice::Purpose;
 use mainstay_core::plan::Channel;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{ID, NOW, Receiver, Says, notice, page, webhook};
+use crate::support::{ID, NOW, Receiver, Says, notice, page, request, webhook};
 
 fn on(url: &str) -> Channel {
     Channel { private_redirects: true, ..webhook(url) }
@@ -112,8 +112,7 @@ async fn tls(answer: String) -> (String, CertificateDer<'static>) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut read = vec![0; 64 << 10];
-            stream.read(&mut read).await.ok();
+            request(&mut stream).await;
             stream.write_all(answer.as_bytes()).await.ok();
             stream.shutdown().await.ok();
         }

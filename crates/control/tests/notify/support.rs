@@ -12,7 +12,7 @@ use mainstay_core::incident::notice::{Notice, Purpose};
 use mainstay_core::plan::{Channel, ChannelBy, Secret, SecretSource};
 use mainstay_core::time::Time;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -140,7 +140,21 @@ impl Receiver {
     }
 }
 
-/// A socket that reads something, says this text, whatever it is, and keeps the connection or not; what it waits for
+/// Reads a request to its end, or as far as it comes.
+pub(crate) async fn request(stream: &mut (impl AsyncRead + Unpin)) {
+    let (mut read, mut part) = (Vec::new(), [0; 4096]);
+    while let Ok(n @ 1..) = stream.read(&mut part).await {
+        read.extend_from_slice(&part[..n]);
+        let text = String::from_utf8_lossy(&read);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+            return;
+        }
+    }
+}
+
+/// A socket that reads a request, says this text, whatever it is, and keeps the connection or not; what it waits for
 /// tells that it has answered.
 pub(crate) async fn raw(text: &'static str, keep: bool) -> (String, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -150,12 +164,11 @@ pub(crate) async fn raw(text: &'static str, keep: bool) -> (String, Arc<Notify>)
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut read = [0; 1024];
-            stream.read(&mut read).await.ok();
+            request(&mut stream).await;
             stream.write_all(text.as_bytes()).await.ok();
             tells.notify_one();
             if keep {
-                tokio::spawn(async move { while stream.read(&mut read).await.is_ok_and(|n| n > 0) {} });
+                tokio::spawn(async move { stream.read_to_end(&mut Vec::new()).await });
             }
         }
     });
