@@ -7,7 +7,6 @@ use super::rfc3339;
 use crate::time::Time;
 
 /// Writes a time.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference to the field")]
 pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&rfc3339::format(*time))
 }
@@ -27,7 +26,6 @@ pub mod optional {
     use crate::time::Time;
 
     /// Writes a time, or nothing.
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
     pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, to),
