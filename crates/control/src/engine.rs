@@ -46,6 +46,7 @@ pub use run::Running;
 
 use quality::Quality;
 use run::Command;
+pub(crate) use run::logged;
 use watching::Watching;
 
 /// Commands that may wait; further ones are turned away.
@@ -222,6 +223,10 @@ impl Engine {
     /// Budgets, the store and what was counted, for the page of metrics.
     pub fn metrics(&self) -> Vec<Family> {
         metrics::families(self)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.0.clock)
     }
 
     pub(crate) fn now(&self) -> Time {

@@ -145,7 +145,10 @@ impl Incidents {
     }
 
     /// Lets the desk decide, makes what it decided rest, and then does it. Nothing changed where this fails.
-    pub(crate) async fn decide<T>(&self, decide: impl Fn(&mut Desk, Time) -> Result<T, Refused>) -> Result<T, DeskError> {
+    pub(crate) async fn decide<T>(
+        &self,
+        decide: impl Fn(&mut Desk, Time) -> Result<T, Refused>,
+    ) -> Result<T, DeskError> {
         self.decide_with(None, decide).await
     }
 

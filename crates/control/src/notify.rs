@@ -24,6 +24,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 use mainstay_core::incident::notice::Notice;
 use mainstay_core::plan::{Channel, ChannelBy, Heartbeat, Secret};
+pub use mainstay_core::response::delivery::Outcome;
 use mainstay_core::time::Time;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -43,28 +44,6 @@ pub const ANSWER_MAX: usize = 64 << 10;
 const ID_MAX: usize = 256;
 /// Longest name of a channel in a reason.
 const NAME_MAX: usize = 100;
-
-/// What became of a try. No text holds a secret.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// It was taken.
-    Delivered {
-        /// What the other side calls it, where it says so.
-        provider: Option<String>,
-    },
-    /// It may be taken another time.
-    Later {
-        /// How long the other side asks to be left alone.
-        after: Option<Duration>,
-        /// What was wrong.
-        why: String,
-    },
-    /// It will not be taken.
-    Refused {
-        /// What is wrong.
-        why: String,
-    },
-}
 
 /// Delivers notices.
 pub struct Sender {

@@ -244,7 +244,7 @@ impl Running {
 }
 
 /// An event as the log keeps it.
-fn logged(event: &Event) -> Change {
+pub(crate) fn logged(event: &Event) -> Change {
     let body = event.to_json();
     let kind = serde_json::from_str::<Typed>(&body).map(|typed| typed.kind).unwrap_or_default();
     Change::Event(record::Event { seq: 0, at: event.at, kind, body })

@@ -27,6 +27,8 @@ pub(super) const SILENCE: &str = "silence";
 const MEMORY: &str = "incidents/memory";
 /// The number of the last event that it took in.
 const CURSOR: &str = "incidents/cursor";
+/// When the last heartbeat was.
+const ALIVE: &str = "incidents/alive";
 /// How long ended exceptions and silences rest, for those who look back.
 const LOOK_BACK: Duration = Duration::from_hours(90 * 24);
 
@@ -49,10 +51,12 @@ pub(super) async fn load(store: &dyn Store, now: Time, reopen: Duration) -> Resu
     let mut cursor = None;
     for state in store.states("incidents/").await? {
         match state.key.as_str() {
-            MEMORY => rests.memory = serde_json::from_slice(&state.data).unwrap_or_else(|error| {
-                tracing::error!(%error, "what the desk remembers cannot be read: facts begin anew");
-                Memory::default()
-            }),
+            MEMORY => {
+                rests.memory = serde_json::from_slice(&state.data).unwrap_or_else(|error| {
+                    tracing::error!(%error, "what the desk remembers cannot be read: facts begin anew");
+                    Memory::default()
+                })
+            }
             CURSOR => cursor = std::str::from_utf8(&state.data).ok().and_then(|text| text.parse().ok()),
             _ => {}
         }
@@ -110,6 +114,11 @@ pub(super) fn changes(taken: &Taken, desk: &Desk, cursor: Option<u64>, now: Time
     changes.extend(taken.events.iter().map(|kind: &EventKind| logged(&Event { at: now, kind: kind.clone() })));
     changes.extend(taken.audits.iter().map(audited));
     changes
+}
+
+/// What a heartbeat leaves behind: that the store takes something.
+pub(super) fn alive(now: Time) -> Change {
+    Change::State(item::State { key: ALIVE.to_owned(), data: now.as_millis().to_string().into_bytes() })
 }
 
 fn audited(it: &Audited) -> Change {
@@ -175,5 +184,8 @@ async fn documents<T: DeserializeOwned>(store: &dyn Store, kind: &str, prefix: &
 
 fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
     let read = serde_json::from_str(&document.body);
-    read.inspect_err(|error| tracing::error!(kind = document.kind, id = document.id, %error, "a document cannot be read")).ok()
+    read.inspect_err(
+        |error| tracing::error!(kind = document.kind, id = document.id, %error, "a document cannot be read"),
+    )
+    .ok()
 }

@@ -14,7 +14,8 @@ pub(super) async fn beat(incidents: Incidents) {
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         };
-        let beaten = match incidents.store().change(Vec::new(), incidents.now()).await {
+        let beaten = match incidents.store().change(vec![super::at_rest::alive(incidents.now())], incidents.now()).await
+        {
             Ok(_) => incidents.0.sender.beat(&heartbeat).await,
             Err(error) => Err(format!("the store takes nothing: {error}")),
         };

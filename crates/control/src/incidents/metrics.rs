@@ -51,7 +51,7 @@ impl Counted {
             };
             counts.iter().map(sample).collect::<Vec<_>>()
         };
-        let gauge: fn(u64) -> Value = |count| Value::Number(count as f64);
+        let gauge: fn(u64) -> Value = |count| Value::Gauge(count as f64);
         let notices = self.notices.iter().map(|((channel, purpose, outcome), count)| Sample {
             labels: vec![
                 ("channel", channel.clone()),
@@ -76,7 +76,12 @@ impl Counted {
                 Kind::Gauge,
                 vec![Sample { labels: Vec::new(), value: gauge(self.waiting) }],
             ),
-            family("mainstay_heartbeats", "Heartbeats to whoever notices that mainstay is gone", Kind::Counter, beats.collect()),
+            family(
+                "mainstay_heartbeats",
+                "Heartbeats to whoever notices that mainstay is gone",
+                Kind::Counter,
+                beats.collect(),
+            ),
         ]
     }
 }
