@@ -18,6 +18,8 @@ from aiosmtpd.smtp import AuthResult
 
 from harness import Process, StandIn, call, eventually, free_port
 
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")
+
 SECOND = 1_000_000_000
 
 HOSTILE = "kept <b>\u001b[31m @everyone \u202e {{ $x }} \"}\r\nBcc: evil@example.org"

@@ -44,6 +44,8 @@ pub const ANSWER_MAX: usize = 64 << 10;
 const ID_MAX: usize = 256;
 /// Longest name of a channel in a reason.
 const NAME_MAX: usize = 100;
+/// Who calls.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION")));
 
 /// Delivers notices.
 pub struct Sender {
@@ -116,7 +118,8 @@ impl Sender {
     pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), String> {
         let url = exposed(&heartbeat.url).map_err(|fault| fault.what)?;
         let hush = Hush::default().url(url);
-        let outgoing = Outgoing { method: Method::GET, headers: HeaderMap::new(), body: Bytes::new() };
+        let headers = HeaderMap::from_iter([(header::USER_AGENT, AGENT)]);
+        let outgoing = Outgoing { method: Method::GET, headers, body: Bytes::new() };
         let call = web::send(&self.tls, url, &outgoing, false);
         match tokio::time::timeout(ATTEMPT_LIMIT, call).await {
             Ok(Ok(answer)) if answer.status.is_success() => Ok(()),
@@ -181,7 +184,7 @@ fn outgoing(id: &str, body: &Value) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("mainstay/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(header::USER_AGENT, AGENT);
     headers.insert(HeaderName::from_static("idempotency-key"), header_value(id));
     Outgoing { method: Method::POST, headers, body: Bytes::from(body.to_string()) }
 }
