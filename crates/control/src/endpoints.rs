@@ -1,17 +1,21 @@
 //! What can be asked. One table makes the router, the roles and `openapi.json`, so that none of them knows what the
 //! others do not. The table is written where the handlers are, a module per noun.
 
+mod alerts;
 mod drift;
 mod events;
 mod formats;
+mod incidents;
 mod ingest;
 mod levels;
 mod maintenance;
 mod models;
+mod oncall;
 mod quality;
 mod read;
 mod requests;
 mod reviews;
+mod runbooks;
 mod runs;
 mod service;
 mod slos;
@@ -92,6 +96,10 @@ pub(crate) fn all() -> Vec<Endpoint> {
         maintenance::endpoints(),
         drift::endpoints(),
         quality::endpoints(),
+        incidents::endpoints(),
+        runbooks::endpoints(),
+        oncall::endpoints(),
+        alerts::endpoints(),
         events::endpoints(),
         requests::endpoints(),
         ingest::endpoints(),

@@ -28,6 +28,7 @@ use mainstay_core::plan::Heartbeat;
 use mainstay_core::response::delivery::{Delivery, State};
 use mainstay_core::response::desk::{Desk, Doing, Refused, Silence, Taken, Terms};
 use mainstay_core::time::Time;
+use mainstay_store::change::Change;
 use mainstay_store::record::EventQuery;
 use mainstay_store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -46,6 +47,11 @@ const EVENTS_MAX: usize = 1_000;
 /// How often a number that somebody else took is tried again.
 const TRIES: usize = 20;
 
+/// How long ended exceptions and silences are shown.
+const LOOK_BACK: Duration = Duration::from_hours(90 * 24);
+/// Most exceptions, and most silences.
+const MADE_MAX: usize = 1_000;
+
 /// The desk, as the admin API sees it. Clones are the same desk.
 #[derive(Clone)]
 pub struct Incidents(Arc<Inner>);
@@ -60,6 +66,8 @@ struct Inner {
     flying: Mutex<BTreeMap<String, JoinHandle<()>>>,
     /// What was read of the log of events.
     cursor: Mutex<u64>,
+    /// What to go by from now on, where it is new.
+    terms: Mutex<Option<Terms>>,
     counted: Mutex<Counted>,
     /// Rings when something may be due.
     bell: Notify,
@@ -108,6 +116,7 @@ impl Incidents {
             acting,
             flying: Mutex::default(),
             cursor: Mutex::new(rests.cursor),
+            terms: Mutex::default(),
             bell: Notify::new(),
             on_event,
         };
@@ -115,10 +124,10 @@ impl Incidents {
         Ok((incidents.clone(), RunningDesk(incidents)))
     }
 
-    /// Goes by other terms from now on.
-    pub async fn set_terms(&self, terms: Terms) {
-        self.0.desk.lock().await.set_terms(terms);
-        self.0.bell.notify_one();
+    /// Goes by other terms soon.
+    pub fn set_terms(&self, terms: Terms) {
+        *self.0.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some(terms);
+        self.ring();
     }
 
     /// Looks at what happened at once.
@@ -149,12 +158,12 @@ impl Incidents {
         &self,
         decide: impl Fn(&mut Desk, Time) -> Result<T, Refused>,
     ) -> Result<T, DeskError> {
-        self.decide_with(None, decide).await
+        self.decide_with(Vec::new(), decide).await
     }
 
     async fn decide_with<T>(
         &self,
-        cursor: Option<u64>,
+        with: Vec<Change>,
         decide: impl Fn(&mut Desk, Time) -> Result<T, Refused>,
     ) -> Result<T, DeskError> {
         let mut desk = self.0.desk.lock().await;
@@ -162,11 +171,12 @@ impl Incidents {
             let mut next = desk.clone();
             let value = decide(&mut next, self.now())?;
             let taken = next.take_changes();
-            if taken.is_empty() && cursor.is_none() {
+            if taken.is_empty() && with.is_empty() {
                 *desk = next;
                 return Ok(value);
             }
-            let changes = at_rest::changes(&taken, &next, cursor, self.now());
+            let mut changes = at_rest::changes(&taken, &next, self.now());
+            changes.extend(with.iter().cloned());
             match self.0.store.change(changes, self.now()).await {
                 Ok(_) => {
                     *desk = next;
@@ -270,43 +280,47 @@ impl Incidents {
     }
 
     /// Puts an exception from who is on call in force, once it rests.
-    pub(crate) async fn put_override(&self, made: Override) -> Result<(), StoreError> {
-        let mut desk = self.0.desk.lock().await;
+    pub(crate) async fn put_override(&self, made: Override) -> Result<(), DeskError> {
         let change = at_rest::put(at_rest::OVERRIDE, &made.id, &made);
-        self.0.store.change(vec![change], self.now()).await?;
-        let others = desk.overrides().iter().filter(|it| it.id != made.id).cloned();
-        let all = others.chain([made.clone()]).collect();
-        desk.set_overrides(all);
-        Ok(())
+        self.decide_with(vec![change], |desk, now| {
+            let others = desk.overrides().iter().filter(|it| it.id != made.id && it.until + LOOK_BACK > now).cloned();
+            let all: Vec<Override> = others.chain([made.clone()]).collect();
+            bounded(all.len(), "exceptions from who is on call")?;
+            desk.set_overrides(all);
+            Ok(())
+        })
+        .await
     }
 
     /// Takes one back.
-    pub(crate) async fn end_override(&self, id: &str) -> Result<(), StoreError> {
-        let mut desk = self.0.desk.lock().await;
-        self.0.store.change(vec![at_rest::remove(at_rest::OVERRIDE, id)], self.now()).await?;
-        let others = desk.overrides().iter().filter(|it| it.id != id).cloned().collect();
-        desk.set_overrides(others);
-        Ok(())
+    pub(crate) async fn end_override(&self, id: &str) -> Result<(), DeskError> {
+        self.decide_with(vec![at_rest::remove(at_rest::OVERRIDE, id)], |desk, _| {
+            desk.set_overrides(desk.overrides().iter().filter(|it| it.id != id).cloned().collect());
+            Ok(())
+        })
+        .await
     }
 
     /// Puts a silence in force, once it rests.
-    pub(crate) async fn put_silence(&self, made: Silence) -> Result<(), StoreError> {
-        let mut desk = self.0.desk.lock().await;
+    pub(crate) async fn put_silence(&self, made: Silence) -> Result<(), DeskError> {
         let change = at_rest::put(at_rest::SILENCE, &made.id, &made);
-        self.0.store.change(vec![change], self.now()).await?;
-        let others = desk.silences().iter().filter(|it| it.id != made.id).cloned();
-        let all = others.chain([made.clone()]).collect();
-        desk.set_silences(all);
-        Ok(())
+        self.decide_with(vec![change], |desk, now| {
+            let others = desk.silences().iter().filter(|it| it.id != made.id && it.until + LOOK_BACK > now).cloned();
+            let all: Vec<Silence> = others.chain([made.clone()]).collect();
+            bounded(all.len(), "silences")?;
+            desk.set_silences(all);
+            Ok(())
+        })
+        .await
     }
 
     /// Ends one early: whoever was not paged is paged now.
-    pub(crate) async fn end_silence(&self, id: &str) -> Result<(), StoreError> {
-        let mut desk = self.0.desk.lock().await;
-        self.0.store.change(vec![at_rest::remove(at_rest::SILENCE, id)], self.now()).await?;
-        let others = desk.silences().iter().filter(|it| it.id != id).cloned().collect();
-        desk.set_silences(others);
-        Ok(())
+    pub(crate) async fn end_silence(&self, id: &str) -> Result<(), DeskError> {
+        self.decide_with(vec![at_rest::remove(at_rest::SILENCE, id)], |desk, _| {
+            desk.set_silences(desk.silences().iter().filter(|it| it.id != id).cloned().collect());
+            Ok(())
+        })
+        .await
     }
 
     /// Takes in what happened since it was last looked at.
@@ -317,7 +331,7 @@ impl Incidents {
         let Some(last) = page.last().map(|event| event.seq) else { return Ok(false) };
         let full = page.len() >= EVENTS_MAX;
         let read: Vec<Event> = page.iter().filter_map(|stored| Event::from_json(&stored.body).ok()).collect();
-        let heard = self.decide_with(Some(last), |desk, now| {
+        let heard = self.decide_with(vec![at_rest::cursor(last)], |desk, now| {
             read.iter().for_each(|event| desk.handle_event(event, now));
             Ok(())
         });
@@ -344,6 +358,13 @@ impl Incidents {
     async fn heartbeat(&self) -> Option<Heartbeat> {
         self.0.desk.lock().await.terms().incidents.heartbeat.clone()
     }
+}
+
+fn bounded(count: usize, what: &str) -> Result<(), Refused> {
+    if count > MADE_MAX {
+        return Err(Refused::Invalid(format!("there are at most {MADE_MAX} {what}")));
+    }
+    Ok(())
 }
 
 impl RunningDesk {
@@ -375,6 +396,10 @@ impl RunningDesk {
 impl Incidents {
     /// Does what is due; how long nothing will be.
     async fn step(&self) -> Duration {
+        let terms = self.0.terms.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(terms) = terms {
+            self.0.desk.lock().await.set_terms(terms);
+        }
         match self.listen().await {
             Ok(true) => return Duration::ZERO,
             Ok(false) => {}

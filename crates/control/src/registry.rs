@@ -182,6 +182,21 @@ impl Registry {
         self.promote(model, Request { version, expect, force: false, rollback: true }, by).await
     }
 
+    /// Makes the champion before this one the champion again, or a certain one; what was champion until then.
+    pub async fn go_back(
+        self: &Arc<Self>,
+        model: &str,
+        to: Option<String>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Option<String>, String> {
+        let before = self.champion(model).await.map_err(|error| error.to_string())?.map(|moved| moved.version);
+        let by = By { actor: actor.to_owned(), reason: reason.to_owned() };
+        let moved =
+            Arc::clone(self).roll_back(model, to, before.clone(), by).await.map_err(|error| error.to_string())?;
+        if moved.outcome == "promoted" { Ok(before) } else { Err(moved.to_string()) }
+    }
+
     async fn change(&self, model: &str, request: Request, by: By) -> Result<wire::Promotion, ModelError> {
         let _one_at_a_time = self.changing.lock().await;
         let versions = self.store.versions(Some(model)).await?;

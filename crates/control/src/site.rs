@@ -11,6 +11,7 @@ use mainstay_core::metric::Family;
 use crate::data_plane::DataPlane;
 use crate::engine::Engine;
 use crate::formats::Formats;
+use crate::incidents::Incidents;
 use crate::problem::{Kind, Problem};
 use crate::registry::Registry;
 use crate::reviews::{Deciding, ReviewProblem, Reviews};
@@ -23,6 +24,7 @@ pub struct Site {
     engine: Option<Engine>,
     formats: Option<Importer>,
     shelf: Shelf,
+    incidents: Option<Incidents>,
 }
 
 /// The forms of objectives, and who imports.
@@ -36,7 +38,14 @@ pub(crate) struct Importer {
 impl Site {
     /// A site of a data plane and nothing else.
     pub fn new(plane: Arc<dyn DataPlane>) -> Site {
-        Site { plane, desk: Desk(Arc::new(NoReviews)), engine: None, formats: None, shelf: Shelf::default() }
+        Site {
+            plane,
+            desk: Desk(Arc::new(NoReviews)),
+            engine: None,
+            formats: None,
+            shelf: Shelf::default(),
+            incidents: None,
+        }
     }
 
     /// The same with an engine, and so with objectives, a log of events and a store.
@@ -65,6 +74,20 @@ impl Site {
     /// The site with models and training runs.
     pub fn with_registry(self, registry: Arc<Registry>) -> Site {
         Site { shelf: Shelf(Some(registry)), ..self }
+    }
+
+    /// The site with incidents.
+    pub fn with_incidents(self, incidents: Incidents) -> Site {
+        Site { incidents: Some(incidents), ..self }
+    }
+
+    pub(crate) fn incidents(&self) -> Result<&Incidents, Problem> {
+        self.incidents.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+
+    /// Metrics of incidents.
+    pub(crate) fn incident_metrics(&self) -> Vec<Family> {
+        self.incidents.iter().flat_map(Incidents::metrics).collect()
     }
 
     /// Metrics of models and of training runs.

@@ -4,10 +4,12 @@ mod answers;
 mod corrections;
 mod drift;
 mod formats;
+mod incidents;
 mod levels;
 mod maintenance;
 mod reviews;
 mod models;
+mod oncall;
 mod quality;
 mod runs;
 mod service;
@@ -19,10 +21,18 @@ use std::time::Duration;
 pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
 pub(crate) use drift::{AllDrift, CheckRequest as DriftCheckRequest, Checked as DriftChecked, Drift};
 pub(crate) use formats::{ExportForm, ExportQuery, ImportQuery, Imported};
+pub(crate) use incidents::{
+    ActionRequest, AlertsTaken, AlertsWebhook, FindingsRequest, Incident, IncidentLine, Incidents, IncidentsQuery,
+    MetricsQuery, NewIncident, NoteRequest, ReviewQuery, Runbook, RunbookLine, Runbooks, StandingRequest,
+};
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
 pub(crate) use maintenance::{AllMaintenance, Maintenance, MaintenanceRequest};
 pub(crate) use models::{
     GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, models,
+};
+pub(crate) use oncall::{
+    AtQuery, OnCall, Override, OverrideRequest, Overrides, ScheduleNow, Shifts, Silence, SilenceRequest, Silences,
+    StretchQuery,
 };
 pub(crate) use quality::{BaselineRequest, Quality, QualityQuery};
 pub(crate) use reviews::{Review, ReviewAction, ReviewRequest, Reviews, ReviewsQuery};

@@ -2,6 +2,7 @@
 //!
 //! The only crate that reads the wall clock, the environment and the command line; everything else is told.
 
+mod acting;
 mod cli;
 mod client;
 mod commands;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mainstay_config::openslo;
 use mainstay_control::{
-    ControlError, DataPlane, Deciding, Engine, Finding, Form, Formats, Imported, Reload, ReloadReport, ReviewProblem,
-    Reviews,
+    ControlError, DataPlane, Deciding, Engine, Finding, Form, Formats, Imported, Incidents, Reload, ReloadReport,
+    ReviewProblem, Reviews,
 };
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
@@ -33,6 +33,7 @@ pub(crate) struct Plane {
     source: Source,
     events: EventSink,
     engine: Engine,
+    incidents: Incidents,
     telemetry: Arc<Telemetry>,
     /// Held for the whole of a reload, so that two of them do not mix.
     rests: Mutex<Rests>,
@@ -71,10 +72,10 @@ impl Plane {
         gateway: Gateway,
         (clock, source): (Clock, Source),
         events: EventSink,
-        (engine, telemetry): (Engine, Arc<Telemetry>),
+        (engine, incidents, telemetry): (Engine, Incidents, Arc<Telemetry>),
         rests: Rests,
     ) -> Plane {
-        Plane { gateway, clock, source, events, engine, telemetry, rests: Mutex::new(rests) }
+        Plane { gateway, clock, source, events, engine, incidents, telemetry, rests: Mutex::new(rests) }
     }
 
     /// Where kept requests go.
@@ -128,10 +129,11 @@ impl Plane {
     }
 
     fn put_in_force(&self, plan: Plan) -> Result<(), Refused> {
-        let terms = engine::terms(&plan);
+        let (terms, desk) = (engine::terms(&plan), engine::desk_terms(&plan));
         let telemetry = telemetry_settings(&plan);
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
         self.telemetry.set(telemetry);
+        self.incidents.set_terms(desk);
         if let Err(error) = self.engine.set_terms(terms) {
             tracing::error!(%error, "the objectives are not looked at any more");
         }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use mainstay_control::{Admin, Engine, Registry, Site};
+use mainstay_control::{Admin, Engine, Incidents, Registry, Site};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::Plan;
 use mainstay_core::time::Time;
@@ -17,6 +17,7 @@ use mainstay_gateway::{EventSink, Gateway};
 use mainstay_telemetry::Telemetry;
 use mainstay_tower::clock::Clock;
 
+use crate::acting::Actors;
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
 use crate::plane::{Plane, Rests, telemetry_settings};
@@ -46,11 +47,13 @@ impl Service {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
         let seed = entropy();
-        let (keeping, plan, rests) = engine::start(plan, clock, seed, sink.clone())?;
-        let engine = keeping.engine.clone();
-        match Service::front((plan, rests), source, (clock, seed), (sink, events), engine, on_event).await {
+        let actors = Actors::default();
+        let (mut keeping, plan, rests) = engine::start(plan, (clock, seed), sink.clone(), Arc::new(actors.clone()))?;
+        let kept = (keeping.engine.clone(), keeping.incidents.clone(), actors);
+        match Service::front((plan, rests), source, (clock, seed), (sink, events), kept, on_event).await {
             Ok((plane, admin)) => {
                 let _ = keeping.source.set(Arc::clone(&plane));
+                keeping.begin();
                 Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
             }
             Err(stop) => {
@@ -67,7 +70,7 @@ impl Service {
         source: Source,
         (clock, seed): (Clock, u64),
         (sink, events): (EventSink, Receiver<Event>),
-        engine: Engine,
+        (engine, incidents, actors): (Engine, Incidents, Actors),
         on_event: impl FnMut(&Event) + Send + 'static,
     ) -> Result<(Arc<Plane>, Admin), Stop> {
         let tokens = plan.admin.tokens.clone();
@@ -83,7 +86,7 @@ impl Service {
             gateway.map_err(Stop::unreachable)?,
             (clock, source),
             sink,
-            (engine.clone(), Arc::clone(&telemetry)),
+            (engine.clone(), incidents.clone(), Arc::clone(&telemetry)),
             rests,
         );
         let plane = Arc::new(plane);
@@ -91,8 +94,10 @@ impl Service {
         let served = Served { engine: engine.clone(), plane: Arc::clone(&plane), events: events_of_models, clock };
         let registry = Registry::open(Arc::clone(engine.store()), Arc::new(served)).await;
         let registry = registry.context("cannot read models and runs").map_err(Stop::unreachable)?;
+        actors.set(&plane, &registry);
         let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _);
         let site = site.with_engine(engine.clone()).with_formats(Arc::clone(&plane) as _).with_registry(registry);
+        let site = site.with_incidents(incidents);
         let admin = Admin::bind(admin_address, &tokens, site)
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
@@ -157,8 +162,15 @@ fn spawn_events(
         for event in events {
             on_event(&event);
             telemetry.send(&event);
-            // Requests are told by a sample and counted by sums; the log is for what changed.
-            if !matches!(event.kind, EventKind::RequestFinished(_)) && !engine.note(event) {
+            // Requests are told by a sample and counted by sums; the log is for what changed. What the desk tells is in it already.
+            let is_logged = matches!(
+                event.kind,
+                EventKind::RequestFinished(_)
+                    | EventKind::IncidentOpened(_)
+                    | EventKind::IncidentChanged(_)
+                    | EventKind::IncidentNotified { .. }
+            );
+            if !is_logged && !engine.note(event) {
                 tracing::debug!("an event was not stored");
             }
         }

@@ -54,6 +54,7 @@ async fn readyz(State(plane): State<Plane>) -> Result<Json<wire::Probe>, Problem
 async fn metrics(State(site): State<Site>, State(plane): State<Plane>, headers: HeaderMap) -> Response {
     let mut families = plane.metrics();
     families.extend(site.registry_metrics());
+    families.extend(site.incident_metrics());
     families.extend(site.engine().map(Engine::metrics).unwrap_or_default());
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let openmetrics = accepted.flat_map(|accept| accept.split(',')).any(accepts_openmetrics);

@@ -16,6 +16,7 @@ use mainstay_store::{Store, StoreError, audit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::LOOK_BACK;
 use crate::engine::logged;
 
 /// Kinds of documents.
@@ -29,8 +30,6 @@ const MEMORY: &str = "incidents/memory";
 const CURSOR: &str = "incidents/cursor";
 /// When the last heartbeat was.
 const ALIVE: &str = "incidents/alive";
-/// How long ended exceptions and silences rest, for those who look back.
-const LOOK_BACK: Duration = Duration::from_hours(90 * 24);
 
 /// What rests.
 #[derive(Default)]
@@ -97,7 +96,7 @@ async fn last_event(store: &dyn Store) -> Result<u64, StoreError> {
 }
 
 /// What makes all that changed rest.
-pub(super) fn changes(taken: &Taken, desk: &Desk, cursor: Option<u64>, now: Time) -> Vec<Change> {
+pub(super) fn changes(taken: &Taken, desk: &Desk, now: Time) -> Vec<Change> {
     let mut changes = Vec::new();
     for (incident, is_new) in &taken.incidents {
         let expect = if *is_new { Expect::Absent } else { Expect::Any };
@@ -108,12 +107,14 @@ pub(super) fn changes(taken: &Taken, desk: &Desk, cursor: Option<u64>, now: Time
         let data = serde_json::to_vec(&desk.memory()).expect("what is remembered becomes JSON");
         changes.push(Change::State(item::State { key: MEMORY.to_owned(), data }));
     }
-    if let Some(cursor) = cursor {
-        changes.push(Change::State(item::State { key: CURSOR.to_owned(), data: cursor.to_string().into_bytes() }));
-    }
     changes.extend(taken.events.iter().map(|kind: &EventKind| logged(&Event { at: now, kind: kind.clone() })));
     changes.extend(taken.audits.iter().map(audited));
     changes
+}
+
+/// That everything up to an event was taken in.
+pub(super) fn cursor(last: u64) -> Change {
+    Change::State(item::State { key: CURSOR.to_owned(), data: last.to_string().into_bytes() })
 }
 
 /// What a heartbeat leaves behind: that the store takes something.

@@ -174,8 +174,16 @@ impl Desk {
         self.overrides = overrides;
     }
 
-    /// What nobody is to be paged for, for a while; all of them.
+    /// What nobody is to be paged for, for a while; all of them. Whoever waits for the end of one that is gone is told now.
     pub fn set_silences(&mut self, silences: Vec<Silence>) {
+        let gone: Vec<Time> = self.silences.iter().filter(|it| !silences.contains(it)).map(|it| it.until).collect();
+        for incident in self.incidents.values_mut() {
+            let escalation = incident.escalation.as_mut();
+            if let Some(next) = escalation.and_then(|it| it.next.as_mut()).filter(|next| gone.contains(next)) {
+                *next = incident.detected;
+                self.changes.incident(&incident.id);
+            }
+        }
         self.silences = silences;
     }
 

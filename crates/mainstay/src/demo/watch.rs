@@ -43,7 +43,14 @@ impl Change {
             EventKind::SloStatusChanged { slo, from, to, .. } => {
                 change(format!("budget {slo}"), from.to_string(), to.to_string(), "events")
             }
+            EventKind::IncidentOpened(it) => {
+                let from = if it.status == "detected" { "none" } else { "resolved" };
+                change(it.incident.clone(), from.to_owned(), it.severity.to_string(), &it.kind)
+            }
             EventKind::Started { .. }
+            | EventKind::SignalChanged { .. }
+            | EventKind::IncidentChanged(_)
+            | EventKind::IncidentNotified { .. }
             | EventKind::Draining {}
             | EventKind::Stopped {}
             | EventKind::ConfigReloaded {}

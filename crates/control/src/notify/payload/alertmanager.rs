@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::event::format_time;
+use mainstay_core::incident::kind::Severity;
 use mainstay_core::incident::notice::{Notice, Purpose};
 use mainstay_core::time::Time;
 use serde_json::{Value, json};
@@ -19,14 +20,21 @@ const TEXT_MAX: usize = 8_000;
 /// Most lines of a list.
 const LINES_MAX: usize = 50;
 
-/// The alerts to post: one. Its labels say which incident it is; an acknowledgement posts it again, as still firing.
+/// The alerts to post. Labels say which incident it is and how bad, and a severity that changed is another alert to Alertmanager: the end
+/// is posted of all of them. An acknowledgement posts the alert again, as still firing.
 pub(in crate::notify) fn alerts(notice: &Notice, now: Time) -> Value {
+    if notice.purpose == Purpose::Resolved {
+        return Severity::ALL.into_iter().map(|severity| alert(notice, severity, now)).collect();
+    }
+    json!([alert(notice, notice.severity, now)])
+}
+
+fn alert(notice: &Notice, severity: Severity, now: Time) -> Value {
     let mut labels = json!({
         "alertname": ALERT,
         "service": word(&notice.service),
         "incident": word(&notice.incident),
-        "severity": notice.severity.as_str(),
-        "type": word(&notice.kind),
+        "severity": severity.as_str(),
     });
     if let Some(route) = &notice.route {
         labels["route"] = json!(word(route));
@@ -44,7 +52,7 @@ pub(in crate::notify) fn alerts(notice: &Notice, now: Time) -> Value {
     if let Some(link) = link(notice) {
         alert["generatorURL"] = json!(link);
     }
-    json!([alert])
+    alert
 }
 
 fn annotations(notice: &Notice) -> Value {
@@ -52,6 +60,7 @@ fn annotations(notice: &Notice) -> Value {
         "summary": clip(&headline(notice), TEXT_MAX),
         "environment": word(&notice.environment),
         "status": notice.status.as_str(),
+        "type": word(&notice.kind),
     });
     let texts = [
         ("description", lines(&notice.summary)),
