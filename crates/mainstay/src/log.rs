@@ -63,6 +63,21 @@ pub(crate) fn event(event: &Event) {
         EventKind::QualityStatusChanged(it) => {
             tracing::warn!(route = %it.route, metric = %it.metric, from = %it.from, to = %it.to, value = it.value, "quality changed");
         }
+        EventKind::SignalChanged { name, from, to, value, bound } => {
+            tracing::warn!(%name, %from, %to, value, bound, "signal changed");
+        }
+        EventKind::IncidentOpened(it) => {
+            tracing::warn!(id = %it.incident, severity = %it.severity, kind = %it.kind, title = %it.title, "incident opened");
+        }
+        EventKind::IncidentChanged(it) => {
+            tracing::warn!(id = %it.incident, severity = %it.severity, status = %it.status, by = %it.by, title = %it.title, "incident changed");
+        }
+        EventKind::IncidentNotified { incident, channel, purpose, outcome, .. } if outcome == "dead" => {
+            tracing::warn!(id = %incident, %channel, %purpose, %outcome, "notice given up");
+        }
+        EventKind::IncidentNotified { incident, channel, purpose, outcome, .. } => {
+            tracing::info!(id = %incident, %channel, %purpose, %outcome, "notice settled");
+        }
         EventKind::TrainingFailed(run) => {
             tracing::warn!(run = %run.run, name = %run.name, state = %run.state, reason = %run.reason, "training run failed");
         }
