@@ -20,7 +20,10 @@ const NAME_MAX: usize = 256;
 const LABEL_CAUSED_SHARE: &str = "caused_label_share";
 
 /// Bounds by the names of signals.
-pub(super) fn bounds(raw: Option<&At<Vec<Entry<raw::SignalBound>>>>, reader: &mut Reader<'_>) -> BTreeMap<String, Bound> {
+pub(super) fn bounds(
+    raw: Option<&At<Vec<Entry<raw::SignalBound>>>>,
+    reader: &mut Reader<'_>,
+) -> BTreeMap<String, Bound> {
     if let Some(raw) = raw {
         at_most(raw, BOUNDS_MAX, "bounds", reader);
     }
