@@ -5,6 +5,7 @@
 
 mod answer;
 mod backend;
+mod bounds;
 mod features;
 mod incidents;
 mod ladder;
@@ -18,6 +19,7 @@ mod route;
 mod server;
 pub(crate) mod slo;
 mod training;
+mod types;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -240,6 +240,29 @@ impl Kind for Real {
     }
 }
 
+/// Any number, or a share as a percentage.
+pub(crate) struct Figure;
+
+impl Kind for Figure {
+    type Out = f64;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<f64> {
+        let Value::Text(words) = &node.value else { return Real::read(node, reader) };
+        match parse::ratio(words) {
+            Ok(share) => Some(share),
+            Err(help) => {
+                let message = format!("`{}` is not a number, nor a percentage such as `2%`", shortened(words));
+                reader.report(Finding::new(Code::Ratio, node.span, message).help_maybe(help));
+                None
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [Real::schema(generator), Ratio::schema(generator)] })
+    }
+}
+
 /// A number from 0 to 1.
 pub(crate) struct Share;
 

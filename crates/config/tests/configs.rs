@@ -9,7 +9,7 @@ use mainstay_core::event::parse_time;
 use mainstay_core::incident::escalation::Target;
 use mainstay_core::incident::kind::Severity;
 use mainstay_core::incident::oncall::Turn;
-use mainstay_core::plan::{AnswerBy, BackendId, ChannelBy, FeatureSetId, MailTls, Plan, Store};
+use mainstay_core::plan::{AnswerBy, BackendId, Bound, ChannelBy, FeatureSetId, MailTls, Plan, Store};
 use mainstay_core::resilience::limiter;
 use mainstay_core::route::{Class, Protocol};
 use proptest::prelude::*;
@@ -53,6 +53,15 @@ fn who_is_told_and_by_what_is_as_it_is_written() {
     let incidents = accepted(FULL).incidents;
     assert_eq!(incidents.page, [Severity::Sev1, Severity::Sev2]);
     assert_eq!((incidents.policy.as_deref(), &incidents.notify[..]), (Some("ml"), &["chat".to_owned()][..]));
+    assert_eq!((incidents.hold, incidents.action), (Duration::from_secs(30), Duration::from_hours(1)));
+    let bounds: Vec<_> = incidents.bounds.iter().map(|(name, bound)| (name.as_str(), *bound)).collect();
+    let wanted = [
+        ("click_through", Bound::Below(0.008)),
+        ("complaints", Bound::Above(0.02)),
+        ("label_caused", Bound::Above(0.5)),
+        ("stars", Bound::Below(3.5)),
+    ];
+    assert_eq!(bounds, wanted);
     let added = &incidents.types["model_degradation"].signals[0];
     assert_eq!((added.fact.as_str(), added.opens), ("alert", true));
     assert_eq!(added.with["alertname"], ["BadAnswers"]);
@@ -403,11 +412,14 @@ fn what_is_not_written_has_its_documented_default() {
                 group: 900s,
                 reopen: 1800s,
                 quiet: 300s,
+                hold: 30s,
                 auto_resolve: false,
                 notify: [],
                 policy: None,
                 link: None,
                 heartbeat: None,
+                action: 3600s,
+                bounds: {},
                 types: {},
                 people: [],
                 schedules: [],

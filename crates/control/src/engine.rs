@@ -24,12 +24,13 @@ mod settle;
 pub(crate) mod signals;
 pub(crate) mod watching;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
 use mainstay_core::observed::Observed;
-use mainstay_core::plan::{Drift, Labels, Plan};
+use mainstay_core::plan::{Bound, Drift, Labels, Plan};
 use mainstay_core::slo::correction::Maintenance;
 use mainstay_core::slo::objective::Objective;
 use mainstay_core::slo::policy::{Action, Policy, Refusal};
@@ -123,6 +124,8 @@ pub struct Terms {
     pub labels: Option<Labels>,
     /// Routes whose predictions are measured.
     pub measured: Vec<Measured>,
+    /// Bounds of signals from outside, by their names.
+    pub bounds: BTreeMap<String, Bound>,
 }
 
 /// What an engine needs besides its store.
@@ -131,7 +134,7 @@ pub struct Setup {
     pub terms: Terms,
     /// Where sums come from.
     pub source: Source,
-    /// Hears of budgets whose status changed and of alerts.
+    /// Hears of what has another status, such as a budget or a signal, and of alerts.
     pub on_event: OnEvent,
     /// The service's clock.
     pub clock: Clock,

@@ -2,6 +2,7 @@
 
 pub mod reach;
 pub mod fact;
+pub mod bound;
 pub mod signature;
 pub mod severity;
 pub mod delivery;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay_core::event::{
-    self, DriftChange, Event, EventKind, Kept, ModelPromoted, QualityChange, RequestFinished, Scalar, SloAlert,
-    TrainingEnded,
+    self, DriftChange, Event, EventKind, IncidentNews, Kept, ModelPromoted, QualityChange, RequestFinished, Scalar,
+    SloAlert, TrainingEnded,
 };
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
@@ -28,6 +28,17 @@ fn alert() -> SloAlert {
         short_s: Some(300),
         factor: Some(14.4),
         burn: Some(22.5),
+    }
+}
+
+fn incident(status: &'static str, by: &str) -> IncidentNews {
+    IncidentNews {
+        incident: "inc-2026-03-01-1".to_owned(),
+        kind: "model_degradation".to_owned(),
+        severity: "sev2".into(),
+        status: status.into(),
+        title: "Model degradation on score".to_owned(),
+        by: by.to_owned(),
     }
 }
 
@@ -120,6 +131,28 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
                 to: "violated".into(),
                 value: Some(0.75),
             }),
+        ),
+        (
+            "signal.status_changed",
+            EventKind::SignalChanged {
+                name: "complaints".to_owned(),
+                from: "within".into(),
+                to: "beyond".into(),
+                value: 0.0625,
+                bound: 0.02,
+            },
+        ),
+        ("incident.opened", EventKind::IncidentOpened(incident("detected", "mainstay"))),
+        ("incident.changed", EventKind::IncidentChanged(incident("investigating", "ada"))),
+        (
+            "incident.notified",
+            EventKind::IncidentNotified {
+                incident: "inc-2026-03-01-1".to_owned(),
+                notice: "inc-2026-03-01-1/1".to_owned(),
+                channel: "pager".to_owned(),
+                purpose: "page".into(),
+                outcome: "delivered".into(),
+            },
         ),
         (
             "training.run_failed",

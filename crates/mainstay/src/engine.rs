@@ -151,6 +151,7 @@ pub(crate) fn terms(plan: &Plan) -> Terms {
         labels: plan.labels.clone(),
         measured: plan.routes.iter().filter_map(measured).collect(),
         backends: plan.backends.iter().map(|backend| backend.name.clone()).collect(),
+        bounds: plan.incidents.bounds.clone(),
     }
 }
 

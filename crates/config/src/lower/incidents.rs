@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mainstay_core::plan::{Heartbeat, Incidents, SignalTerms, TypeTerms};
+use mainstay_core::plan::{Heartbeat, Incidents};
+use mainstay_core::response::desk::LASTING_MAX;
 
-use super::{Known, at_most, check_distinct, check_name, entries, find, known, notify, oncall, report_unused};
-use super::{value, value_or};
+use super::{Known, check_distinct, entries, find, known, notify, oncall, report_unused};
+use super::{bounds, types, value, value_or};
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::raw::{Root, incidents as raw};
@@ -15,10 +16,6 @@ use crate::span::At;
 
 /// Who calls more often than that is a load.
 const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
-/// Most types that a config speaks of.
-const TYPES_MAX: usize = 200;
-/// Most items of a list of a type.
-const ITEMS_MAX: usize = 200;
 
 /// Incidents, who is on call and what reaches them.
 pub(super) fn incidents(root: &Root, reader: &mut Reader<'_>) -> Incidents {
@@ -44,20 +41,24 @@ fn rules(raw: &raw::Incidents, names: &mut Names, reader: &mut Reader<'_>) -> In
     if let Some(policy) = &raw.escalation {
         names.policy(policy, reader);
     }
-    if let Some(types) = &raw.types {
-        at_most(types, TYPES_MAX, "types", reader);
+    if let Some(action) = raw.action.as_ref().filter(|action| action.value > LASTING_MAX) {
+        let finding = Finding::new(Code::OutOfRange, action.span, "an action has effect for seven days at most");
+        reader.report(finding.help("whoever approves it can approve it again"));
     }
     Incidents {
         page: page.unwrap_or(default.page),
         group: value_or(raw.group.as_ref(), default.group),
         reopen: value_or(raw.reopen.as_ref(), default.reopen),
         quiet: value_or(raw.quiet.as_ref(), default.quiet),
+        hold: value_or(raw.hold.as_ref(), default.hold),
         auto_resolve: value_or(raw.auto_resolve.as_ref(), default.auto_resolve),
         notify: texts(raw.notify.as_ref()),
         policy: value(raw.escalation.clone()),
         link: value(raw.link.clone()),
         heartbeat: raw.heartbeat.as_ref().and_then(|raw| heartbeat(&raw.value, reader)),
-        types: entries(raw.types.as_ref()).iter().filter_map(|entry| terms(entry, names, reader)).collect(),
+        action: value_or(raw.action.as_ref(), default.action),
+        bounds: bounds::bounds(raw.bounds.as_ref(), reader),
+        types: types::types(raw.types.as_ref(), names, reader),
         ..default
     }
 }
@@ -68,60 +69,6 @@ fn heartbeat(raw: &raw::Heartbeat, reader: &mut Reader<'_>) -> Option<Heartbeat>
     }
     let every = value_or(raw.every.as_ref(), Duration::from_mins(1));
     Some(Heartbeat { url: raw.url.as_ref()?.value.clone(), every })
-}
-
-fn terms(entry: &Entry<raw::IncidentType>, names: &mut Names, reader: &mut Reader<'_>) -> Option<(String, TypeTerms)> {
-    check_name(&entry.name, "a type of incidents", reader);
-    let raw = &entry.value.as_ref()?.value;
-    if let Some(policy) = &raw.escalation {
-        names.policy(policy, reader);
-    }
-    let lists = [("actions", &raw.auto), ("causes", &raw.causes), ("steps", &raw.steps), ("questions", &raw.questions)];
-    for (what, list) in lists.into_iter().chain([("ideas", &raw.prevention)]) {
-        if let Some(list) = list {
-            at_most(list, ITEMS_MAX, what, reader);
-        }
-    }
-    let terms = TypeTerms {
-        title: value(raw.title.clone()),
-        policy: value(raw.escalation.clone()),
-        severity: value(raw.severity.clone()),
-        auto: texts(raw.auto.as_ref()),
-        signals: signals(raw.signals.as_ref(), reader),
-        causes: texts(raw.causes.as_ref()),
-        steps: texts(raw.steps.as_ref()),
-        questions: texts(raw.questions.as_ref()),
-        prevention: texts(raw.prevention.as_ref()),
-    };
-    Some((entry.name.value.clone(), terms))
-}
-
-fn signals(raw: Option<&At<Vec<At<raw::AddedSignal>>>>, reader: &mut Reader<'_>) -> Vec<SignalTerms> {
-    let Some(raw) = raw else { return Vec::new() };
-    at_most(raw, ITEMS_MAX, "signals", reader);
-    let names: Vec<&At<String>> = raw.value.iter().filter_map(|signal| signal.value.name.as_ref()).collect();
-    for name in &names {
-        check_name(name, "a signal", reader);
-    }
-    check_distinct(names, "a signal", reader);
-    raw.value.iter().filter_map(|signal| self::signal(&signal.value, reader)).collect()
-}
-
-fn signal(raw: &raw::AddedSignal, reader: &mut Reader<'_>) -> Option<SignalTerms> {
-    let mut with = BTreeMap::new();
-    for entry in entries(raw.with.as_ref()) {
-        let Some(words) = &entry.value else { continue };
-        if words.value.is_empty() {
-            super::empty(words.span, "a list of words", reader);
-        }
-        with.insert(entry.name.value.clone(), words.value.clone());
-    }
-    Some(SignalTerms {
-        name: raw.name.as_ref()?.value.clone(),
-        fact: raw.fact.as_ref()?.value.clone(),
-        with,
-        opens: value_or(raw.opens.as_ref(), false),
-    })
 }
 
 /// The texts of a list.
@@ -190,7 +137,7 @@ impl Names {
         find(&mut self.schedules, name, "schedule", reader);
     }
 
-    fn policy(&mut self, name: &At<String>, reader: &mut Reader<'_>) {
+    pub(super) fn policy(&mut self, name: &At<String>, reader: &mut Reader<'_>) {
         find(&mut self.policies, name, "escalation policy", reader);
     }
 

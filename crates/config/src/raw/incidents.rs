@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::read::{Flag, Kind, List, Named, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
-use crate::values::{Address, Dur, Url, Wait};
+use crate::values::{Address, Dur, Figure, Url, Wait};
 
 section! {
     /// How incidents are handled.
@@ -18,6 +18,8 @@ section! {
         reopen: Wait,
         /// How long every signal must rest before recovery is believed. Default: 5m.
         quiet: Wait,
+        /// How long a signal that comes and goes must last before it opens an incident by itself. Default: 30s.
+        hold: Wait,
         /// Resolve an incident whose recovery is believed; otherwise that is proposed to a person. Default: false.
         auto_resolve: Flag,
         /// Channels that hear of incidents that do not page, and of what becomes of all. Default: none.
@@ -28,6 +30,11 @@ section! {
         link: Url,
         /// An address that is called all the time, so that somebody else notices when mainstay is gone.
         heartbeat: Heartbeat,
+        /// How long an action has effect, unless whoever approves it says otherwise; at most 7d. Default: 1h.
+        action: Dur,
+        /// Bounds of the means of posted signals over the last day, by the signal's name, and of measures of feedback loops. Default: those of
+        /// the measures, see docs/quality.md.
+        bounds: Named<SignalBound>,
         /// What differs by type, and types of your own, by name.
         types: Named<IncidentType>,
     }
@@ -54,6 +61,16 @@ section! {
 }
 
 section! {
+    /// A bound. It is crossed where all of the mean's 95 % interval is beyond it.
+    SignalBound = "a bound" {
+        /// It may not be above.
+        above: Figure,
+        /// It may not be below.
+        below: Figure,
+    }
+}
+
+section! {
     /// What differs from what mainstay knows of a type; lists are added to what it knows.
     IncidentType = "a type of incidents" {
         /// Its name for people.
@@ -62,7 +79,7 @@ section! {
         escalation: Text,
         /// The severity that it has at least.
         severity: SeverityName,
-        /// Actions that are taken without asking, by name.
+        /// Actions that are taken without asking: pin_level, cached_features, previous_model, raise_sampling.
         auto: List<Text>,
         /// More signals.
         signals: List<AddedSignal>,
@@ -82,7 +99,7 @@ section! {
     AddedSignal = "a signal" {
         /// Its name.
         name (required): Text,
-        /// The kind of fact that it looks for, such as alert.
+        /// The kind of fact that it looks for, such as alert or slo_burn.
         fact (required): Text,
         /// Words that the fact must carry, by their names: a value, or several of which one must hold.
         with: Named<Words>,

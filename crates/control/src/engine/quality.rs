@@ -171,6 +171,7 @@ impl Quality {
             }
         }
         quality.signals = Signals::restore(store, now).await?;
+        quality.signals.set_bounds(&terms.bounds);
         Ok(quality)
     }
 
@@ -178,6 +179,7 @@ impl Quality {
     pub(super) fn apply(&mut self, terms: &Terms) {
         self.labels = terms.labels.clone().unwrap_or_default();
         self.measured = terms.measured.iter().map(|it| (it.route.clone(), it.task)).collect();
+        self.signals.set_bounds(&terms.bounds);
     }
 
     /// Routes whose predictions are measured.

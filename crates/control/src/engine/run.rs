@@ -71,6 +71,7 @@ impl Running {
                 Some(command) = self.commands.recv() => self.obey(command),
                 () = engine.0.bell.notified() => self.hear().await,
                 _ = settle.tick() => {
+                    self.compare_signals();
                     self.settle().await;
                     self.hear().await;
                 }
@@ -180,6 +181,20 @@ impl Running {
             tracing::warn!(%error, "references that were learned wait for the store");
             self.learned = changes;
         }
+    }
+
+    /// Tells which signals went beyond their bounds and which came back. That it was told is stored at once: a process that is killed
+    /// before tells it again rather than never.
+    fn compare_signals(&mut self) {
+        let now = self.engine.now();
+        let mut quality = self.engine.quality();
+        let events = quality.signals.judge(now);
+        if events.is_empty() {
+            return;
+        }
+        self.settling.remember(quality.signals.rest());
+        drop(quality);
+        events.into_iter().for_each(&mut self.on_event);
     }
 
     /// Judges what the clock drives, and tells what changed.

@@ -275,6 +275,9 @@ pub enum Act {
 }
 
 impl Act {
+    /// Words of the actions that a config may have taken without asking. What a pattern blocks is somebody's judgement.
+    pub const AUTOMATIC: [&'static str; 4] = ["pin_level", "cached_features", "previous_model", "raise_sampling"];
+
     /// The word of an action.
     pub const fn word(&self) -> &'static str {
         match self {
