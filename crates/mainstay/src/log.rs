@@ -63,6 +63,18 @@ pub(crate) fn event(event: &Event) {
         EventKind::QualityStatusChanged(it) => {
             tracing::warn!(route = %it.route, metric = %it.metric, from = %it.from, to = %it.to, value = it.value, "quality changed");
         }
+        EventKind::SignalChanged { name, from, to, value, bound } => {
+            tracing::warn!(%name, %from, %to, value, bound, "signal changed");
+        }
+        EventKind::IncidentOpened(it) => {
+            tracing::warn!(incident = %it.incident, kind = %it.kind, severity = %it.severity, title = %it.title, "incident opened");
+        }
+        EventKind::IncidentChanged(it) => {
+            tracing::info!(incident = %it.incident, kind = %it.kind, severity = %it.severity, status = %it.status, by = %it.by, "incident changed");
+        }
+        EventKind::IncidentNotified { incident, notice, channel, purpose, outcome } => {
+            tracing::info!(%incident, %notice, %channel, %purpose, %outcome, "notice ended");
+        }
         EventKind::TrainingFailed(run) => {
             tracing::warn!(run = %run.run, name = %run.name, state = %run.state, reason = %run.reason, "training run failed");
         }

@@ -58,6 +58,10 @@ impl Change {
             | EventKind::DriftStatusChanged(_)
             | EventKind::DriftAlarmRaised { .. }
             | EventKind::QualityStatusChanged(_)
+            | EventKind::SignalChanged { .. }
+            | EventKind::IncidentOpened(_)
+            | EventKind::IncidentChanged(_)
+            | EventKind::IncidentNotified { .. }
             | EventKind::TrainingFailed(_)
             | EventKind::TrainingFinished(_)
             | EventKind::ModelPromoted(_)
