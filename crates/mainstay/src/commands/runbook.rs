@@ -90,12 +90,41 @@ mod tests {
             "actions": [{ "text": "Answer with the simpler model.", "action": "pin_level" }, { "text": "Wait.", "action": null }],
             "steps": ["Look at\nqueues."], "escalation": ["ML engineer on call"], "questions": [], "prevention": [], "policy": "ml",
         });
-        expect![[r#""#]].assert_eq(&page(&runbook));
+        expect![[r#"
+            serving_latency: Serving latency
+            Answers come late.
+            At least sev2.
+
+            signals
+              1. a latency objective burns; opens an incident at once
+              2. a breaker is open; opens an incident when it has lasted
+              3. something changed
+
+            do at once
+              1. Answer with the simpler model. (pin_level)
+              2. Wait.
+
+            find the cause
+              1. Look at queues.
+
+            usual causes
+              1. load\u{1b}[31m
+
+            who is told, in this order
+              1. ML engineer on call
+
+            paged by the policy ml"#]]
+        .assert_eq(&page(&runbook));
     }
 
     #[test]
     fn types_are_a_table() {
         let one = json!({ "type": "unclassified", "title": "Unclassified", "about": "No type is known.\u{202e}" });
-        expect![[r#""#]].assert_eq(&list(&[one]));
+        expect![[r#"
+            type          title         about
+            ------------  ------------  -------------------------
+            unclassified  Unclassified  No type is known.\u{202e}
+        "#]]
+        .assert_eq(&list(&[one]));
     }
 }

@@ -62,9 +62,9 @@ pub(super) fn facts(incident: &Value, all: bool) -> String {
         let what = clipped(&fact["text"], TEXT_MAX);
         table.row(vec![when(&fact["since"]), when(&fact["until"]), word(&fact["fact"]), word(&fact["times"]), what]);
     }
-    let mut out = format!("facts: {} last, {} are over\n", last.len(), over.len());
+    let mut out = format!("facts that last: {}; over: {}\n", last.len(), over.len());
     if more > 0 {
-        out += &format!("{more} more are not kept one by one\n");
+        out += &format!("not kept one by one: {more}\n");
     }
     if !shown.is_empty() {
         out += &table.to_string();
@@ -177,7 +177,7 @@ pub(super) fn timeline(incident: &Value, all: bool) -> String {
         out += &format!("and {left_out} before: --all\n");
     }
     if let Some(dropped) = incident["timeline_dropped"].as_u64().filter(|dropped| *dropped > 0) {
-        out += &format!("{dropped} entries had no room\n");
+        out += &format!("entries that had no room: {dropped}\n");
     }
     out
 }

@@ -39,10 +39,10 @@ fn screen(metrics: &Value) -> String {
 fn head(metrics: &Value) -> String {
     let of = |key: &str| word(&metrics[key]);
     let mut out = format!(
-        "{} incidents were found from {} until {}; {} count: they were neither cancelled nor merged\n",
-        of("total"),
+        "incidents found from {} until {}: {}, neither cancelled nor merged: {}\n",
         when(&metrics["from"]),
         when(&metrics["until"]),
+        of("total"),
         of("counted"),
     );
     for (name, key) in [("severity", "by_severity"), ("status", "by_status"), ("type", "by_type")] {
@@ -120,12 +120,7 @@ fn repeats(repeats: &Value) -> String {
 fn items(items: &Value) -> String {
     let of = |key: &str| word(&items[key]);
     let overdue = array(&items["overdue"]);
-    let mut out = format!(
-        "{} items are open, {} of them without a day; {} are overdue\n",
-        of("open"),
-        of("undated"),
-        overdue.len()
-    );
+    let mut out = format!("open items: {}, without a day: {}, overdue: {}\n", of("open"), of("undated"), overdue.len());
     if !overdue.is_empty() {
         let mut table = Table::new(&["overdue", "item", "due", "days", "owner", "what"]);
         for item in overdue {
@@ -180,7 +175,36 @@ mod tests {
                 "overdue": [{ "incident": "AI-1", "item": 2, "text": "Watch disks\u{9b}2J", "owner": "bob", "due": "2026-03-01", "days": 2 }],
             },
         });
-        expect![[r#""#]].assert_eq(&screen(&metrics));
+        expect![[r#"
+            incidents found from 2026-02-01 00:00:00 until 2026-03-03 00:00:00: 14, neither cancelled nor merged: 12
+            severity  sev2 4, sev3 10
+            status    merged 2, resolved 12
+            type      odd\u{1b}[31m 1, serving_latency 13
+
+            time            from      to             n  median  90 %   mean  median, 95 %                  not there yet  left out
+            --------------  --------  ------------  --  ------  -----  ----  ----------------------------  -------------  --------
+            to detect       onset     detected      12  1m 30s  1h 1m  10m   1m to 2m 30s                              1         0
+            to acknowledge  detected  acknowledged   9  1m 30s  1h 1m  10m   not enough incidents to tell              1         0
+            to mitigate     onset     mitigated      0  -       -      -     not enough incidents to tell              1         0
+            to resolve      onset     resolved      11  1m 30s  1h 1m  10m   10m to 2h 30m                             1         0
+            between         onset     next onset    11  1m 30s  1h 1m  10m   1h to 1d 1h                               -         -
+
+            MTTR (mean, from onset to resolved): 1.26 h
+
+            paged        pages  a week  at night  incidents
+            -----------  -----  ------  --------  ---------
+            ada\u{202e}      7     1.6         2          5
+
+            came again          route  times  incidents
+            ------------------  -----  -----  ----------
+            serving_latency     -         12  AI-1, AI-2
+            serving_latency     score      3  AI-1
+            cause: a full disk  -          2  AI-1, AI-2
+
+            open items: 3, without a day: 1, overdue: 1
+            overdue  item  due         days  owner  what
+            -------  ----  ----------  ----  -----  -------------------
+            AI-1        2  2026-03-01     2  bob    Watch disks\u{9b}2J"#]].assert_eq(&screen(&metrics));
     }
 
     #[test]
@@ -190,9 +214,7 @@ mod tests {
             "paging": [], "repeats": {}, "items": { "open": 0, "undated": 0, "overdue": [] },
         });
         let screen = screen(&metrics);
-        for said in
-            ["0 incidents", "nothing was resolved", "nobody was paged", "nothing came again", "0 items are open"]
-        {
+        for said in ["merged: 0", "nothing was resolved", "nobody was paged", "nothing came again", "open items: 0"] {
             assert!(screen.contains(said), "{said}: {screen}");
         }
     }

@@ -128,8 +128,10 @@ fn hands(incident: &Value, typed: &Typed) -> String {
     if !array(&incident["places"]).is_empty() {
         lines.push(("places", listed(&incident["places"])));
     }
-    if incident["reopened"].as_u64().is_some_and(|times| times > 0) {
-        lines.push(("opened again", format!("{} times", word(&incident["reopened"]))));
+    match incident["reopened"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => lines.push(("opened again", "once".to_owned())),
+        Some(times) => lines.push(("opened again", format!("{times} times"))),
     }
     if !incident["merged_into"].is_null() {
         lines.push(("part of", word(&incident["merged_into"])));

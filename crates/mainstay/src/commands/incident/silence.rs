@@ -79,10 +79,10 @@ mod tests {
     fn what_is_silent_is_said_in_words() {
         let (from, until) = ("2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z");
         expect![[r#"
-            id  from                 until                by   nobody is paged for                              why
-            --  -------------------  -------------------  ---  -----------------------------------------------  ---------------
-            s1  2026-03-01 12:00:00  2026-03-01 13:00:00  ada  incidents of type serving_latency that touch score  planned\u{202e}
-            s2  2026-03-01 12:00:00  2026-03-01 13:00:00  ada  ANY incident                                     night
+            id  from                 until                holds  by   nobody is paged for                                 why
+            --  -------------------  -------------------  -----  ---  --------------------------------------------------  ---------------
+            s1  2026-03-01 12:00:00  2026-03-01 13:00:00  -      ada  incidents of type serving_latency that touch score  planned\u{202e}
+            s2  2026-03-01 12:00:00  2026-03-01 13:00:00  now    ada  ANY incident                                        night
         "#]]
         .assert_eq(&table(&[
             json!({ "id": "s1", "type": "serving_latency", "route": "score", "from": from, "until": until, "by": "ada", "reason": "planned\u{202e}" }),

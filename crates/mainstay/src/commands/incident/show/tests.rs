@@ -66,7 +66,63 @@ fn answer() -> Value {
 
 #[test]
 fn all_that_a_responder_needs_is_on_one_screen() {
-    expect![[r#""#]].assert_eq(&screen(&answer(), false, USUAL_URL, now()));
+    expect![[r#"
+        AI-20260301-0001  sev2  mitigating  serving_latency
+        Serving latency on score: the breaker of primary is open
+
+        onset         2026-03-01 11:58:20
+        detected      2026-03-01 12:00:00  1m 40s after onset
+        acknowledged  2026-03-01 12:01:00  2m 40s after onset
+        mitigated     2026-03-01 12:10:00  11m 40s after onset
+        resolved      -
+        goes on       for 32m 40s
+
+        taken by      ada
+        paging        by the policy ml, round 1 of 3: step 2 of 2 at 2026-03-01 12:40:00
+        told          ada by pager, chat
+        routes        score
+        places        backend:primary
+        opened again  once
+        seems over    since 2026-03-01 12:25:00; mainstay incident status AI-20260301-0001 resolved
+        root cause    a full disk
+        to do         1: Watch disks (bob until 2026-03-31)
+
+        types, by what is seen
+           93.0 %  serving_latency (Serving latency)
+                   fired   +2.08  the breaker of a backend opened
+                   silent  -0.30  something changed shortly before
+            7.0 %  feature_pipeline (Feature pipeline)
+                   fired   degraded
+                   silent  stale, latency
+
+        facts that last: 1; over: 1
+        not kept one by one: 2
+        since                until  fact          times  what
+        -------------------  -----  ------------  -----  ------------------------------
+        2026-03-01 11:58:20      -  breaker_open      3  the breaker of primary is open
+
+        to do at once
+          Answer with the simpler model.
+            mainstay incident action AI-20260301-0001 pin_level --route score --level 2
+          Serve the version before.
+            mainstay incident action AI-20260301-0001 previous_model --model 'fraud'\''s'
+
+        action  what                     state   by   asked for            took effect          until                ended                error
+        ------  -----------------------  ------  ---  -------------------  -------------------  -------------------  -------------------  --------------------------
+             1  pin_level score level 2  active  ada  2026-03-01 12:09:00  2026-03-01 12:10:00  2026-03-01 13:09:00  -                    -
+             2  previous_model fraud     failed  ada  2026-03-01 12:11:00  -                    -                    2026-03-01 12:11:01  there is no version before
+        mainstay incident undo AI-20260301-0001 1
+
+        notice              made                 why     channel  person  state      tries  next or ended        error
+        ------------------  -------------------  ------  -------  ------  ---------  -----  -------------------  -----
+        AI-20260301-0001-1  2026-03-01 12:00:00  page    pager    ada     delivered      1  2026-03-01 12:00:01      -
+        AI-20260301-0001-2  2026-03-01 12:00:00  notify  chat     -       pending        3  2026-03-01 12:32:00    503
+
+        at                   who       what          timeline
+        -------------------  --------  ------------  --------------------
+        2026-03-01 12:00:00  mainstay  opened        sev2 serving_latency
+        2026-03-01 12:01:00  ada       acknowledged  ada has it
+        entries that had no room: 4"#]].assert_eq(&screen(&answer(), false, USUAL_URL, now()));
 }
 
 #[test]
@@ -75,7 +131,20 @@ fn what_nobody_has_says_how_to_take_it() {
         "id": "AI-1", "type": "unclassified", "title": "t", "severity": "sev3", "status": "detected", "kind_chosen": true,
         "onset": "2026-03-01T12:00:00Z", "detected": "2026-03-01T12:00:00Z",
     });
-    expect![[r#""#]].assert_eq(&screen(&json!({ "incident": incident }), false, "http://10.0.0.1:8090", now()));
+    expect![[r#"
+        AI-1  sev3  detected  unclassified (chosen)
+        t
+
+        onset         2026-03-01 12:00:00
+        detected      2026-03-01 12:00:00  0s after onset
+        acknowledged  -
+        mitigated     -
+        resolved      -
+        goes on       for 31m
+
+        taken by      nobody; mainstay incident ack AI-1 --url http://10.0.0.1:8090
+        routes        -"#]]
+    .assert_eq(&screen(&json!({ "incident": incident }), false, "http://10.0.0.1:8090", now()));
 }
 
 #[test]
