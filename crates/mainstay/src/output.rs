@@ -36,8 +36,8 @@ fn numbered(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
         if c != '\n' && words::is_hidden(c) {
-            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-            out.push_str(&units);
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
             out.push(c);
         }

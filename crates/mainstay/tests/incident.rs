@@ -13,6 +13,21 @@ use serde_json::{Value, json};
 /// Method, path, and body of a request.
 type Asked = (String, String, Value);
 
+/// What is answered: JSON, or something else.
+struct Body(String);
+
+impl From<Value> for Body {
+    fn from(value: Value) -> Body {
+        Body(value.to_string())
+    }
+}
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Body {
+        Body(text.to_owned())
+    }
+}
+
 /// Answers requests, one connection each, as `answer` says; remembers them.
 struct Stub {
     url: String,
@@ -40,8 +55,8 @@ impl Stub {
     }
 
     /// The same answer to all.
-    fn with(status: u16, body: impl ToString) -> Stub {
-        let body = body.to_string();
+    fn with(status: u16, body: impl Into<Body>) -> Stub {
+        let Body(body) = body.into();
         Stub::start(move |_, _| (status, body.clone()))
     }
 
@@ -269,7 +284,7 @@ fn a_review_is_shown_harmless_and_written_as_it_is() {
 
 #[test]
 fn an_answer_without_end_is_not_read_to_its_end() {
-    let stub = Stub::with(200, "x".repeat((16 << 20) + 1));
+    let stub = Stub::with(200, &*"x".repeat((16 << 20) + 1));
     let output = stub.run(&["incident", "review", "AI-1"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
 }

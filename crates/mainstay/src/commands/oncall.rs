@@ -160,12 +160,12 @@ mod tests {
             }),
             json!({ "name": "data", "zone": "Nowhere/At_All", "now": null, "next": null }),
         ];
-        expect![[r#"
+        expect![[r"
             schedule  on call  by    until                        next          from
             --------  -------  ----  ---------------------------  ------------  ---------------------------
             ml        ada      week  Mon 2026-03-30 09:00 +02:00  bob\u{1b}[5m  Mon 2026-03-30 09:00 +02:00
             data      NOBODY   -     -                            -             -
-        "#]]
+        "]]
         .assert_eq(&table(&schedules));
     }
 
@@ -179,7 +179,7 @@ mod tests {
             ],
             "gaps": [{ "from": "2026-03-03T09:00:00Z", "until": "2026-03-03T12:30:00Z" }],
         });
-        expect![[r#"
+        expect![[r"
             ml (UTC)
             from                         until                        length   on call  by
             ---------------------------  ---------------------------  -------  -------  --------
@@ -187,18 +187,18 @@ mod tests {
             Tue 2026-03-03 09:00 +00:00  Tue 2026-03-03 12:30 +00:00  3h 30m   NOBODY   -
             Tue 2026-03-03 12:30 +00:00  Wed 2026-03-04 09:00 +00:00  20h 30m  cleo     override
             nobody is on call: 1 of these
-        "#]]
+        "]]
         .assert_eq(&shifts(&schedule));
     }
 
     #[test]
     fn overrides_are_a_table() {
         let one = json!({ "id": "o1", "schedule": "ml", "person": "cleo\u{202e}", "from": "2026-03-02T09:00:00Z", "until": "2026-03-03T09:00:00Z" });
-        expect![[r#"
+        expect![[r"
             id  schedule  person        from                 until
             --  --------  ------------  -------------------  -------------------
             o1  ml        cleo\u{202e}  2026-03-02 09:00:00  2026-03-03 09:00:00
-        "#]]
+        "]]
         .assert_eq(&overrides(&[one]));
         assert_eq!(overrides(&[]), "nothing\n");
     }

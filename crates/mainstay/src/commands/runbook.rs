@@ -34,18 +34,16 @@ fn list(runbooks: &[Value]) -> String {
 
 fn page(runbook: &Value) -> String {
     let of = |key: &str| word(&runbook[key]);
-    let mut head = format!("{}: {}\n{}\n", of("type"), of("title"), of("about"));
-    if !runbook["severity"].is_null() {
-        head += &format!("At least {}.\n", of("severity"));
-    }
+    let least = if runbook["severity"].is_null() { String::new() } else { format!("At least {}.", of("severity")) };
+    let head = format!("{}: {}\n{}\n{least}", of("type"), of("title"), of("about"));
     let signal = |signal: &Value| match signal["opens"].as_str() {
         Some("at_once") => format!("{}; opens an incident at once", word(&signal["text"])),
         Some("held") => format!("{}; opens an incident when it has lasted", word(&signal["text"])),
         _ => word(&signal["text"]),
     };
-    let action = |action: &Value| match action["action"].is_null() {
-        true => word(&action["text"]),
-        false => format!("{} ({})", word(&action["text"]), word(&action["action"])),
+    let action = |action: &Value| {
+        let by = if action["action"].is_null() { String::new() } else { format!(" ({})", word(&action["action"])) };
+        format!("{}{by}", word(&action["text"]))
     };
     let mut sections = vec![
         head,
@@ -66,8 +64,9 @@ fn page(runbook: &Value) -> String {
 
 fn section(heading: &str, items: &Value, told: impl Fn(&Value) -> String) -> String {
     let items = array(items);
-    let lines: String = (1..).zip(items).map(|(number, item)| format!("{number:>3}. {}\n", told(item))).collect();
-    if items.is_empty() { lines } else { format!("{heading}\n{lines}") }
+    let lines = (1..).zip(items).map(|(number, item)| format!("{number:>3}. {}", told(item)));
+    let lines: Vec<String> = [heading.to_owned()].into_iter().chain(lines).collect();
+    if items.is_empty() { String::new() } else { lines.join("\n") }
 }
 
 #[cfg(test)]
@@ -90,7 +89,7 @@ mod tests {
             "actions": [{ "text": "Answer with the simpler model.", "action": "pin_level" }, { "text": "Wait.", "action": null }],
             "steps": ["Look at\nqueues."], "escalation": ["ML engineer on call"], "questions": [], "prevention": [], "policy": "ml",
         });
-        expect![[r#"
+        expect![[r"
             serving_latency: Serving latency
             Answers come late.
             At least sev2.
@@ -113,18 +112,18 @@ mod tests {
             who is told, in this order
               1. ML engineer on call
 
-            paged by the policy ml"#]]
+            paged by the policy ml"]]
         .assert_eq(&page(&runbook));
     }
 
     #[test]
     fn types_are_a_table() {
         let one = json!({ "type": "unclassified", "title": "Unclassified", "about": "No type is known.\u{202e}" });
-        expect![[r#"
+        expect![[r"
             type          title         about
             ------------  ------------  -------------------------
             unclassified  Unclassified  No type is known.\u{202e}
-        "#]]
+        "]]
         .assert_eq(&list(&[one]));
     }
 }

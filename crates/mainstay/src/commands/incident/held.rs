@@ -21,30 +21,30 @@ pub(super) fn ranking(ranking: &Value) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut out = "types, by what is seen\n".to_owned();
+    let mut out = vec!["types, by what is seen".to_owned()];
     for (place, ranked) in all.iter().take(NAMED).enumerate() {
-        out += &format!(
-            "  {:>7}  {} ({})\n",
+        out.push(format!(
+            "  {:>7}  {} ({})",
             percent(&ranked["probability"]),
             word(&ranked["type"]),
             word(&ranked["title"])
-        );
+        ));
         for (heading, signs) in [("fired", &ranked["fired"]), ("silent", &ranked["silent"])] {
             if place < TOLD {
                 for sign in array(signs) {
                     let weight = sign["weight"].as_f64().map_or("-".to_owned(), |weight| format!("{weight:+.2}"));
-                    out += &format!("           {heading:<6}  {weight:>5}  {}\n", clipped(&sign["text"], TEXT_MAX));
+                    out.push(format!("           {heading:<6}  {weight:>5}  {}", clipped(&sign["text"], TEXT_MAX)));
                 }
             } else if !array(signs).is_empty() {
                 let names: Vec<String> = array(signs).iter().map(|sign| word(&sign["name"])).collect();
-                out += &format!("           {heading:<6}  {}\n", names.join(", "));
+                out.push(format!("           {heading:<6}  {}", names.join(", ")));
             }
         }
     }
     if all.len() > NAMED {
-        out += &format!("  and {} more\n", all.len() - NAMED);
+        out.push(format!("  and {} more", all.len() - NAMED));
     }
-    out
+    out.join("\n")
 }
 
 /// Facts that last, and how many do not.
@@ -62,24 +62,24 @@ pub(super) fn facts(incident: &Value, all: bool) -> String {
         let what = clipped(&fact["text"], TEXT_MAX);
         table.row(vec![when(&fact["since"]), when(&fact["until"]), word(&fact["fact"]), word(&fact["times"]), what]);
     }
-    let mut out = format!("facts that last: {}; over: {}\n", last.len(), over.len());
+    let mut out = vec![format!("facts that last: {}; over: {}", last.len(), over.len())];
     if more > 0 {
-        out += &format!("not kept one by one: {more}\n");
+        out.push(format!("not kept one by one: {more}"));
     }
     if !shown.is_empty() {
-        out += &table.to_string();
+        out.push(table.to_string().trim_end().to_owned());
     }
     if !all && last.len() > LINES {
-        out += &format!("and {} more: --all\n", last.len() - LINES);
+        out.push(format!("and {} more: --all", last.len() - LINES));
     }
-    out
+    out.join("\n")
 }
 
 /// What can be done at once, as lines to paste.
 pub(super) fn proposals(proposals: &Value, typed: &Typed) -> String {
-    let mut out = String::new();
+    let mut out = vec!["to do at once".to_owned()];
     for proposal in array(proposals) {
-        out += &format!("  {}\n", clipped(&proposal["text"], TEXT_MAX));
+        out.push(format!("  {}", clipped(&proposal["text"], TEXT_MAX)));
         // As it is: a word that was made harmless would be another one. What cannot be typed is told alone.
         let value = |key: &'static str| match &proposal[key] {
             Value::Null => None,
@@ -90,10 +90,10 @@ pub(super) fn proposals(proposals: &Value, typed: &Typed) -> String {
         let options: Vec<(&str, &str)> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let action = proposal["action"].as_str().unwrap_or_default();
         if let Some(line) = typed.line("action", &[action], &options) {
-            out += &format!("    {line}\n");
+            out.push(format!("    {line}"));
         }
     }
-    if out.is_empty() { out } else { format!("to do at once\n{out}") }
+    if out.len() > 1 { out.join("\n") } else { String::new() }
 }
 
 /// What mainstay did or is doing, and how to undo it.
@@ -104,7 +104,7 @@ pub(super) fn actions(actions: &Value, typed: &Typed) -> String {
     }
     let mut table =
         Table::new(&["action", "what", "state", "by", "asked for", "took effect", "until", "ended", "error"]);
-    let mut undo = String::new();
+    let mut undo = Vec::new();
     for action in all {
         let mut row = vec![word(&action["id"]), act(action)];
         row.extend(["state", "by"].map(|key| word(&action[key])));
@@ -114,10 +114,10 @@ pub(super) fn actions(actions: &Value, typed: &Typed) -> String {
         if action["state"] == "active"
             && let Some(line) = typed.line("undo", &[&word(&action["id"])], &[])
         {
-            undo += &format!("{line}\n");
+            undo.push(line);
         }
     }
-    format!("{table}{undo}")
+    format!("{table}{}", undo.join("\n"))
 }
 
 /// An action in the words in which it is asked for.
@@ -172,12 +172,12 @@ pub(super) fn timeline(incident: &Value, all: bool) -> String {
         let text = if all { word(&entry["text"]) } else { clipped(&entry["text"], TEXT_MAX) };
         table.row(vec![when(&entry["at"]), word(&entry["actor"]), word(&entry["what"]), text]);
     }
-    let mut out = table.to_string();
+    let mut out = vec![table.to_string().trim_end().to_owned()];
     if left_out > 0 {
-        out += &format!("and {left_out} before: --all\n");
+        out.push(format!("and {left_out} before: --all"));
     }
     if let Some(dropped) = incident["timeline_dropped"].as_u64().filter(|dropped| *dropped > 0) {
-        out += &format!("entries that had no room: {dropped}\n");
+        out.push(format!("entries that had no room: {dropped}"));
     }
-    out
+    out.join("\n")
 }

@@ -35,10 +35,8 @@ fn list(incidents: &[Value]) -> String {
     }
     let mut table = Table::new(&["id", "severity", "status", "type", "detected", "taken by", "routes", "title"]);
     for incident in incidents {
-        let status = match incident["proposed"].is_null() {
-            true => word(&incident["status"]),
-            false => format!("{}, seems over", word(&incident["status"])),
-        };
+        let over = if incident["proposed"].is_null() { "" } else { ", seems over" };
+        let status = format!("{}{over}", word(&incident["status"]));
         table.row(vec![
             word(&incident["id"]),
             word(&incident["severity"]),
@@ -93,24 +91,24 @@ mod tests {
 
     #[test]
     fn each_is_a_line_and_no_title_makes_another() {
-        expect![[r#"
+        expect![[r"
             id                severity  status                     type             detected             taken by  routes       title
             ----------------  --------  -------------------------  ---------------  -------------------  --------  -----------  --------------------------------------------------------
             AI-20260301-0002  sev2      investigating, seems over  serving_latency  2026-03-01 12:00:00  ada       score, chat  Serving latency on score: the breaker of primary is open
             AI-20260301-0001  sev4      detected                   unclassified     2026-03-01 09:00:00  -         -            \u{1b}[2Jgone\u{202e} AI-20260301-0003 sev1
-        "#]]
+        "]]
         .assert_eq(&list(&incidents()));
         assert_eq!(list(&[]), "nothing\n");
     }
 
     #[test]
     fn what_is_open_is_short_and_left_out_where_nothing_is() {
-        expect![[r#"
+        expect![[r"
             incident          severity  status         title
             ----------------  --------  -------------  --------------------------------------------------------
             AI-20260301-0002  sev2      investigating  Serving latency on score: the breaker of primary is open
             AI-20260301-0001  sev4      detected       \u{1b}[2Jgone\u{202e} AI-20260301-0003 sev1
-        "#]]
+        "]]
         .assert_eq(&opened(&incidents()).unwrap().to_string());
         assert!(opened(&[]).is_none());
     }

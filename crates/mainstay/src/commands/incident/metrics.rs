@@ -38,21 +38,21 @@ fn screen(metrics: &Value) -> String {
 
 fn head(metrics: &Value) -> String {
     let of = |key: &str| word(&metrics[key]);
-    let mut out = format!(
-        "incidents found from {} until {}: {}, neither cancelled nor merged: {}\n",
+    let mut out = vec![format!(
+        "incidents found from {} until {}: {}, neither cancelled nor merged: {}",
         when(&metrics["from"]),
         when(&metrics["until"]),
         of("total"),
         of("counted"),
-    );
+    )];
     for (name, key) in [("severity", "by_severity"), ("status", "by_status"), ("type", "by_type")] {
         let counts = metrics[key].as_object().into_iter().flatten().filter(|(_, count)| **count != 0);
         let counts: Vec<String> = counts.map(|(word, count)| format!("{} {count}", line(word))).collect();
         if !counts.is_empty() {
-            out += &format!("{name:<8}  {}\n", counts.join(", "));
+            out.push(format!("{name:<8}  {}", counts.join(", ")));
         }
     }
-    out
+    out.join("\n")
 }
 
 fn times(metrics: &Value) -> Table {
@@ -80,9 +80,10 @@ fn times(metrics: &Value) -> Table {
 
 fn interval(spread: &Value) -> String {
     let [low, high] = ["low_s", "high_s"].map(|end| spread["median_interval"][end].as_f64());
-    match spread["enough"] == true && low.is_some() {
-        true => format!("{} to {}", span(low), span(high)),
-        false => "not enough incidents to tell".to_owned(),
+    if spread["enough"] == true && low.is_some() {
+        format!("{} to {}", span(low), span(high))
+    } else {
+        "not enough incidents to tell".to_owned()
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
                 "overdue": [{ "incident": "AI-1", "item": 2, "text": "Watch disks\u{9b}2J", "owner": "bob", "due": "2026-03-01", "days": 2 }],
             },
         });
-        expect![[r#"
+        expect![[r"
             incidents found from 2026-02-01 00:00:00 until 2026-03-03 00:00:00: 14, neither cancelled nor merged: 12
             severity  sev2 4, sev3 10
             status    merged 2, resolved 12
@@ -204,7 +205,7 @@ mod tests {
             open items: 3, without a day: 1, overdue: 1
             overdue  item  due         days  owner  what
             -------  ----  ----------  ----  -----  -------------------
-            AI-1        2  2026-03-01     2  bob    Watch disks\u{9b}2J"#]].assert_eq(&screen(&metrics));
+            AI-1        2  2026-03-01     2  bob    Watch disks\u{9b}2J"]].assert_eq(&screen(&metrics));
     }
 
     #[test]

@@ -116,11 +116,11 @@ fn hands(incident: &Value, typed: &Typed) -> String {
     if !incident["escalation"].is_null() {
         lines.push(("paging", paging(&incident["escalation"])));
     }
-    let told = |told: &Value| match told["person"].is_null() {
-        true => word(&told["channel"]),
-        false => format!("{} by {}", word(&told["person"]), word(&told["channel"])),
+    let whom = |told: &Value| {
+        let person = if told["person"].is_null() { String::new() } else { format!("{} by ", word(&told["person"])) };
+        format!("{person}{}", word(&told["channel"]))
     };
-    let told: Vec<String> = array(&incident["told"]).iter().map(told).collect();
+    let told: Vec<String> = array(&incident["told"]).iter().map(whom).collect();
     if !told.is_empty() {
         lines.push(("told", told.join(", ")));
     }
@@ -158,9 +158,10 @@ fn paging(escalation: &Value) -> String {
     let policy = &escalation["policy"];
     let steps = array(&policy["steps"]).len();
     let step = escalation["step"].as_u64().unwrap_or_default() + 1;
-    let next = match escalation["next"].is_null() {
-        true => "everybody was told as often as it says".to_owned(),
-        false => format!("step {step} of {steps} at {}", when(&escalation["next"])),
+    let next = if escalation["next"].is_null() {
+        "everybody was told as often as it says".to_owned()
+    } else {
+        format!("step {step} of {steps} at {}", when(&escalation["next"]))
     };
     let round = escalation["round"].as_u64().unwrap_or_default() + 1;
     let rounds = policy["repeat"].as_u64().unwrap_or_default() + 1;
@@ -168,7 +169,7 @@ fn paging(escalation: &Value) -> String {
 }
 
 fn aligned(lines: &[(&str, String)]) -> String {
-    lines.iter().map(|(name, value)| format!("{name:<12}  {value}\n")).collect()
+    lines.iter().map(|(name, value)| format!("{name:<12}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

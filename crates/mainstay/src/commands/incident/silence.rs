@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn what_is_silent_is_said_in_words() {
         let (from, until) = ("2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z");
-        expect![[r#"
+        expect![[r"
             id  from                 until                holds  by   nobody is paged for                                 why
             --  -------------------  -------------------  -----  ---  --------------------------------------------------  ---------------
             s1  2026-03-01 12:00:00  2026-03-01 13:00:00  -      ada  incidents of type serving_latency that touch score  planned\u{202e}
             s2  2026-03-01 12:00:00  2026-03-01 13:00:00  now    ada  ANY incident                                        night
-        "#]]
+        "]]
         .assert_eq(&table(&[
             json!({ "id": "s1", "type": "serving_latency", "route": "score", "from": from, "until": until, "by": "ada", "reason": "planned\u{202e}" }),
             json!({ "id": "s2", "from": from, "until": until, "active": true, "by": "ada", "reason": "night" }),

@@ -66,7 +66,7 @@ fn answer() -> Value {
 
 #[test]
 fn all_that_a_responder_needs_is_on_one_screen() {
-    expect![[r#"
+    expect![[r"
         AI-20260301-0001  sev2  mitigating  serving_latency
         Serving latency on score: the breaker of primary is open
 
@@ -122,7 +122,7 @@ fn all_that_a_responder_needs_is_on_one_screen() {
         -------------------  --------  ------------  --------------------
         2026-03-01 12:00:00  mainstay  opened        sev2 serving_latency
         2026-03-01 12:01:00  ada       acknowledged  ada has it
-        entries that had no room: 4"#]].assert_eq(&screen(&answer(), false, USUAL_URL, now()));
+        entries that had no room: 4"]].assert_eq(&screen(&answer(), false, USUAL_URL, now()));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_nobody_has_says_how_to_take_it() {
         "id": "AI-1", "type": "unclassified", "title": "t", "severity": "sev3", "status": "detected", "kind_chosen": true,
         "onset": "2026-03-01T12:00:00Z", "detected": "2026-03-01T12:00:00Z",
     });
-    expect![[r#"
+    expect![[r"
         AI-1  sev3  detected  unclassified (chosen)
         t
 
@@ -143,7 +143,7 @@ fn what_nobody_has_says_how_to_take_it() {
         goes on       for 31m
 
         taken by      nobody; mainstay incident ack AI-1 --url http://10.0.0.1:8090
-        routes        -"#]]
+        routes        -"]]
     .assert_eq(&screen(&json!({ "incident": incident }), false, "http://10.0.0.1:8090", now()));
 }
 
