@@ -1,6 +1,8 @@
 //! The command line.
 
 mod drift;
+mod incident;
+mod oncall;
 mod quality;
 mod slo;
 mod train;
@@ -15,6 +17,11 @@ use crate::commands::init::System;
 use crate::output::Format;
 
 pub(crate) use drift::{DriftBaseline, DriftCheck, DriftCommand};
+pub(crate) use incident::{
+    IncidentAction, IncidentCommand, IncidentFindings, IncidentOpen, IncidentReview, IncidentSilence, IncidentStatus,
+    ReviewForm,
+};
+pub(crate) use oncall::OncallCommand;
 pub(crate) use quality::QualityCommand;
 pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
@@ -76,7 +83,7 @@ pub(crate) enum Command {
         #[arg(long, env = "MAINSTAY_LOG", default_value = "info", value_name = "FILTER")]
         log: String,
     },
-    /// Show routes, levels, breakers, limits, features and budgets of a running mainstay
+    /// Show routes, levels, breakers, limits, features, budgets and open incidents of a running mainstay
     Status,
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]
@@ -99,6 +106,18 @@ pub(crate) enum Command {
     /// Show how good predictions are, by labels and without
     #[command(subcommand)]
     Quality(QualityCommand),
+    /// Show incidents and what was done about them, take them, act, and write their reviews
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// Show what a type of incident looks like and what to do about it; without a type, list the types
+    Runbook {
+        /// Such as serving_latency
+        #[arg(value_name = "TYPE")]
+        kind: Option<String>,
+    },
+    /// Show who is on call, and put somebody else there for a while
+    #[command(subcommand)]
+    Oncall(OncallCommand),
     /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
     Train(Box<Train>),
     /// Tell more about a finding of `check`
@@ -268,6 +287,12 @@ const DEMO_MAX: Duration = Duration::from_mins(30);
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "not a duration such as 90s or 6h".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// A moment in RFC 3339, as the API takes it.
+fn moment(text: &str) -> Result<String, String> {
+    let moment: jiff::Timestamp = text.parse().map_err(|_| "not a time such as 2026-03-01T12:00:00Z".to_owned())?;
+    Ok(moment.to_string())
 }
 
 fn demo_duration(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::cli::Global;
 use crate::exit::Stop;
+use crate::words;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +37,38 @@ pub(crate) fn send_text(global: &Global, path: &str, media: &'static str, text: 
     runtime.block_on(send(global, Method::POST, path, Some((media, Bytes::from(text)))))
 }
 
+/// Reads what is no JSON: the answer's text, as it is.
+pub(crate) fn text(global: &Global, path: &str) -> Result<String, Stop> {
+    let (status, body) = receive(global, path)?;
+    if !status.is_success() {
+        return Err(refused(status, &body));
+    }
+    let text = String::from_utf8(body.to_vec());
+    text.map_err(|_| Stop::unreachable(anyhow!("what answers at {} does not speak UTF-8", global.url)))
+}
+
+/// Reads JSON that not every service has: `None` where nothing is at the path, or what is there is off.
+pub(crate) fn call_if_there(global: &Global, path: &str) -> Result<Option<Value>, Stop> {
+    let (status, body) = receive(global, path)?;
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
+        return Ok(None);
+    }
+    read(status, &body, &global.url).map(Some)
+}
+
+fn receive(global: &Global, path: &str) -> Result<(StatusCode, Bytes), Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    runtime.block_on(converse(global, Method::GET, path, None))
+}
+
+/// The same body without what is not said.
+pub(crate) fn without_nulls(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    body
+}
+
 /// The same where a runtime runs already.
 pub(crate) async fn ask(global: &Global, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Stop> {
     send(global, method, path, body.map(|body| ("application/json", Bytes::from(body.to_string())))).await
@@ -45,16 +78,25 @@ pub(crate) async fn ask(global: &Global, method: Method, path: &str, body: Optio
 type Body = (&'static str, Bytes);
 
 async fn send(global: &Global, method: Method, path: &str, body: Option<Body>) -> Result<Value, Stop> {
+    let (status, body) = converse(global, method, path, body).await?;
+    read(status, &body, &global.url)
+}
+
+async fn converse(
+    global: &Global,
+    method: Method,
+    path: &str,
+    body: Option<Body>,
+) -> Result<(StatusCode, Bytes), Stop> {
     let base = Base::parse(&global.url).map_err(Stop::usage)?;
     let request = base.request(method, path, global.token.as_deref(), body).map_err(Stop::usage)?;
     let answer = tokio::time::timeout(TIMEOUT, exchange(&base, request)).await;
-    let (status, body) = answer
+    answer
         .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())))
         .with_context(|| {
             format!("cannot reach mainstay at {}; is `mainstay serve` running, and is --url right?", global.url)
         })
-        .map_err(Stop::unreachable)?;
-    read(status, &body, &global.url)
+        .map_err(Stop::unreachable)
 }
 
 /// Tells somebody else something, by a POST of JSON; whatever is not a success within `longest` is an error that says why.
@@ -108,7 +150,7 @@ impl Base {
             .method(method)
             .uri(format!("{}{path}", self.prefix))
             .header(header::HOST, &self.authority)
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, "application/json, text/*");
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -139,15 +181,21 @@ async fn exchange(base: &Base, request: Request<Full<Bytes>>) -> anyhow::Result<
 }
 
 fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
-    let parsed: Option<Value> = if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() };
-    if status.is_success() {
-        return parsed.ok_or_else(|| Stop::unreachable(anyhow!("what answers at {url} does not speak JSON")));
+    if !status.is_success() {
+        return Err(refused(status, body));
     }
-    let problem = parsed.unwrap_or_default();
+    let parsed = if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() };
+    parsed.ok_or_else(|| Stop::unreachable(anyhow!("what answers at {url} does not speak JSON")))
+}
+
+/// Why something is no success, as the server said it.
+fn refused(status: StatusCode, body: &[u8]) -> Stop {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = ["detail", "title"].iter().find_map(|key| problem[key].as_str()).unwrap_or("no reason given");
+    let text = words::lines(text);
     let findings = problem["findings"].as_array().into_iter().flatten().filter_map(|finding| {
         let line = finding["line"].as_u64().map_or_else(String::new, |line| format!("line {line}: "));
-        Some(format!("\n  {line}{}", finding["message"].as_str()?))
+        Some(format!("\n  {line}{}", words::lines(finding["message"].as_str()?)))
     });
     let error = anyhow!("{status}: {text}{}", findings.collect::<String>());
     let error = match status {
@@ -159,9 +207,9 @@ fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
         .iter()
         .any(|kind| problem["type"].as_str().is_some_and(|it| it.ends_with(kind)))
     {
-        return Err(Stop::no(anyhow!("{text}")));
+        return Stop::no(anyhow!("{text}"));
     }
-    Err(if status.is_client_error() { Stop::usage(error) } else { Stop::unreachable(error) })
+    if status.is_client_error() { Stop::usage(error) } else { Stop::unreachable(error) }
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 
 pub(crate) mod check;
 pub(crate) mod drift;
+pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod level;
 pub(crate) mod models;
+pub(crate) mod oncall;
 pub(crate) mod quality;
 pub(crate) mod reference;
 pub(crate) mod review;
+pub(crate) mod runbook;
 pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod slo;

@@ -27,7 +27,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{check, drift, init, level, models, quality, reference, review, runs, serve, slo, status, train};
+use crate::commands::{
+    check, drift, incident, init, level, models, oncall, quality, reference, review, runbook, runs, serve, slo, status,
+    train,
+};
 use crate::exit::{Exit, Stop};
 
 /// A gateway allocates a little for every request, on every thread: this allocator takes half the time of the system's.
@@ -61,6 +64,9 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Review(command) => review::run(global, command),
         Command::Drift(command) => drift::run(global, command),
         Command::Quality(command) => quality::run(global, command),
+        Command::Incident(command) => incident::run(global, command),
+        Command::Runbook { kind } => runbook::run(global, kind.as_deref()),
+        Command::Oncall(command) => oncall::run(global, command),
         Command::Slo(command) => slo::run(global, command),
         Command::Train(options) => train::run(global, options),
         Command::Explain { code } => reference::explain(code, global.format),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::exit::Stop;
+use crate::words;
 
 /// How data is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -25,9 +26,23 @@ pub(crate) fn data(text: impl fmt::Display) -> Result<(), Stop> {
     writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()).map_err(Stop::from_stdout)
 }
 
-/// Writes one JSON document to stdout.
+/// Writes one JSON document to stdout. What is hidden in its strings stands there by its number, as JSON has it: it is the same document,
+/// and a terminal that shows it does nothing else.
 pub(crate) fn json(value: &Value) -> Result<(), Stop> {
-    data(format_args!("{value:#}"))
+    data(numbered(&format!("{value:#}")))
+}
+
+fn numbered(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c != '\n' && words::is_hidden(c) {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Says something on stderr. Nobody listening is no reason to stop.
@@ -47,4 +62,19 @@ pub(crate) fn stderr_has_colours() -> bool {
 
 fn colours_are_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_the_same_document_without_what_a_terminal_obeys() {
+        let document = json!({ "title\u{202e}": "a\u{9b}2J\u{1b}[m\u{e0041}\n é", "lines": [1, 2] });
+        let written = numbered(&format!("{document:#}"));
+        assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+        assert!(!written.chars().any(|c| c != '\n' && words::is_hidden(c)), "{written}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `mainstay level`: holds a route at a level, or lets it go.
 
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::{Global, LevelCommand};
 use crate::client;
@@ -13,7 +13,7 @@ pub(crate) fn run(global: &Global, command: &LevelCommand) -> Result<Exit, Stop>
     let (route, answer) = match command {
         LevelCommand::Pin { route, level, duration, reason } => {
             let body = json!({ "level": level, "for": duration, "reason": reason });
-            (route, client::call(global, Method::PUT, &path(route), Some(&without_nulls(body)))?)
+            (route, client::call(global, Method::PUT, &path(route), Some(&client::without_nulls(body)))?)
         }
         LevelCommand::Auto { route } => (route, client::call(global, Method::DELETE, &path(route), None)?),
     };
@@ -31,11 +31,4 @@ pub(crate) fn run(global: &Global, command: &LevelCommand) -> Result<Exit, Stop>
 
 fn path(route: &str) -> String {
     format!("/api/v1/levels/{}", client::segment(route))
-}
-
-fn without_nulls(mut body: Value) -> Value {
-    if let Some(fields) = body.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
-    body
 }

@@ -8,6 +8,7 @@ use crate::client;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::table::Table;
+use crate::words::{lines, word};
 
 const PATH: &str = "/api/v1/reviews";
 
@@ -63,15 +64,6 @@ fn claimed(review: &Value) -> String {
         word(&review["id"]),
         word(&review["route"]),
         word(&review["claimed_until"]),
-        word(&review["body"])
+        review["body"].as_str().map_or_else(|| word(&review["body"]), lines)
     )
-}
-
-/// A value as a word; what is absent is a dash.
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }

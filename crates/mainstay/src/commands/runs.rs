@@ -12,6 +12,7 @@ use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::plot::{Curve, sparkline, svg};
 use crate::table::Table;
+use crate::words::{line, percent, word};
 
 /// Columns of a curve in the terminal.
 const COLUMNS: usize = 60;
@@ -70,9 +71,9 @@ fn show(run: &Value, curves: &[Curve]) -> String {
     }
     lines.push(format!("{:<10} {}", "goodput", percent(&run["goodput"])));
     for (name, value) in run["metrics"].as_object().into_iter().flatten() {
-        lines.push(format!("{name:<10} {}", word(value)));
+        lines.push(format!("{:<10} {}", line(name), word(value)));
     }
-    lines.extend(curves.iter().map(|curve| format!("{:<10} {}", curve.name, sparkline(&curve.points, COLUMNS))));
+    lines.extend(curves.iter().map(|curve| format!("{:<10} {}", line(&curve.name), sparkline(&curve.points, COLUMNS))));
     lines.join("\n")
 }
 
@@ -85,16 +86,4 @@ fn curves(run: &Value) -> Vec<Curve> {
         points: points.as_array().into_iter().flatten().filter_map(pair).collect(),
     };
     curves.map(curve).filter(|curve| !curve.points.is_empty()).collect()
-}
-
-fn percent(share: &Value) -> String {
-    share.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
-}
-
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }

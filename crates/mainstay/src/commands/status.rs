@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cli::Global;
 use crate::client;
+use crate::commands::incident;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
 use crate::table::Table;
@@ -15,14 +16,15 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
     let status = client::call(global, Method::GET, "/api/v1/status", None)?;
     match global.format {
         Format::Json => output::json(&status)?,
-        Format::Human => output::data(screen(&status))?,
+        Format::Human => output::data(screen(&status, incident::open(global)?))?,
     }
     Ok(Exit::Fine)
 }
 
-fn screen(status: &Value) -> String {
+fn screen(status: &Value, incidents: Option<Table>) -> String {
     let draining = if status["draining"] == true { ", draining" } else { "" };
     let tables = [
+        incidents,
         routes(&status["routes"]),
         answers(&status["routes"]),
         backends(&status["backends"]),
@@ -144,5 +146,24 @@ fn health(healthy: &Value) -> String {
         Some(true) => "yes".to_owned(),
         Some(false) => "NO".to_owned(),
         None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_open_comes_first_and_nothing_of_it_moves_a_terminal() {
+        let mut open = Table::new(&["incident", "title"]);
+        open.row(vec!["AI-1".to_owned(), "late".to_owned()]);
+        let status =
+            json!({ "service": "s\u{1b}[31m", "at": "now", "budgets": [{ "slo": "a\u{202e}", "remaining": 0.5 }] });
+        let shown = screen(&status, Some(open));
+        assert!(shown.starts_with("s\\u{1b}[31m at now\n\nincident  title\n"), "{shown}");
+        assert!(shown.contains(r"a\u{202e}"), "{shown}");
+        assert!(!screen(&status, None).contains("incident"));
     }
 }
