@@ -20,7 +20,6 @@ observability: { sample: { log: 0%, reservoir: 0 } }
 backends:
   oip: { url: 'http://$up', protocol: open-inference }
   chat: { url: 'http://$up', protocol: openai }
-  claude: { url: 'http://$up', protocol: anthropic }
   web: { url: 'http://$up', protocol: http }
 features:
   account:
@@ -39,10 +38,10 @@ routes:
     path: /v1/chat/completions
     deadline: 10s
     ladder: [{ level: 0, backend: chat }, { level: 4, respond: { text: sorry } }]
-  - name: messages
-    path: /v1/messages
+  - name: other
+    path: /other
     deadline: 10s
-    ladder: [{ level: 0, backend: claude }, { level: 4, respond: { body: {} } }]
+    ladder: [{ level: 0, backend: web }, { level: 4, respond: { body: {} } }]
   - name: web
     path: /web/*
     deadline: 10s
@@ -50,12 +49,8 @@ routes:
 slos: [availability: { name: up, target: 99.9% }]
 ";
 
-const PATHS: [(&str, &str); 4] = [
-    ("score", "/v2/models/fraud/infer"),
-    ("chat", "/v1/chat/completions"),
-    ("messages", "/v1/messages"),
-    ("web", "/web/x"),
-];
+const PATHS: [(&str, &str); 3] =
+    [("score", "/v2/models/fraud/infer"), ("chat", "/v1/chat/completions"), ("web", "/web/x")];
 
 struct Place {
     plane: Plane,
@@ -170,7 +165,7 @@ async fn a_blocked_request_is_answered_in_its_protocols_shape_and_asks_nobody() 
         assert_eq!(answer.facts(), (403, "0", "false", "0", "blocked"), "{route}");
         assert_eq!((answer.header("x-should-retry"), answer.header("retry-after")), ("false", ""));
         assert_eq!(answer.header("x-request-id"), "r1");
-        plane.counted("mainstay_shed", &[("route", route), ("class", "3"), ("reason", "blocked")], 1).await;
+        plane.counted("mainstay_shed", &[("route", route), ("class", "0"), ("reason", "blocked")], 1).await;
         plane.counted("mainstay_requests", &[("route", route), ("level", "none"), ("code", "403")], 1).await;
         assert_eq!((plane.route(route).blocked, plane.route(route).shed), (1, 0), "no backend was full");
         answers.push((answer.header("content-type").to_owned(), answer.json()));
@@ -179,10 +174,6 @@ async fn a_blocked_request_is_answered_in_its_protocols_shape_and_asks_nobody() 
     let wanted = [
         ("application/json", serde_json::json!({ "error": says })),
         ("application/json", serde_json::json!({ "error": error("permission_error") })),
-        (
-            "application/json",
-            serde_json::json!({ "type": "error", "error": { "type": "permission_error", "message": says }, "request_id": "r1" }),
-        ),
         (
             "application/problem+json",
             serde_json::json!({
@@ -193,9 +184,18 @@ async fn a_blocked_request_is_answered_in_its_protocols_shape_and_asks_nobody() 
     assert_eq!(answers, wanted.map(|(kind, body)| (kind.to_owned(), body)));
     assert_eq!(place.calls(), (0, 0), "neither a model nor a feature store");
     // It is the operator's choice, and nobody's failure.
-    assert!(gateway.take_sums().counts.is_empty());
     assert_eq!(place.post("/web/x", "{}").await.status, 200);
-    until("a good one", || gateway.take_sums().counts.first().map(|(_, _, counts)| counts.good)).await;
+    let (mut good, mut bad) = (0, 0);
+    until("the good one", || {
+        gateway
+            .take_sums()
+            .counts
+            .iter()
+            .for_each(|(_, _, counts)| (good, bad) = (good + counts.good, bad + counts.bad));
+        (good > 0).then_some(())
+    })
+    .await;
+    assert_eq!((good, bad), (1, 0));
     place.plane.close().await;
 }
 
@@ -239,14 +239,14 @@ async fn a_block_ends_by_itself_and_outlives_a_reload() {
     assert_eq!(place.post("/web/x", "bomb").await.status, 403);
     let end = plane.clock.now() + soon;
     gateway.block("web", "rope", Some(end)).unwrap();
-    // Another backend before the others, another ladder, and no route of the name `messages` any more.
+    // Another backend before the others, another ladder, and no route of the name `other` any more.
     let other = place
         .config
         .replace("backends:\n", "backends:\n  another: { url: 'http://127.0.0.1:9', protocol: http }\n")
         .replace("deadline: 10s", "deadline: 9s")
         .replace("{ level: 4, respond: { body: {} } }", "{ level: 3, respond: { body: {} } }")
-        .replace("name: messages", "name: renamed");
-    gateway.block("messages", "x", None).unwrap();
+        .replace("name: other", "name: renamed");
+    gateway.block("other", "x", None).unwrap();
     plane.reload(&other).unwrap();
     assert_eq!(plane.route("renamed").blocked, 0);
     until("the end", || (plane.route("web").blocked == 2).then_some(())).await;
