@@ -48,6 +48,10 @@ pub struct RouteStatus {
     pub all_failed: u64,
     /// Requests since start that were shed.
     pub shed: u64,
+    /// Whether every request of it is kept.
+    pub raised: Option<Raised>,
+    /// Patterns for which requests of it are blocked.
+    pub blocked: usize,
     /// Its entries, in the order of the ladder.
     pub entries: Vec<EntryStatus>,
 }
@@ -124,6 +128,13 @@ pub struct Pin {
     pub until: Option<Time>,
     /// Why.
     pub reason: String,
+}
+
+/// A route of which every request is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Raised {
+    /// When it ends; `None`: when it is taken back.
+    pub until: Option<Time>,
 }
 
 /// A backend at one moment.

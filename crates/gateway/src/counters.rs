@@ -17,6 +17,9 @@ pub use sums::Summed;
 pub(crate) use sums::{Ledger, Sums};
 pub(crate) use totals::Totals;
 
+/// Why a request was turned away that holds what the operator blocks.
+pub(crate) const BLOCKED: &str = "blocked";
+
 /// The counts of one worker under one config, by index into its plan.
 #[derive(Debug)]
 pub(crate) struct Counters {

@@ -1,6 +1,7 @@
 //! The data plane as a whole: started, watched, reloaded, drained.
 
 mod metrics;
+mod orders;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -205,7 +206,7 @@ impl Gateway {
             at: now,
             service: shared.plan.service.clone(),
             draining: self.is_draining(),
-            routes: routes.map(|(route, plan)| route_status(route, plan, &totals)).collect(),
+            routes: routes.map(|(route, plan)| route_status(route, plan, &totals, now)).collect(),
             backends: shared.backends.iter().zip(&shared.plan.backends).map(|(b, plan)| b.status(plan, now)).collect(),
             features: shared.features.iter().map(|f| feature_status(f, &totals, now)).collect(),
             files: shared.files.iter().map(|file| file.status()).collect(),
@@ -349,7 +350,7 @@ fn find<'a>(shared: &'a Shared, route: &str) -> Result<&'a Arc<RouteShared>, Unk
     shared.routes.iter().find(|r| r.name == route).ok_or_else(|| UnknownRoute(route.to_owned()))
 }
 
-fn route_status(route: &RouteShared, plan: &mainstay_core::plan::Route, totals: &Totals) -> RouteStatus {
+fn route_status(route: &RouteShared, plan: &mainstay_core::plan::Route, totals: &Totals, now: Time) -> RouteStatus {
     let (level, reason, pin) = route.current();
     let name_of = |l: Level| plan.ladder.iter().find(|e| e.level == l).map(|e| e.name.clone());
     let (served, all_failed, shed) = totals.of_route(&route.name);
@@ -363,6 +364,8 @@ fn route_status(route: &RouteShared, plan: &mainstay_core::plan::Route, totals: 
         served,
         all_failed,
         shed,
+        raised: route.orders.raised(now),
+        blocked: route.orders.blocked(now),
         entries: plan.ladder.iter().map(|entry| entry_status(&route.name, entry, totals)).collect(),
     }
 }

@@ -44,6 +44,7 @@ fn settle(shared: &Shared) {
         report_breaker(shared, &features.name, &features.breaker);
     }
     for route in &shared.routes {
+        route.orders.settle(now);
         for event in route.judge(|component| is_well(shared, component), now) {
             shared.events.emit(event);
         }

@@ -12,6 +12,7 @@
 mod acceptor;
 pub mod answers;
 mod attempt;
+mod blocked;
 mod body;
 mod connection;
 mod counters;
@@ -40,6 +41,7 @@ mod worker;
 pub use counters::Summed;
 pub use events::EventSink;
 pub use gateway::{Gateway, StartError, UnknownRoute};
+pub use shared::BlockError;
 pub use tls::TlsError;
 pub use upstream::endpoint::BadEndpoint;
 pub use watch::Batch;

@@ -3,6 +3,7 @@
 mod entry;
 mod features;
 mod finish;
+mod refuse;
 mod visit;
 
 use std::net::SocketAddr;
@@ -30,22 +31,25 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
     let (mut head, body) = request.into_parts();
     let id = identity::request_id(&mut head.headers, &mut state.rng.borrow_mut());
     let Some(route) = state.shared.routing.find(head.uri.path()) else {
-        return finish::no_route(&state, &head, &id);
+        return refuse::no_route(&state, &head, &id);
     };
     let shared = &*state.shared;
     let caller = shared.clients.identify(peer.ip(), &mut head.headers);
-    let refuse = |failure: &Failure<'_>, class| finish::refused(&state, route, class, &id, began, failure);
+    let refuse = |failure: &Failure<'_>| refuse::refused(&state, route, &caller, &id, began, failure);
     if let Err(failure) = admit(shared, route, &caller) {
-        return refuse(&failure, caller.best_class());
+        return refuse(&failure);
     }
     headers::strip_hop_by_hop(&mut head.headers);
     let body = match take_body(&state, &head.headers, body).await {
         Ok(body) => body,
-        Err(failure) => return refuse(&failure, caller.best_class()),
+        Err(failure) => return refuse(&failure),
     };
+    if let Err(failure) = refuse::blocked(&state, route, &head.headers, &body) {
+        return refuse(&failure);
+    }
     let mut visit = match Visit::new(&state, route, caller, head, body, id.clone(), began) {
         Ok(visit) => visit,
-        Err(failure) => return refuse(&failure, caller.best_class()),
+        Err(failure) => return refuse(&failure),
     };
     descend(&mut visit).await
 }

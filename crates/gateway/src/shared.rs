@@ -2,6 +2,7 @@
 
 mod backend;
 mod features;
+mod orders;
 mod route;
 
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,8 @@ use mainstay_tower::clock::Clock;
 
 pub(crate) use backend::{BackendShared, Health};
 pub(crate) use features::FeatureShared;
+pub use orders::BlockError;
+pub(crate) use orders::Orders;
 pub(crate) use route::{Around, RouteShared, written};
 
 use crate::answers::files::{self, DataFile};

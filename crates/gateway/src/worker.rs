@@ -206,8 +206,14 @@ impl State {
             duration: ended.duration,
             allowed: self.shared.routes[route].allowed,
             confidence: ended.confidence,
+            raised: self.is_raised(route, ended.at),
         };
         self.sampler.borrow_mut().decide(&facts, random, self.shared.kept.threshold(), ended.at)
+    }
+
+    /// Whether every request of a route is kept that ends at this moment.
+    pub(crate) fn is_raised(&self, route: usize, at: Time) -> bool {
+        self.shared.routes[route].orders.is_raised(at)
     }
 
     /// Keeps a request, and tells of it.

@@ -64,8 +64,19 @@ struct RouteStatus {
     all_failed: u64,
     /// Requests since start that were shed.
     shed: u64,
+    /// Whether every request of it is kept, and until when; null: it is not.
+    raised: Option<Raised>,
+    /// Patterns for which requests of it are blocked.
+    blocked: usize,
     /// The entries of its ladder, in order.
     entries: Vec<EntryStatus>,
+}
+
+/// A route of which every request is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Raised {
+    /// When it ends; null: when it is taken back.
+    until: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -155,6 +166,8 @@ impl From<status::RouteStatus> for RouteStatus {
             served: from.served.to_vec(),
             all_failed: from.all_failed,
             shed: from.shed,
+            raised: from.raised.map(|raised| Raised { until: raised.until.map(format_time) }),
+            blocked: from.blocked,
             entries: from.entries.into_iter().map(EntryStatus::from).collect(),
         }
     }

@@ -15,7 +15,7 @@ use mainstay_core::answer::review::{Decision, Held, Line, Record, Review};
 use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::plan::{Role, Secret, SecretSource, Token};
 use mainstay_core::route::{Level, Protocol};
-use mainstay_core::status::{BackendStatus, EndpointStatus, FeatureStatus, Pin, RouteStatus, Status};
+use mainstay_core::status::{BackendStatus, EndpointStatus, FeatureStatus, Pin, Raised, RouteStatus, Status};
 use mainstay_core::time::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -100,6 +100,8 @@ impl DataPlane for Plane {
                 served: [1, 2, 3, 4, 5],
                 all_failed: 0,
                 shed: 7,
+                raised: Some(Raised { until: Some(NOW) }),
+                blocked: 2,
                 entries: Vec::new(),
             }],
             backends: vec![BackendStatus {

@@ -19,6 +19,8 @@ pub enum Why {
     Degraded,
     /// Its answer was not sure of itself.
     LowConfidence,
+    /// Somebody asked for every request of its route.
+    Raised,
     /// The uniform share.
     Log,
     /// The uniform reservoir.
@@ -33,6 +35,7 @@ impl Why {
             Why::SloViolation => "slo_violation",
             Why::Degraded => "degraded",
             Why::LowConfidence => "low_confidence",
+            Why::Raised => "raised",
             Why::Log => "log",
             Why::Reservoir => "reservoir",
         }
@@ -71,6 +74,8 @@ pub struct Ended {
     pub allowed: Option<Duration>,
     /// Its answer's confidence.
     pub confidence: Option<f64>,
+    /// Whether every request of its route is asked for.
+    pub raised: bool,
 }
 
 /// Seconds of a rule's average that may come at once.
@@ -141,11 +146,14 @@ impl Sampler {
                     let sure = ended.confidence.zip(self.rules.low_confidence);
                     sure.is_some_and(|(confidence, least)| confidence < least)
                 }
-                Why::Log | Why::Reservoir => false,
+                Why::Raised | Why::Log | Why::Reservoir => false,
             };
             if applies && let Some(chance) = gate.pass(self.rules.per_reason, random[0], now) {
                 kept.push(why, chance);
             }
+        }
+        if ended.raised {
+            kept.push(Why::Raised, 1.0);
         }
         if random[1] < self.rules.log {
             kept.push(Why::Log, self.rules.log);
@@ -168,6 +176,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Kept for nothing but that every request of its route is asked for.
+    pub fn raised() -> Kept {
+        Kept { reasons: vec![(Why::Raised, 1.0)], key: 0.0 }
+    }
+
     fn push(&mut self, why: Why, chance: f64) {
         self.reasons.push((why, chance));
     }
@@ -254,7 +267,8 @@ mod tests {
     use crate::stats::law::chi_square_above;
 
     fn ended() -> Ended {
-        Ended { code: 200, degraded: false, duration: Duration::from_millis(5), allowed: None, confidence: None }
+        let duration = Duration::from_millis(5);
+        Ended { code: 200, degraded: false, duration, allowed: None, confidence: None, raised: false }
     }
 
     #[test]
@@ -308,6 +322,22 @@ mod tests {
         assert!(why(Ended { code: 404, ..ended() }).is_empty());
         let slow = Ended { allowed: Some(Duration::from_millis(4)), confidence: Some(0.49), ..ended() };
         assert_eq!(why(slow), ["slo_violation", "low_confidence"]);
+    }
+
+    #[test]
+    fn where_all_are_asked_for_all_are_kept_with_the_chances_of_before() {
+        let rules = Rules { log: 0.3, per_reason: 1.0, ..Rules::default() };
+        let (mut usual, mut raised) = (Sampler::new(rules, 1), Sampler::new(rules, 1));
+        let mut rng = Rng::new(14);
+        for n in 0..5_000_u64 {
+            let (now, random) = (Time::from_millis(n), [rng.unit(), rng.unit(), rng.unit()]);
+            let ended = Ended { code: if n % 3 == 0 { 500 } else { 200 }, ..ended() };
+            let before = usual.decide(&ended, random, 0.2, now);
+            let mut after = raised.decide(&Ended { raised: true, ..ended }, random, 0.2, now);
+            let added: Vec<_> = after.reasons.extract_if(.., |(why, _)| *why == Why::Raised).collect();
+            assert_eq!((added, after), (vec![(Why::Raised, 1.0)], before));
+        }
+        assert_eq!(Kept::raised().reasons, [(Why::Raised, 1.0)]);
     }
 
     #[test]

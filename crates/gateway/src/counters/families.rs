@@ -52,7 +52,7 @@ impl Totals {
                 "What of a request's time was not spent waiting for a backend or a feature store.",
                 of_route(|r| &r.overhead),
             ),
-            counters("mainstay_shed", "Requests turned away by a full backend.", shed),
+            counters("mainstay_shed", "Requests turned away by a full backend, or blocked by what they hold.", shed),
             histograms(
                 "gen_ai_server_time_to_first_token",
                 "From the head of a request to the first part of a language model's stream, in seconds.",

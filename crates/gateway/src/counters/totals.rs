@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
 
-use super::{BackendCounters, Counters, EntryCounters, FeatureCounters, RouteCounters, add_all};
+use super::{BLOCKED, BackendCounters, Counters, EntryCounters, FeatureCounters, RouteCounters, add_all};
 
 /// Everything counted since start.
 #[derive(Debug, Default)]
@@ -40,9 +40,10 @@ impl Totals {
         add_all(&mut self.refused, &mut counters.refused);
     }
 
-    /// Answers by level, requests that no level answered, and requests turned away on a route.
+    /// Answers by level, requests that no level answered, and requests that a full backend turned away on a route.
     pub(crate) fn of_route(&self, name: &str) -> ([u64; Level::COUNT], u64, u64) {
-        self.routes.get(name).map_or(([0; Level::COUNT], 0, 0), |r| (r.served, r.all_failed, r.shed.values().sum()))
+        let shed = |r: &RouteCounters| r.shed.iter().filter(|((_, why), _)| *why != BLOCKED).map(|(_, n)| n).sum();
+        self.routes.get(name).map_or(([0; Level::COUNT], 0, 0), |r| (r.served, r.all_failed, shed(r)))
     }
 
     /// How the entries of a level and kind did on a route.

@@ -2,13 +2,11 @@
 
 use std::rc::Rc;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{RequestFinished, Scalar};
 use mainstay_core::observed::{Observed, Value, is_remembered};
 use mainstay_core::resilience::queue::LoadReason;
-use mainstay_core::route::{Class, Level, Protocol};
-use mainstay_core::time::Time;
+use mainstay_core::route::{Level, Protocol};
 
 use super::entry::Served;
 use super::visit::Visit;
@@ -20,7 +18,6 @@ use crate::kept;
 use crate::protocol::{Failure, FailureCause, Rendered};
 use crate::stream::Record;
 use crate::watch::Seen;
-use crate::worker::State;
 
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
@@ -101,64 +98,7 @@ fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Respons
     respond_with(rendered, fields)
 }
 
-/// The request was refused before its ladder.
-pub(super) fn refused(
-    state: &State,
-    route: usize,
-    class: Class,
-    id: &HeaderValue,
-    began: Time,
-    failure: &Failure<'_>,
-) -> Response<AnswerBody> {
-    let plan = &state.shared.plan.routes[route];
-    let rendered = super::error(plan.protocol, failure, id);
-    let at = state.shared.clock.now();
-    let duration = at.since(began);
-    let ended = Ended {
-        at,
-        class,
-        level: None,
-        code: rendered.status.as_u16(),
-        duration,
-        overhead: duration,
-        // What is refused before its ladder is a mistake, or beyond the client's own rate.
-        ending: Ending::CallersFault,
-        model: None,
-        inference: None,
-        first_part: None,
-        parts: 0,
-        confidence: None,
-        features: None,
-        filters: 0,
-        synthetic: false,
-        language: false,
-    };
-    state.end(route, &ended);
-    let mut fields = HeaderMap::with_capacity(8);
-    failure.write_headers(&mut fields);
-    fields.insert(REQUEST_ID, id.clone());
-    // Nothing was tried, and nothing is degraded: the request stands where it would have started.
-    fields.insert(headers::LEVEL, LEVELS[state.shared.routes[route].level().index()].clone());
-    fields.insert(headers::DEGRADED, HeaderValue::from_static("false"));
-    fields.insert(headers::ATTEMPTS, HeaderValue::from_static("0"));
-    fields.insert(headers::REASON, HeaderValue::from_static(failure.cause.code()));
-    respond_with(rendered, fields)
-}
-
-/// No route takes the request. Health probes of the protocols are answered all the same.
-pub(super) fn no_route(state: &State, head: &Parts, id: &HeaderValue) -> Response<AnswerBody> {
-    let mut fields = HeaderMap::with_capacity(4);
-    fields.insert(REQUEST_ID, id.clone());
-    if let Some(rendered) = crate::probes::answer(state, &head.method, head.uri.path()) {
-        return respond_with(rendered, fields);
-    }
-    state.counters.borrow_mut().refuse("no_route");
-    let path: String = head.uri.path().chars().take(200).collect();
-    let failure = Failure::new(FailureCause::NotFound, format!("no route takes the path {path}"));
-    respond_with(super::error(super::protocol_of(head.uri.path()), &failure, id), fields)
-}
-
-const LEVELS: [HeaderValue; Level::COUNT] = [
+pub(super) const LEVELS: [HeaderValue; Level::COUNT] = [
     HeaderValue::from_static("0"),
     HeaderValue::from_static("1"),
     HeaderValue::from_static("2"),
@@ -382,7 +322,7 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {
+pub(super) fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
     respond(rendered.status, fields, AnswerBody::held(rendered.body))
 }

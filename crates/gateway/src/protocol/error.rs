@@ -24,10 +24,12 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    /// A failure with the advice on retries that its cause has by default: 503 and 504 say no, the others nothing.
+    /// A failure with the advice on retries that its cause has by default: 503, 504 and what is blocked say no, the others nothing.
     pub fn new(cause: FailureCause, message: impl Into<Cow<'a, str>>) -> Failure<'a> {
         let should_retry = match cause {
-            FailureCause::Exhausted | FailureCause::Deadline => Some(false),
+            FailureCause::Exhausted | FailureCause::Deadline | FailureCause::Blocked | FailureCause::Veiled => {
+                Some(false)
+            }
             FailureCause::BadRequest
             | FailureCause::Unauthenticated
             | FailureCause::Forbidden
@@ -73,6 +75,8 @@ pub enum FailureCause {
     Unauthenticated,
     /// 403: not allowed.
     Forbidden,
+    /// 403: it holds what the operator blocks at the moment.
+    Blocked,
     /// 404: no route takes the path.
     NotFound,
     /// 405: the route takes another method.
@@ -81,6 +85,8 @@ pub enum FailureCause {
     BodyTimeout,
     /// 413: the body is too long.
     TooLarge,
+    /// 415: the body is no plain text, and has to be looked through.
+    Veiled,
     /// 431: the head is too long.
     HeadTooLarge,
     /// 429: no capacity at any level that may serve.
@@ -105,11 +111,12 @@ impl FailureCause {
         match self {
             FailureCause::BadRequest => StatusCode::BAD_REQUEST,
             FailureCause::Unauthenticated => StatusCode::UNAUTHORIZED,
-            FailureCause::Forbidden => StatusCode::FORBIDDEN,
+            FailureCause::Forbidden | FailureCause::Blocked => StatusCode::FORBIDDEN,
             FailureCause::NotFound => StatusCode::NOT_FOUND,
             FailureCause::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             FailureCause::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             FailureCause::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            FailureCause::Veiled => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             FailureCause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             FailureCause::Shed | FailureCause::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             FailureCause::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -125,10 +132,12 @@ impl FailureCause {
             FailureCause::BadRequest => "bad_request",
             FailureCause::Unauthenticated => "invalid_api_key",
             FailureCause::Forbidden => "forbidden",
+            FailureCause::Blocked => "blocked",
             FailureCause::NotFound => "not_found",
             FailureCause::MethodNotAllowed => "method_not_allowed",
             FailureCause::BodyTimeout => "body_timeout",
             FailureCause::TooLarge => "request_too_large",
+            FailureCause::Veiled => "unsupported_encoding",
             FailureCause::HeadTooLarge => "head_too_large",
             FailureCause::Shed => "overloaded",
             FailureCause::RateLimited => "rate_limit_exceeded",
@@ -147,9 +156,10 @@ impl FailureCause {
             | FailureCause::MethodNotAllowed
             | FailureCause::BodyTimeout
             | FailureCause::TooLarge
+            | FailureCause::Veiled
             | FailureCause::HeadTooLarge => "invalid_request_error",
             FailureCause::Unauthenticated => "authentication_error",
-            FailureCause::Forbidden => "permission_error",
+            FailureCause::Forbidden | FailureCause::Blocked => "permission_error",
             FailureCause::Shed | FailureCause::RateLimited => "rate_limit_error",
             FailureCause::Internal
             | FailureCause::Upstream
@@ -164,9 +174,10 @@ impl FailureCause {
             FailureCause::BadRequest
             | FailureCause::MethodNotAllowed
             | FailureCause::BodyTimeout
+            | FailureCause::Veiled
             | FailureCause::HeadTooLarge => "invalid_request_error",
             FailureCause::Unauthenticated => "authentication_error",
-            FailureCause::Forbidden => "permission_error",
+            FailureCause::Forbidden | FailureCause::Blocked => "permission_error",
             FailureCause::NotFound => "not_found_error",
             FailureCause::TooLarge => "request_too_large",
             FailureCause::Shed | FailureCause::RateLimited => "rate_limit_error",

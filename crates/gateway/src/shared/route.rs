@@ -14,7 +14,7 @@ use mainstay_core::slo::objective::{Kind, LatencyOf};
 use mainstay_core::status;
 use mainstay_core::time::Time;
 
-use super::Shared;
+use super::{Orders, Shared};
 use crate::StartError;
 use crate::answers::files::DataFile;
 use crate::answers::local::{self, Local};
@@ -51,6 +51,8 @@ pub(crate) struct RouteShared {
     pub(crate) counts_keys: bool,
     /// Whether one of its backends is called with a key of ours.
     pub(crate) uses_keys: bool,
+    /// What was ordered of it at run time; the same under every config that has a route of this name.
+    pub(crate) orders: Arc<Orders>,
     /// By entry: the path at its backend, where the route's path is fixed and the backend's model has another name.
     pub(crate) paths: Vec<Option<PathAndQuery>>,
     level: AtomicU8,
@@ -59,7 +61,8 @@ pub(crate) struct RouteShared {
 }
 
 impl RouteShared {
-    /// A route for the new plan. Its level and its pin live on where the route's ladder is the same.
+    /// A route for the new plan. Its level and its pin live on where the route's ladder is the same, what was ordered of it in
+    /// any case.
     pub(crate) fn carry_over(
         index: usize,
         around: &Around<'_>,
@@ -97,6 +100,7 @@ impl RouteShared {
             single_flight: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { single_flight: true, .. })),
             caches: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { .. })),
             uses_keys: uses_keys(route, plan),
+            orders: running.map(|running| Arc::clone(&running.orders)).unwrap_or_default(),
             paths: route.ladder.iter().map(|entry| fixed_path(route, entry, plan)).collect(),
             level: AtomicU8::new(ladder.0.level().number()),
             pinned: AtomicBool::new(ladder.0.pin().is_some()),

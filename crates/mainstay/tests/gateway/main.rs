@@ -7,6 +7,7 @@ mod features;
 mod local_answers;
 mod observed;
 mod operation;
+mod orders;
 mod overload;
 mod recovery;
 mod streams;
