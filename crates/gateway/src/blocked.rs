@@ -140,6 +140,8 @@ fn unit(text: &str, at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use http::HeaderValue;
     use proptest::prelude::*;
 
@@ -231,7 +233,9 @@ mod tests {
                 let plain = serde_json::to_string(&c).unwrap();
                 if *escape {
                     let mut units = [0; 2];
-                    c.encode_utf16(&mut units).iter().for_each(|unit| written += &format!("\\u{unit:04x}"));
+                    for unit in c.encode_utf16(&mut units) {
+                        write!(written, "\\u{unit:04x}").unwrap();
+                    }
                 } else {
                     written += &plain[1..plain.len() - 1];
                 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::raw::read_answer;
-use crate::support::upstream::predicts;
+use crate::support::upstream::{parts, predicts};
 use crate::support::{Answer, Plane, Upstream, ask, fill, json, post, until};
 
 const ROUTES: &str = r"
@@ -60,7 +60,15 @@ struct Place {
 }
 
 async fn place() -> Place {
-    let up = Upstream::start(|seen| async move { predicts(&seen, "fraud", 0.5) }).await;
+    let up = Upstream::start(|seen| async move {
+        if seen.path != "/web/stream" {
+            return predicts(&seen, "fraud", 0.5);
+        }
+        let (sender, answer) = parts("text/event-stream");
+        sender.send(Ok("data: 1\n\n".into())).unwrap();
+        answer
+    })
+    .await;
     let store = Upstream::start(|_| async { json(500, "{}") }).await;
     let config = fill(ROUTES, &[("up", &up.addr), ("store", &store.addr)]);
     Place { plane: Plane::start(&config), up, store, config }
@@ -110,6 +118,7 @@ async fn every_request_is_kept_while_that_is_asked_for_and_none_after() {
         assert_eq!(place.ask(web(id)).await.facts(), (200, "0", "false", "1", ""));
     }
     place.ask(post("/v1/chat/completions", &[("x-request-id", "other")], "{}")).await;
+    assert_eq!(place.ask(post("/web/stream", &[("x-request-id", "streamed")], "{}")).await.status, 200);
     // What is refused before its ladder has ended as well.
     let long = post("/web/x", &[("x-request-id", "refused")], "x".repeat(70_000));
     assert_eq!(place.ask(long).await.status, 413);
@@ -118,7 +127,7 @@ async fn every_request_is_kept_while_that_is_asked_for_and_none_after() {
     place.ask(web("reloaded")).await;
     gateway.lower_sampling("web").unwrap();
     place.ask(web("after")).await;
-    let wanted = ["one", "two", "three", "refused", "reloaded"];
+    let wanted = ["one", "two", "three", "streamed", "refused", "reloaded"];
     assert_eq!(place.kept(), wanted);
     let refused = gateway.kept(1_000).into_iter().find(|(_, request)| request.request_id == "refused").unwrap().1;
     assert_eq!((refused.code, refused.level, refused.reason.as_deref()), (413, None, Some("request_too_large")));
