@@ -47,7 +47,14 @@ impl Acting for Actors {
                     let before = actor.registry()?.go_back(model, None, ACTOR, why).await?;
                     Ok(Some(json!({ "champion": before })))
                 }
-                Act::RaiseSampling { .. } | Act::BlockPattern { .. } => Err(format!("{} is not built yet", act.word())),
+                Act::RaiseSampling { route } => {
+                    let raised = actor.plane()?.gateway.raise_sampling(route, until);
+                    raised.map(|()| None).map_err(|error| error.to_string())
+                }
+                Act::BlockPattern { route, pattern } => {
+                    let blocked = actor.plane()?.gateway.block(route, pattern, until);
+                    blocked.map(|()| None).map_err(|error| error.to_string())
+                }
             }
         })
     }
@@ -61,7 +68,12 @@ impl Acting for Actors {
                     let to = undo.and_then(|undo| undo["champion"].as_str()).map(str::to_owned);
                     actor.registry()?.go_back(model, to, ACTOR, why).await?;
                 }
-                Act::RaiseSampling { .. } | Act::BlockPattern { .. } => {}
+                Act::RaiseSampling { route } => {
+                    actor.plane()?.gateway.lower_sampling(route).map_err(|error| error.to_string())?;
+                }
+                Act::BlockPattern { route, pattern } => {
+                    actor.plane()?.gateway.unblock(route, pattern).map_err(|error| error.to_string())?;
+                }
             }
             Ok(None)
         })

@@ -65,10 +65,6 @@ impl Change {
             | EventKind::DriftStatusChanged(_)
             | EventKind::DriftAlarmRaised { .. }
             | EventKind::QualityStatusChanged(_)
-            | EventKind::SignalChanged { .. }
-            | EventKind::IncidentOpened(_)
-            | EventKind::IncidentChanged(_)
-            | EventKind::IncidentNotified { .. }
             | EventKind::TrainingFailed(_)
             | EventKind::TrainingFinished(_)
             | EventKind::ModelPromoted(_)

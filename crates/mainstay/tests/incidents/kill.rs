@@ -11,7 +11,8 @@ use crate::receiver::{Mood, Receiver};
 use crate::story::{ask, config};
 use crate::support::{Place, Server};
 
-const ROUTES: &str = "routes: [{ name: score, path: /score, deadline: 1s, ladder: [{ level: 4, respond: { body: {} } }] }]\n";
+const ROUTES: &str =
+    "routes: [{ name: score, path: /score, deadline: 1s, ladder: [{ level: 4, respond: { body: {} } }] }]\n";
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -113,5 +114,10 @@ fn every_page_arrives_none_after_somebody_has_it_and_ids_never_repeat() {
         let first = keys.entry(got.key.clone()).or_insert_with(|| body.clone());
         assert_eq!(*first, body, "one key has one content");
     }
-    println!("{} incidents, {} of them acknowledged, {} requests to the receiver", seen.len(), acknowledged.len(), receiver.got().len());
+    println!(
+        "{} incidents, {} of them acknowledged, {} requests to the receiver",
+        seen.len(),
+        acknowledged.len(),
+        receiver.got().len()
+    );
 }

@@ -62,7 +62,8 @@ fn serve(stream: std::net::TcpStream, well: &AtomicBool, answer: &dyn Fn(&Value)
         } else {
             ("500 Internal Server Error", "{}".to_owned())
         };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", said.len());
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", said.len());
         reader.get_mut().write_all(format!("{head}{said}").as_bytes()).ok()?;
     }
 }
@@ -118,7 +119,8 @@ fn serving_latency_from_a_model_that_fails() {
 
 #[test]
 fn feature_pipeline_from_a_store_that_fails() {
-    let model = Upstream::start(|_| json!({ "outputs": [{ "name": "p", "shape": [1], "datatype": "FP64", "data": [0.1] }] }));
+    let model =
+        Upstream::start(|_| json!({ "outputs": [{ "name": "p", "shape": [1], "datatype": "FP64", "data": [0.1] }] }));
     let store = Upstream::start(|_| {
         json!({
             "metadata": { "feature_names": ["account_id", "account:tx"] },
@@ -159,8 +161,14 @@ routes:
     let id = story.incident("feature_pipeline");
     store.set_well(true);
     let path = format!("/api/v1/incidents/{id}");
-    story.admin("POST", &format!("{path}/actions"), &json!({ "action": "cached_features", "route": "score", "for": "2s" }));
-    story.until("that the action had its time", || (story.get(&path)["incident"]["actions"][0]["state"] == "expired").then_some(()));
+    story.admin(
+        "POST",
+        &format!("{path}/actions"),
+        &json!({ "action": "cached_features", "route": "score", "for": "2s" }),
+    );
+    story.until("that the action had its time", || {
+        (story.get(&path)["incident"]["actions"][0]["state"] == "expired").then_some(())
+    });
     story.until("that the store answers again", || {
         drive(&story, "/v2/models/fraud/infer", 5, body);
         (!story.get(&path)["incident"]["proposed"].is_null()).then_some(())
@@ -209,7 +217,9 @@ fn watched(name: &str, kind: &str, wrong: impl Fn(u32) -> Value) {
 
 #[test]
 fn data_quality_from_values_that_are_missing() {
-    watched("missing", "data_quality", |n| if n % 2 == 0 { json!({}) } else { json!({ "amount": f64::from(n * 7_919 % 1_000) }) });
+    watched("missing", "data_quality", |n| {
+        if n % 2 == 0 { json!({}) } else { json!({ "amount": f64::from(n * 7_919 % 1_000) }) }
+    });
 }
 
 #[test]
@@ -225,7 +235,7 @@ slos: [{ safety: { name: safe, max_rate: 0.5, window: 1h, route: chat } }]
     let story = Story::new("safety", rest, "");
     let event = json!({ "type": "request", "id": "r1", "route": "chat", "code": 200 });
     story.admin("POST", "/api/v1/events", &event);
-    story.admin("POST", "/api/v1/flags", &json!({ "request_id": "r1", "verdict": "confirmed" }));
+    story.admin("POST", "/api/v1/flags", &json!({ "request_id": "r1", "verdict": "confirmed", "route": "chat" }));
     let id = story.incident("safety_violation");
     let it = story.get(&format!("/api/v1/incidents/{id}"));
     assert_eq!((&it["incident"]["severity"], &it["incident"]["routes"]), (&json!("sev1"), &json!(["chat"])), "{it:#}");
@@ -269,7 +279,8 @@ fn a_feedback_loop_from_posted_signals() {
         let at = mainstay_core::event::format_time(mainstay_core::time::Time::ZERO + now);
         let line = |n| json!({ "id": format!("s{n}"), "name": "label_caused", "value": value, "at": at }).to_string();
         let lines: Vec<String> = (from..to).map(line).collect();
-        let (status, said) = crate::story::ask(&story.server.admin, "POST", "/api/v1/signals", &lines.join("\n")).unwrap();
+        let (status, said) =
+            crate::story::ask(&story.server.admin, "POST", "/api/v1/signals", &lines.join("\n")).unwrap();
         assert_eq!(status, 202, "{said}");
     };
     post(0, 200, 1);
