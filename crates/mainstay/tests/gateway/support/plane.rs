@@ -41,6 +41,7 @@ fn resolve(secret: &mut Secret) {
     let name = match &secret.source {
         SecretSource::Env(name) => name.clone(),
         SecretSource::File(path) => path.display().to_string(),
+        SecretSource::Written => return,
     };
     secret.resolve(name);
 }
