@@ -258,7 +258,9 @@ impl Incidents {
             forgotten.extend(self.find(id).await?);
         }
         self.decide(move |desk, now| {
-            forgotten.iter().for_each(|incident| desk.recall(incident.clone()));
+            for incident in &forgotten {
+                desk.recall(incident.clone());
+            }
             decide(desk, now)
         })
         .await
@@ -332,7 +334,9 @@ impl Incidents {
         let full = page.len() >= EVENTS_MAX;
         let read: Vec<Event> = page.iter().filter_map(|stored| Event::from_json(&stored.body).ok()).collect();
         let heard = self.decide_with(vec![at_rest::cursor(last)], |desk, now| {
-            read.iter().for_each(|event| desk.handle_event(event, now));
+            for event in &read {
+                desk.handle_event(event, now);
+            }
             Ok(())
         });
         match heard.await {

@@ -54,7 +54,7 @@ pub(super) async fn load(store: &dyn Store, now: Time, reopen: Duration) -> Resu
                 rests.memory = serde_json::from_slice(&state.data).unwrap_or_else(|error| {
                     tracing::error!(%error, "what the desk remembers cannot be read: facts begin anew");
                     Memory::default()
-                })
+                });
             }
             CURSOR => cursor = std::str::from_utf8(&state.data).ok().and_then(|text| text.parse().ok()),
             _ => {}

@@ -1,5 +1,7 @@
 //! Incidents and runbooks.
 
+#![expect(clippy::struct_field_names, reason = "the names are those of the JSON")]
+
 mod schema;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Who is on call, and what nobody is paged for.
 
+#![expect(clippy::struct_field_names, reason = "the names are those of the JSON")]
+
 use mainstay_core::event::{format_time, parse_time};
 use mainstay_core::incident::oncall::{self, Schedule};
 use mainstay_core::response::desk;

@@ -65,8 +65,8 @@ fn every_page_arrives_none_after_somebody_has_it_and_ids_never_repeat() {
             alerts += 1;
             if choices.below(3) == 0 {
                 let Some(open) = incidents(&admin) else { break };
-                let untaken = open.iter().filter(|(_, it)| it["acknowledged_by"].is_null());
-                let Some((id, _)) = untaken.last() else { continue };
+                let mut untaken = open.iter().filter(|(_, it)| it["acknowledged_by"].is_null());
+                let Some((id, _)) = untaken.next_back() else { continue };
                 let Some((200, _)) = ask(&admin, "POST", &format!("/api/v1/incidents/{id}/ack"), "{}") else { break };
                 acknowledged.insert(id.clone(), Instant::now());
             }

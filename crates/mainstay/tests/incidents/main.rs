@@ -7,6 +7,6 @@ mod kill;
 mod receiver;
 mod story;
 #[path = "../durability/support.rs"]
-#[allow(dead_code, reason = "shared with the tests of durability")]
+#[expect(dead_code, reason = "shared with the tests of durability")]
 mod support;
 mod types;

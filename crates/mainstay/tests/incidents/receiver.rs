@@ -78,7 +78,7 @@ impl Receiver {
             let (name, value) = line.trim().split_once(':').unwrap_or((line.trim(), ""));
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().ok()?,
-                "idempotency-key" => key = value.trim().to_owned(),
+                "idempotency-key" => value.trim().clone_into(&mut key),
                 "" => break,
                 _ => {}
             }
