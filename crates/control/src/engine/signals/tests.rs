@@ -263,8 +263,7 @@ async fn live<F: Future<Output = ()>>(
     } else {
         running.until(scenario(life)).await;
     }
-    let heard = heard.lock().unwrap().clone();
-    heard
+    heard.lock().unwrap().clone()
 }
 
 #[tokio::test]
