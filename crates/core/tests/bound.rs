@@ -1,7 +1,5 @@
 //! Bounds of signals: beyond where all of the interval is, back where the value is.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-
 use std::collections::BTreeMap;
 
 use mainstay_core::event::EventKind;
