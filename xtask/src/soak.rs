@@ -78,7 +78,13 @@ fn store_crashes(rounds: u32) -> Result<Tally> {
     let mut command = shell::cargo(&["test", "--package", "mainstay", "--test", "durability", "--", "--nocapture"]);
     command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
     let ended = shell::watch(&mut command)?;
-    Ok(sum(store, Tally::of_cargo(&ended.stdout).unless(ended.success)))
+    let service = Tally::of_cargo(&ended.stdout).unless(ended.success);
+    println!("\n== incidents, kill -9");
+    let test = ["test", "--package", "mainstay", "--test", "incidents", "kill", "--", "--nocapture"];
+    let mut command = shell::cargo(&test);
+    command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok([store, service, Tally::of_cargo(&ended.stdout).unless(ended.success)].into_iter().sum())
 }
 
 /// Months of traffic at exactly the objective, from a request a minute to ten a second.

@@ -39,7 +39,13 @@ pub(crate) fn send_text(global: &Global, path: &str, media: &'static str, text: 
 
 /// Reads what is no JSON: the answer's text, as it is.
 pub(crate) fn text(global: &Global, path: &str) -> Result<String, Stop> {
-    let (status, body) = receive(global, path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    runtime.block_on(ask_text(global, path))
+}
+
+/// The same where a runtime runs already.
+pub(crate) async fn ask_text(global: &Global, path: &str) -> Result<String, Stop> {
+    let (status, body) = converse(global, Method::GET, path, None).await?;
     if !status.is_success() {
         return Err(refused(status, &body));
     }

@@ -9,9 +9,11 @@ mod config;
 mod criteria;
 mod data;
 mod feast;
+mod incidents;
 mod inference;
 mod load;
 mod model;
+mod pager;
 mod peers;
 mod place;
 mod report;
@@ -116,6 +118,8 @@ async fn play(
     let tally = drive(&mut load, peers, options.duration, &mut budgets, &service).await?;
     let mut criteria = criteria::judge(&tally);
     criteria.extend(budgets.judge_model().await?);
+    let handled = incidents::handle(&global, &peers.pager, place).await?;
+    criteria.extend(incidents::judge(&handled));
     let (samples, harmful) = budgets.finish();
     criteria.extend(budgets::judge(&samples, &harmful, options.duration));
     let report = Report {
@@ -123,6 +127,7 @@ async fn play(
         tally,
         budgets: samples,
         changes: collect(&events, start),
+        incidents: handled,
         duration: options.duration,
         models: peers.models,
     };

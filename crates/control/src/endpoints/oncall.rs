@@ -56,7 +56,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .takes::<wire::OverrideRequest>()
         .problems(MADE)
         .for_role(Role::Responder),
-        Endpoint::delete("/api/v1/overrides/{id}", "end_override", "Take an exception back", end).problems(&[404, 503]),
+        Endpoint::delete("/api/v1/overrides/{id}", "end_override", "Take an exception back", end)
+            .problems(&[404, 503])
+            .for_role(Role::Responder),
         Endpoint::get("/api/v1/silences", "silences", "What nobody is paged for", json::<wire::Silences>(), silences)
             .problems(&[503]),
         Endpoint::post(
@@ -69,7 +71,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .takes::<wire::SilenceRequest>()
         .problems(MADE)
         .for_role(Role::Responder),
-        Endpoint::delete("/api/v1/silences/{id}", "end_silence", "End a silence early", unhush).problems(&[404, 503]),
+        Endpoint::delete("/api/v1/silences/{id}", "end_silence", "End a silence early", unhush)
+            .problems(&[404, 503])
+            .for_role(Role::Responder),
     ]
 }
 

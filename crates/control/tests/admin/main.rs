@@ -265,21 +265,34 @@ async fn the_description_matches_the_service() {
     operations.sort();
     expect_test::expect![[r"
         DELETE /api/v1/corrections/{id}
+        DELETE /api/v1/incidents/{id}/actions/{action}
         DELETE /api/v1/levels/{route}
         DELETE /api/v1/maintenance/{name}
+        DELETE /api/v1/overrides/{id}
+        DELETE /api/v1/silences/{id}
         GET /api/v1/corrections
         GET /api/v1/drift
         GET /api/v1/drift/{name}
         GET /api/v1/events
+        GET /api/v1/incidents
+        GET /api/v1/incidents/metrics
+        GET /api/v1/incidents/{id}
+        GET /api/v1/incidents/{id}/review
         GET /api/v1/levels
         GET /api/v1/maintenance
         GET /api/v1/models
         GET /api/v1/models/{name}
+        GET /api/v1/oncall
+        GET /api/v1/oncall/{schedule}
+        GET /api/v1/overrides
         GET /api/v1/quality
         GET /api/v1/requests
         GET /api/v1/reviews
+        GET /api/v1/runbooks
+        GET /api/v1/runbooks/{type}
         GET /api/v1/runs
         GET /api/v1/runs/{id}
+        GET /api/v1/silences
         GET /api/v1/slos
         GET /api/v1/slos/export
         GET /api/v1/slos/{name}
@@ -288,20 +301,29 @@ async fn the_description_matches_the_service() {
         GET /metrics
         GET /openapi.json
         GET /readyz
+        POST /api/v1/alerts
         POST /api/v1/backup
         POST /api/v1/config/reload
         POST /api/v1/corrections
         POST /api/v1/drift/check
         POST /api/v1/events
         POST /api/v1/flags
+        POST /api/v1/incidents
+        POST /api/v1/incidents/{id}/ack
+        POST /api/v1/incidents/{id}/actions
+        POST /api/v1/incidents/{id}/notes
+        POST /api/v1/incidents/{id}/status
         POST /api/v1/labels
         POST /api/v1/maintenance
         POST /api/v1/models/{name}/promote
         POST /api/v1/models/{name}/rollback
+        POST /api/v1/overrides
         POST /api/v1/reviews
         POST /api/v1/signals
+        POST /api/v1/silences
         POST /api/v1/slos/import
         PUT /api/v1/drift/references/{name}
+        PUT /api/v1/incidents/{id}/review
         PUT /api/v1/levels/{route}
         PUT /api/v1/models/{name}/versions/{version}
         PUT /api/v1/quality/baselines/{route}

@@ -141,60 +141,123 @@ async fn alertmanager_gets_an_alert_that_fires_until_it_is_resolved() {
         by,
         &notice(Purpose::Page),
         expect![[r#"
-        [
-          {
-            "annotations": {
-              "actions": "pin score to level 2",
-              "description": "score answers in 600 ms\nsince the release of 11:58",
-              "environment": "production",
-              "signals": "latency burns at 14.4\nbreaker of primary opened",
-              "status": "detected",
-              "summary": "[SEV2] fraud: p99 is 3 times its target"
-            },
-            "endsAt": "2026-03-02T12:01:00Z",
-            "generatorURL": "https://mainstay.example/incidents/i-42",
-            "labels": {
-              "alertname": "MainstayIncident",
-              "incident": "i-42",
-              "route": "score",
-              "service": "fraud",
-              "severity": "sev2",
-              "type": "latency"
-            },
-            "startsAt": "2026-03-01T12:00:00Z"
-          }
-        ]
-    "#]],
+            [
+              {
+                "annotations": {
+                  "actions": "pin score to level 2",
+                  "description": "score answers in 600 ms\nsince the release of 11:58",
+                  "environment": "production",
+                  "signals": "latency burns at 14.4\nbreaker of primary opened",
+                  "status": "detected",
+                  "summary": "[SEV2] fraud: p99 is 3 times its target",
+                  "type": "latency"
+                },
+                "endsAt": "2026-03-02T12:01:00Z",
+                "generatorURL": "https://mainstay.example/incidents/i-42",
+                "labels": {
+                  "alertname": "MainstayIncident",
+                  "incident": "i-42",
+                  "route": "score",
+                  "service": "fraud",
+                  "severity": "sev2"
+                },
+                "startsAt": "2026-03-01T12:00:00Z"
+              }
+            ]
+        "#]],
     )
     .await;
     check(
         by,
         &resolved(),
         expect![[r#"
-        [
-          {
-            "annotations": {
-              "actions": "pin score to level 2",
-              "description": "score answers in 600 ms\nsince the release of 11:58",
-              "environment": "production",
-              "signals": "latency burns at 14.4\nbreaker of primary opened",
-              "status": "detected",
-              "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target"
-            },
-            "endsAt": "2026-03-01T12:00:30Z",
-            "generatorURL": "https://mainstay.example/incidents/i-42",
-            "labels": {
-              "alertname": "MainstayIncident",
-              "incident": "i-42",
-              "route": "score",
-              "service": "fraud",
-              "severity": "sev2",
-              "type": "latency"
-            },
-            "startsAt": "2026-03-01T12:00:00Z"
-          }
-        ]
-    "#]],
+            [
+              {
+                "annotations": {
+                  "actions": "pin score to level 2",
+                  "description": "score answers in 600 ms\nsince the release of 11:58",
+                  "environment": "production",
+                  "signals": "latency burns at 14.4\nbreaker of primary opened",
+                  "status": "detected",
+                  "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target",
+                  "type": "latency"
+                },
+                "endsAt": "2026-03-01T12:00:30Z",
+                "generatorURL": "https://mainstay.example/incidents/i-42",
+                "labels": {
+                  "alertname": "MainstayIncident",
+                  "incident": "i-42",
+                  "route": "score",
+                  "service": "fraud",
+                  "severity": "sev1"
+                },
+                "startsAt": "2026-03-01T12:00:00Z"
+              },
+              {
+                "annotations": {
+                  "actions": "pin score to level 2",
+                  "description": "score answers in 600 ms\nsince the release of 11:58",
+                  "environment": "production",
+                  "signals": "latency burns at 14.4\nbreaker of primary opened",
+                  "status": "detected",
+                  "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target",
+                  "type": "latency"
+                },
+                "endsAt": "2026-03-01T12:00:30Z",
+                "generatorURL": "https://mainstay.example/incidents/i-42",
+                "labels": {
+                  "alertname": "MainstayIncident",
+                  "incident": "i-42",
+                  "route": "score",
+                  "service": "fraud",
+                  "severity": "sev2"
+                },
+                "startsAt": "2026-03-01T12:00:00Z"
+              },
+              {
+                "annotations": {
+                  "actions": "pin score to level 2",
+                  "description": "score answers in 600 ms\nsince the release of 11:58",
+                  "environment": "production",
+                  "signals": "latency burns at 14.4\nbreaker of primary opened",
+                  "status": "detected",
+                  "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target",
+                  "type": "latency"
+                },
+                "endsAt": "2026-03-01T12:00:30Z",
+                "generatorURL": "https://mainstay.example/incidents/i-42",
+                "labels": {
+                  "alertname": "MainstayIncident",
+                  "incident": "i-42",
+                  "route": "score",
+                  "service": "fraud",
+                  "severity": "sev3"
+                },
+                "startsAt": "2026-03-01T12:00:00Z"
+              },
+              {
+                "annotations": {
+                  "actions": "pin score to level 2",
+                  "description": "score answers in 600 ms\nsince the release of 11:58",
+                  "environment": "production",
+                  "signals": "latency burns at 14.4\nbreaker of primary opened",
+                  "status": "detected",
+                  "summary": "Resolved: [SEV2] fraud: p99 is 3 times its target",
+                  "type": "latency"
+                },
+                "endsAt": "2026-03-01T12:00:30Z",
+                "generatorURL": "https://mainstay.example/incidents/i-42",
+                "labels": {
+                  "alertname": "MainstayIncident",
+                  "incident": "i-42",
+                  "route": "score",
+                  "service": "fraud",
+                  "severity": "sev4"
+                },
+                "startsAt": "2026-03-01T12:00:00Z"
+              }
+            ]
+        "#]],
     )
     .await;
     assert_eq!(sent(by, &notice(Purpose::Page)).await.path, "/prefix/api/v2/alerts");

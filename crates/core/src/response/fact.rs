@@ -166,23 +166,33 @@ fn component(event: &Event, reach: &Reach) -> Option<Vec<Change>> {
         EventKind::EndpointReturned { backend, endpoint } => {
             vec![Change::Ended(format!("ejected/{backend}/{endpoint}"))]
         }
-        EventKind::LevelChanged { route, to, reason, .. } => {
-            let key = format!("degraded/{route}");
-            // What somebody asked for is not what is wrong.
-            if to.number() == 0 || &**reason == "pinned" {
-                return Some(vec![Change::Ended(key)]);
-            }
-            let fact = Fact::new(key, "degraded", format!("{route} answers at level {} ({reason})", to.number()));
-            vec![Change::Began(
-                fact.with("route", route).with("level", to.number().to_string()).with("reason", &**reason),
-            )]
-        }
+        EventKind::LevelChanged { route, to, reason, .. } => return Some(degraded(route, to.number(), reason)),
         EventKind::ConfigReloaded {} => {
             let fact = Fact::new("change/config".to_owned(), "change", "another config is in force".to_owned());
             vec![Change::Happened(fact.with("what", "config"))]
         }
         _ => return None,
     })
+}
+
+/// Why a route is at a deeper level; each is a fact of its own, since each has another cause.
+const DEGRADED_FOR: [&str; 2] = ["backend_unhealthy", "features_unhealthy"];
+
+/// What another level says. What somebody asked for is not what is wrong, and on its way back a route is still degraded for what it was.
+fn degraded(route: &str, to: u8, reason: &str) -> Vec<Change> {
+    let key = |reason: &str| format!("degraded/{route}/{reason}");
+    let ends = to == 0 || reason == "pinned";
+    if !ends && !DEGRADED_FOR.contains(&reason) {
+        return Vec::new();
+    }
+    let over = DEGRADED_FOR.iter().filter(|it| ends || **it != reason);
+    let mut changes: Vec<Change> = over.map(|it| Change::Ended(key(it))).collect();
+    if !ends {
+        let text = format!("{route} answers at level {to} ({})", reason.replace('_', " "));
+        let fact = Fact::new(key(reason), "degraded", text).with("route", route).with("level", to.to_string());
+        changes.push(Change::Began(fact.with("reason", reason)));
+    }
+    changes
 }
 
 /// What becomes of models.
@@ -218,8 +228,11 @@ fn burn_key(alert: &SloAlert) -> String {
 }
 
 fn burn(alert: &SloAlert, reach: &Reach) -> Fact {
-    let harm = alert.why == "harm";
+    // Promises that tolerate nothing are broken in the same way; harm is what answers do.
+    let category = reach.objectives.get(&alert.slo).map_or("safety", |promise| promise.category.as_str());
+    let harm = alert.why == "harm" && category == "safety";
     let text = match (&*alert.why, alert.burn) {
+        ("harm", _) if !harm => format!("{} is broken", alert.slo),
         ("harm", _) => format!("{}: something happened that is not tolerated", alert.slo),
         ("rate", _) => format!("{}: bad events come too often", alert.slo),
         (_, Some(burn)) => format!("{} burns its budget {burn:.1} times as fast as it may", alert.slo),

@@ -200,7 +200,7 @@ impl Play for Desk {
             match self.poll_timeout().filter(|due| *due <= at(until)) {
                 // What waits to be sent is due all the time; only time is let pass here.
                 Some(due) if self.deliveries().values().all(|it| it.next.min(it.deadline) > due) => {
-                    self.handle_timeout(due)
+                    self.handle_timeout(due);
                 }
                 _ => break,
             }

@@ -59,6 +59,9 @@ fn feature_pipeline() {
     let events = vec![breaker("account", "open"), level("score", 1, "features_unhealthy")];
     assert_first(events, "feature_pipeline", Severity::Sev3);
     assert_first(vec![burn("features", "page")], "feature_pipeline", Severity::Sev2);
+    // A promise that tolerates nothing, and is broken, did no harm.
+    let broken = EventKind::SloAlertFired(alert("features", "page", "harm"));
+    assert_first(vec![broken], "feature_pipeline", Severity::Sev2);
     let events = vec![breaker("account", "open"), level("score", 1, "features_unhealthy"), burn("latency", "page")];
     assert_first(events, "feature_pipeline", Severity::Sev2);
 }

@@ -26,7 +26,7 @@ pub(super) fn model_age(duration: Duration) -> Duration {
 ///
 /// Time limits are far above what the services take: a machine that is busy with other things may not run one of the
 /// demo's threads for a tenth of a second, and that is no failure to show.
-pub(super) fn text([primary, small, store]: [SocketAddr; 3], dir: &Path, duration: Duration) -> String {
+pub(super) fn text([primary, small, store, pager]: [SocketAddr; 4], dir: &Path, duration: Duration) -> String {
     let mut refs = String::new();
     for reference in references() {
         // Writing into a string cannot fail.
@@ -102,6 +102,18 @@ slos:                               # an hour is short for a window, and far mor
   - latency: {{ p99: 200ms, window: 1h, route: {ROUTE} }}
   - freshness: {{ model: {model_age}ms, window: 1h }}
   - safety: {{ max_rate: 0.0001, window: 1h, route: {ROUTE} }}
+
+incidents:                          # everything is quicker than in earnest
+  page: [sev1, sev2, sev3]
+  hold: 250ms
+  quiet: 1s
+  group: 5s
+  escalation: operations
+oncall:
+  people: {{ you: {{ channels: [pager] }} }}
+  policies: {{ operations: {{ steps: [{{ tell: [person:you] }}] }} }}
+notify:                             # the demo's own receiver
+  pager: {{ webhook: {{ url: 'http://{pager}/page' }} }}
 "#,
         dir = dir.display(),
         model_age = model_age(duration).as_millis(),
@@ -115,7 +127,11 @@ mod tests {
     #[test]
     fn it_has_no_errors() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = text([address(9001), address(9002), address(6566)], Path::new("/tmp"), Duration::from_mins(1));
+        let text = text(
+            [address(9001), address(9002), address(6566), address(9009)],
+            Path::new("/tmp"),
+            Duration::from_mins(1),
+        );
         let (plan, findings) = mainstay_config::load(&text);
         assert!(
             findings.iter().all(|finding| !finding.is_error()),

@@ -13,6 +13,7 @@ use super::data::{DataSet, MEASUREMENTS};
 use super::feast::FeatureStore;
 use super::inference::ModelServer;
 use super::model::Model;
+use super::pager::Pager;
 use super::report::Models;
 use super::script::{Fault, PRIMARY, SMALL, STORE_DELAY};
 use super::site::Site;
@@ -36,6 +37,9 @@ pub(super) struct Peers {
     small: Site,
     store: Site,
     features: Arc<FeatureStore>,
+    /// Where pages arrive.
+    pub(super) pager: Arc<Pager>,
+    pages: Site,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,11 +58,13 @@ impl Peers {
         let small = ModelServer::new("tumour-small", small, SMALL_INPUTS, SMALL);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut tasks = JoinSet::new();
-        let (primary, small, store) = runtime.block_on(async {
+        let pager = Arc::new(Pager::default());
+        let (primary, small, store, pages) = runtime.block_on(async {
             let primary = Site::open(Arc::new(primary), &mut tasks).await?;
             let small = Site::open(Arc::new(small), &mut tasks).await?;
             let store = Site::open(Arc::clone(&features) as _, &mut tasks).await?;
-            std::io::Result::Ok((primary, small, store))
+            let pages = Site::open(Arc::clone(&pager) as _, &mut tasks).await?;
+            std::io::Result::Ok((primary, small, store, pages))
         })?;
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("demo-peers".to_owned()).spawn(move || {
@@ -69,12 +75,13 @@ impl Peers {
             });
         });
         let thread = Some(thread.context("start the demo's services")?);
-        Ok(Peers { models, small_digest, primary, small, store, features, end: Some(end), thread })
+        let end = Some(end);
+        Ok(Peers { models, small_digest, primary, small, store, features, pager, pages, end, thread })
     }
 
-    /// Where the primary model, the simpler model and the feature store listen.
-    pub(super) fn addresses(&self) -> [SocketAddr; 3] {
-        [self.primary.address, self.small.address, self.store.address]
+    /// Where the primary model, the simpler model, the feature store and the receiver of pages listen.
+    pub(super) fn addresses(&self) -> [SocketAddr; 4] {
+        [self.primary.address, self.small.address, self.store.address, self.pages.address]
     }
 
     /// Makes this go wrong and nothing else; `None`: everything is well. Overload is the callers' doing.

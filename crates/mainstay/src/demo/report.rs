@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::budgets::Sample;
 use super::criteria::{Criterion, percent};
+use super::incidents::Handled;
 use super::script::PHASES;
 use super::tally::{Cell, Tally, ratio};
 use super::watch::Change;
@@ -19,6 +20,7 @@ pub(super) struct Report {
     pub(super) criteria: Vec<Criterion>,
     pub(super) budgets: Vec<Sample>,
     pub(super) changes: Vec<Change>,
+    pub(super) incidents: Vec<Handled>,
     pub(super) duration: Duration,
     pub(super) models: Models,
 }
@@ -51,7 +53,8 @@ impl Report {
     /// For people.
     pub(super) fn human(&self) -> String {
         let mut text = String::new();
-        for part in [self.requests(), self.levels(), self.budgets(), self.timeline(), self.verdict()] {
+        for part in [self.requests(), self.levels(), self.budgets(), self.timeline(), self.incidents(), self.verdict()]
+        {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{part}");
         }
@@ -73,7 +76,24 @@ impl Report {
             "levels": (0..Level::COUNT).map(|level| self.level_json(level)).collect::<Vec<_>>(),
             "slos": self.budgets.iter().map(Sample::json).collect::<Vec<_>>(),
             "timeline": self.changes.iter().map(change_json).collect::<Vec<_>>(),
+            "incidents": self.incidents.iter().map(Handled::json).collect::<Vec<_>>(),
         })
+    }
+
+    fn incidents(&self) -> String {
+        let mut table = Table::new(&["incident", "type", "severity", "status", "paged", "title"]);
+        for it in &self.incidents {
+            let paged = it.paged.map_or_else(|| "-".to_owned(), |after| format!("{:.1} s after", after.as_secs_f64()));
+            table.row(vec![
+                it.id.clone(),
+                it.kind.clone(),
+                it.severity.clone(),
+                it.status.clone(),
+                paged,
+                it.title.clone(),
+            ]);
+        }
+        format!("incidents\n{table}")
     }
 
     fn requests(&self) -> String {

@@ -65,7 +65,7 @@ async fn place() -> Place {
             return predicts(&seen, "fraud", 0.5);
         }
         let (sender, answer) = parts("text/event-stream");
-        sender.send(Ok("data: 1\n\n".into())).unwrap();
+        drop(sender.send(Ok("data: 1\n\n".into())));
         answer
     })
     .await;

@@ -1,6 +1,6 @@
 //! What an incident looks like in JSON, for `openapi.json`: the shapes of the core's records, which write themselves.
 
-#![allow(dead_code, reason = "nothing is made of these but schemas, and the test that they are right")]
+#![expect(dead_code, reason = "nothing is made of these but schemas, and the test that they are right")]
 #![expect(clippy::struct_field_names, reason = "the names are those of the JSON")]
 
 use std::collections::BTreeMap;
