@@ -401,8 +401,16 @@ impl Incidents {
     /// Does what is due; how long nothing will be.
     async fn step(&self) -> Duration {
         let terms = self.0.terms.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(terms) = terms {
-            self.0.desk.lock().await.set_terms(terms);
+        if let Some(terms) = terms
+            && let Err(error) = self
+                .decide(|desk, now| {
+                    desk.set_terms(terms.clone(), now);
+                    Ok(())
+                })
+                .await
+        {
+            tracing::warn!(%error, "the config of incidents waits for the store");
+            self.0.terms.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(terms);
         }
         match self.listen().await {
             Ok(true) => return Duration::ZERO,

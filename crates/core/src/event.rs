@@ -58,6 +58,9 @@ pub struct Event {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum EventKind {
+    /// A process begins: what an earlier one saw is not known to hold any more.
+    #[serde(rename = "service.starting")]
+    Starting {},
     /// The service answers requests.
     #[serde(rename = "service.started")]
     Started {

@@ -54,6 +54,7 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
     let backend = || "primary".to_owned();
     let endpoint = || "http://127.0.0.1:9001".to_owned();
     vec![
+        ("service.starting", EventKind::Starting {}),
         ("service.started", EventKind::Started { service: "fraud".to_owned(), build: "0.1.0".into() }),
         ("service.draining", EventKind::Draining {}),
         ("service.stopped", EventKind::Stopped {}),

@@ -17,6 +17,7 @@ pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
 /// Logs one event. A change that users feel is `info`, one that may call a person is `warn`.
 pub(crate) fn event(event: &Event) {
     match &event.kind {
+        EventKind::Starting {} => tracing::debug!("service starting"),
         EventKind::Started { service, build } => tracing::info!(%service, %build, "service started"),
         EventKind::Draining {} => tracing::info!("service draining"),
         EventKind::Stopped {} => tracing::info!("service stopped"),

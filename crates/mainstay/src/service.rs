@@ -47,6 +47,8 @@ impl Service {
         let clock = wall_clock().map_err(Stop::unreachable)?;
         let (sink, events) = EventSink::channel(EVENTS_MAX);
         let seed = entropy();
+        // Before anything else that this process sees.
+        sink.emit(Event { at: clock.now(), kind: EventKind::Starting {} });
         let actors = Actors::default();
         let (mut keeping, plan, rests) = engine::start(plan, (clock, seed), sink.clone(), Arc::new(actors.clone()))?;
         let kept = (keeping.engine.clone(), keeping.incidents.clone(), actors);

@@ -128,7 +128,13 @@ async fn list(
 ) -> Result<Json<wire::Incidents>, Problem> {
     let query = queried(query)?;
     let wanted = query.checked().map_err(|why| Problem::new(Kind::BadRequest, why))?;
-    let all = site.incidents()?.all().await?;
+    let incidents = site.incidents()?;
+    let all: Vec<Incident> = if query.is_open() {
+        // What is open is at hand.
+        incidents.desk().await.incidents().values().rev().cloned().collect()
+    } else {
+        incidents.all().await?
+    };
     let found = all.iter().filter(|it| wanted(it)).take(query.limit.unwrap_or(LISTED.0).min(LISTED.1));
     Ok(Json(wire::Incidents { incidents: found.map(wire::IncidentLine::of).collect() }))
 }

@@ -432,7 +432,9 @@ impl Quality {
         for ((route, name), (proxy, told)) in &mut self.proxies {
             let status = proxy.status();
             let before = told.replace(status);
-            if before.is_none_or(|before| before == status) {
+            // At first only what is wrong is told.
+            let is_wrong = matches!(status, Status::PotentialIssue | Status::LikelyViolated);
+            if before.map_or(!is_wrong, |before| before == status) {
                 continue;
             }
             let from = before.map_or("no_data", Status::name).into();

@@ -1,5 +1,7 @@
 //! Notices on their way.
 
+use std::time::Duration;
+
 use mainstay_core::plan::Channel;
 use mainstay_core::response::delivery::{Delivery, Outcome};
 
@@ -8,6 +10,8 @@ use super::Incidents;
 /// Most tries at once, and most of one channel.
 const FLYING_MAX: usize = 64;
 const OF_CHANNEL_MAX: usize = 4;
+/// How long until the store is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
 
 impl Incidents {
     /// Begins every try that is due and has room.
@@ -39,15 +43,16 @@ impl Incidents {
         // Not a part of this task: a try that is broken off must not break off what rests of it.
         let (incidents, id) = (self.clone(), delivery.id);
         let rests = tokio::spawn(async move {
-            let told = incidents
-                .decide(|desk, now| {
+            let told = || {
+                incidents.decide(|desk, now| {
                     desk.handle_sent(&id, outcome.clone(), now);
                     Ok(())
                 })
-                .await;
-            if let Err(error) = told {
-                // It is sent once more, under the same id.
-                tracing::warn!(%error, notice = id, "what came of a notice could not be stored");
+            };
+            // Until it rests what came of it, it is not tried again: a full disk must not page somebody twice a second.
+            while let Err(error) = told().await {
+                tracing::warn!(%error, notice = id, "what came of a notice waits for the store");
+                tokio::time::sleep(STORE_AGAIN).await;
             }
         });
         let _ = rests.await;

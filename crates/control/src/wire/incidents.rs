@@ -91,6 +91,11 @@ pub(crate) struct IncidentsQuery {
 }
 
 impl IncidentsQuery {
+    /// Whether it asks for what is open alone.
+    pub(crate) fn is_open(&self) -> bool {
+        self.status.as_deref() == Some("open")
+    }
+
     /// Whether an incident is wanted, or what is wrong with the question.
     pub(crate) fn checked(&self) -> Result<impl Fn(&record::Incident) -> bool + use<>, String> {
         let words = || kind::Status::ALL.map(kind::Status::as_str).join(", ");

@@ -163,10 +163,11 @@ impl Desk {
         self.deliveries = pending.map(|delivery| (delivery.id.clone(), delivery)).collect();
     }
 
-    /// Goes by other terms from now on; what goes on goes on as it began.
-    pub fn set_terms(&mut self, terms: Terms) {
+    /// Goes by other terms from now on; what goes on goes on as it began. What was wrong with a part of the service that is gone is over.
+    pub fn set_terms(&mut self, terms: Terms, now: Time) {
         self.catalogue = Arc::new(Catalogue::with(&terms.incidents.types));
         self.terms = Arc::new(terms);
+        self.end_orphans(now);
     }
 
     /// Who is on call instead, by exception; all of them.

@@ -59,7 +59,13 @@ pub enum Change {
     Ended(String),
     /// One happened, and is over.
     Happened(Fact),
+    /// Those of [`SEEN_BY_PROCESS`] are not known to last: whoever saw them is gone.
+    Forgotten,
 }
+
+/// Kinds of facts that a process sees anew after its start, if they last.
+pub const SEEN_BY_PROCESS: [&str; 7] =
+    ["slo_burn", "harm", "breaker_open", "unhealthy", "ejected", "degraded", "quality"];
 
 impl Fact {
     fn new(key: String, kind: &'static str, text: String) -> Fact {
@@ -118,6 +124,7 @@ pub fn read(event: &Event, reach: &Reach) -> Vec<Change> {
             let fact = Fact::new(key, "signal", format!("{name} is beyond its bound ({value:.3})"));
             vec![Change::Began(fact.with("name", name).with("status", "beyond"))]
         }
+        EventKind::Starting {} => vec![Change::Forgotten],
         _ => component(event, reach).or_else(|| model(event)).unwrap_or_default(),
     }
 }

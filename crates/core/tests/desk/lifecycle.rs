@@ -7,7 +7,7 @@ use mainstay_core::plan::TypeTerms;
 use mainstay_core::response::desk::{Asked, Desk, New, Refused};
 use std::time::Duration;
 
-use crate::{Play, alert, at, burn, desk, level, terms};
+use crate::{Play, alert, at, burn, desk, drift, level, terms};
 
 fn status(to: Status) -> Asked {
     Asked::Status { to, reason: String::new() }
@@ -143,6 +143,33 @@ fn a_desk_that_starts_again_goes_on() {
     assert_eq!(it.facts[0].until, Some(at(3)));
     let json = serde_json::to_string(it).unwrap();
     assert_eq!(serde_json::from_str::<mainstay_core::incident::record::Incident>(&json).unwrap(), *it);
+}
+
+#[test]
+fn what_an_earlier_process_saw_is_over_until_it_is_seen_again() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    desk.hear(1, level("score", 2, "backend_unhealthy"));
+    desk.hear(2, drift("amount", "alert", "psi"));
+    desk.hear(10, EventKind::Starting {});
+    desk.hear(11, burn("latency", "page"));
+    let it = desk.incidents().values().next().unwrap();
+    let lasts = |fact: &str| it.facts.iter().find(|held| held.fact == fact).map(|held| held.until.is_none());
+    assert_eq!((lasts("slo_burn"), lasts("degraded")), (Some(true), Some(false)));
+    assert_eq!(it.facts[0].since, at(0), "it is the same as before");
+    // Drift is remembered by whoever found it: it opens its incident when it has lasted.
+    desk.pass(60);
+    assert!(desk.incidents().values().any(|it| it.kind == "drift_detected"));
+}
+
+#[test]
+fn what_is_wrong_with_a_part_that_is_gone_is_over() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    let mut terms = terms();
+    terms.reach.objectives.remove("latency");
+    desk.set_terms(terms, at(5));
+    assert_eq!(desk.only().facts[0].until, Some(at(5)));
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl Change {
                 let from = if it.status == "detected" { "none" } else { "resolved" };
                 change(it.incident.clone(), from.to_owned(), it.severity.to_string(), &it.kind)
             }
-            EventKind::Started { .. }
+            EventKind::Starting {}
+            | EventKind::Started { .. }
             | EventKind::SignalChanged { .. }
             | EventKind::IncidentChanged(_)
             | EventKind::IncidentNotified { .. }

@@ -212,7 +212,7 @@ fn watched(name: &str, kind: &str, wrong: impl Fn(u32) -> Value) {
     drive(&story, "/score", 900, wrong);
     let id = story.incident(kind);
     drive(&story, "/score", 900, usual);
-    story.ends(&id, None);
+    story.ends(&id, Some(json!({ "action": "raise_sampling", "route": "score", "for": "1h" })));
 }
 
 #[test]
@@ -265,6 +265,8 @@ fn training_failure_from_a_run_that_fails() {
     let failed = train("echo 'out of memory' >&2; exit 3");
     assert_ne!(failed.status.code(), Some(0));
     let id = story.incident("training_failure");
+    // What can be done is somebody's: the run is started again.
+    story.admin("POST", &format!("/api/v1/incidents/{id}/notes"), &json!({ "text": "more memory; it runs again" }));
     let well = train("echo 'mstp/1 {\"type\":\"done\",\"step\":1}'");
     assert_eq!(well.status.code(), Some(0), "{}", String::from_utf8_lossy(&well.stderr));
     story.ends(&id, None);
@@ -287,5 +289,5 @@ fn a_feedback_loop_from_posted_signals() {
     let id = story.incident("feedback_loop");
     // Labels that the model did not cause outweigh those that it did.
     post(200, 900, 0);
-    story.ends(&id, None);
+    story.ends(&id, Some(json!({ "action": "pin_level", "route": "feed", "level": 4, "for": "1h" })));
 }

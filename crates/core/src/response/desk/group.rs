@@ -32,6 +32,13 @@ impl Desk {
             Change::Began(fact) => self.began(fact, at, None, now),
             Change::Happened(fact) => self.began(fact, at, Some(at), now),
             Change::Ended(key) => self.ended(&key, at, now),
+            Change::Forgotten => {
+                let seen = |live: &&Live| live.until.is_none() && fact::SEEN_BY_PROCESS.contains(&&*live.fact);
+                let keys: Vec<String> = self.live.values().filter(seen).map(|live| live.key.clone()).collect();
+                for key in keys {
+                    self.ended(&key, at, now);
+                }
+            }
         }
     }
 
@@ -53,8 +60,9 @@ impl Desk {
         let home = home.or_else(|| self.home_for(&live, now));
         match home {
             Some(id) => {
-                self.join(&id, &mut live, again, now);
-                self.live.insert(key, live);
+                if self.join(&id, &mut live, again, now) {
+                    self.live.insert(key, live);
+                }
             }
             None => {
                 let opens =
@@ -87,6 +95,24 @@ impl Desk {
         }
         let id = incident.id.clone();
         self.changes.incident(&id);
+    }
+
+    /// Ends what is about a part of the service that is gone.
+    pub(super) fn end_orphans(&mut self, now: Time) {
+        let reach = &self.terms.reach;
+        let is_gone = |live: &Live| {
+            let has = |name: &str, known: &dyn Fn(&str) -> bool| live.labels.get(name).is_none_or(|label| known(label));
+            live.until.is_none()
+                && live.fact != fact::ALERT
+                && !(has("slo", &|it| reach.objectives.contains_key(it))
+                    && has("route", &|it| reach.routes.contains(it))
+                    && has("backend", &|it| reach.backends.contains_key(it))
+                    && has("features", &|it| reach.features.contains_key(it)))
+        };
+        let gone: Vec<String> = self.live.values().filter(|it| is_gone(it)).map(|it| it.key.clone()).collect();
+        for key in gone {
+            self.ended(&key, now, now);
+        }
     }
 
     /// The incident that a fact belonged to, if it still takes facts in; opened again where it must be.
@@ -146,8 +172,9 @@ impl Desk {
         let open = self.incidents.values().filter(|it| it.status.is_open());
         if open.clone().count() >= OPEN_MAX {
             let last = open.max_by_key(|it| (it.detected, it.id.clone())).map(|it| it.id.clone());
-            if let (Some(id), Some(mut live)) = (last, self.live.remove(key)) {
-                self.join(&id, &mut live, false, now);
+            if let (Some(id), Some(mut live)) = (last, self.live.remove(key))
+                && self.join(&id, &mut live, false, now)
+            {
                 self.live.insert(key.to_owned(), live);
             }
             return;
@@ -160,8 +187,9 @@ impl Desk {
         self.incidents.insert(id.clone(), incident);
         self.changes.opened(&id);
         for key in &with {
-            if let Some(mut live) = self.live.remove(key) {
-                self.attach(&id, &mut live, now);
+            if let Some(mut live) = self.live.remove(key)
+                && self.attach(&id, &mut live, now)
+            {
                 self.live.insert(key.clone(), live);
             }
         }
@@ -196,25 +224,27 @@ impl Desk {
         scope
     }
 
-    /// A fact joins an incident that is there.
-    fn join(&mut self, id: &str, live: &mut Live, again: bool, now: Time) {
+    /// A fact joins an incident that is there; whether it is held one by one.
+    fn join(&mut self, id: &str, live: &mut Live, again: bool, now: Time) -> bool {
         let reopens = self.incidents.get(id).is_some_and(|it| it.status == Status::Resolved);
         if reopens && live.until.is_none() {
             self.reopen(id, DESK, &format!("again: {}", live.text), now);
         }
         let known = self.incidents.get(id).is_some_and(|it| it.facts.iter().any(|held| held.key == live.key));
-        self.attach(id, live, now);
-        if !known || !again {
+        let held = self.attach(id, live, now);
+        if held && (!known || !again) {
             self.judge(id, now);
             self.raise_if_paging(id, now);
         }
+        held
     }
 
-    fn attach(&mut self, id: &str, live: &mut Live, now: Time) {
+    fn attach(&mut self, id: &str, live: &mut Live, now: Time) -> bool {
         live.incident = Some(id.to_owned());
         live.opens = None;
         let scope = self.terms.reach.scope(&live.labels, live.group.as_deref());
-        let Some(incident) = self.incidents.get_mut(id) else { return };
+        let Some(incident) = self.incidents.get_mut(id) else { return false };
+        let mut is_held = true;
         self.changes.incident(id);
         if live.fact != CHANGE {
             place(incident, &scope);
@@ -239,6 +269,7 @@ impl Desk {
             incident.tell(told);
         } else {
             incident.more_facts += 1;
+            is_held = false;
             if incident.more_facts.is_power_of_two() {
                 let text = format!("{} more signals that are not listed", incident.more_facts);
                 incident.tell(entry(now, DESK, "signal", text));
@@ -247,6 +278,7 @@ impl Desk {
         if incident.is_quiet() && incident.status.is_open() {
             incident.quiet_since = Some(now);
         }
+        is_held
     }
 
     /// Ranks the types, and decides how bad it is: worse by itself, never better.

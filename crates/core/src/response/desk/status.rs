@@ -57,6 +57,11 @@ impl Desk {
         }
         if !to.is_open() {
             incident.proposed = None;
+            let lasting = incident.facts.iter().filter(|held| held.until.is_none() && held.fact != "change").count();
+            if lasting > 0 {
+                let text = format!("{lasting} signals still last: they open nothing before they come again");
+                incident.tell(entry(now, DESK, "signal", text));
+            }
         }
         let news = incident.clone();
         self.changes.incident(id);
