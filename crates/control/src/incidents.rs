@@ -44,6 +44,8 @@ use metrics::Counted;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Most events that are read at once.
 const EVENTS_MAX: usize = 1_000;
+/// How long until the store is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
 /// How often a number that somebody else took is tried again.
 const TRIES: usize = 20;
 
@@ -226,15 +228,15 @@ impl Incidents {
         let incidents = self.clone();
         tokio::spawn(async move {
             let result = acting::perform(&*incidents.0.acting, &doing).await;
-            let done = incidents
-                .decide(|desk, now| {
+            let done = || {
+                incidents.decide(|desk, now| {
                     desk.handle_done(&doing.incident, doing.action, result.clone(), now);
                     Ok(())
                 })
-                .await;
-            if let Err(error) = done {
-                // It is done again after the next start: what was asked for rests.
-                tracing::warn!(%error, incident = doing.incident, "what came of an action could not be stored");
+            };
+            while let Err(error) = done().await {
+                tracing::warn!(%error, incident = doing.incident, "what came of an action waits for the store");
+                tokio::time::sleep(STORE_AGAIN).await;
             }
         });
     }
@@ -378,8 +380,9 @@ impl RunningDesk {
         let beating = tokio::spawn(heartbeat::beat(incidents.clone()));
         let mut stop = pin!(stop);
         // What was being done when everything stopped.
-        let redone = incidents.0.desk.lock().await.take_changes();
-        incidents.follow(redone, Vec::new()).await;
+        if let Err(error) = incidents.decide(|_, _| Ok(())).await {
+            tracing::warn!(%error, "what was being done waits for the store");
+        }
         loop {
             let wait = incidents.step().await;
             tokio::select! {

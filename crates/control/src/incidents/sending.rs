@@ -1,17 +1,13 @@
 //! Notices on their way.
 
-use std::time::Duration;
-
 use mainstay_core::plan::Channel;
 use mainstay_core::response::delivery::{Delivery, Outcome};
 
-use super::Incidents;
+use super::{Incidents, STORE_AGAIN};
 
 /// Most tries at once, and most of one channel.
 const FLYING_MAX: usize = 64;
 const OF_CHANNEL_MAX: usize = 4;
-/// How long until the store is tried again.
-const STORE_AGAIN: Duration = Duration::from_secs(2);
 
 impl Incidents {
     /// Begins every try that is due and has room.

@@ -69,6 +69,8 @@ pub struct Desk {
     live: BTreeMap<String, Live>,
     /// Incidents that are open, or were a while ago.
     incidents: BTreeMap<String, Incident>,
+    /// By incident: the types, by their places, that explain all of its facts.
+    explained: BTreeMap<String, Vec<usize>>,
     /// Deliveries that wait.
     deliveries: BTreeMap<String, Delivery>,
     overrides: Vec<Override>,
@@ -134,6 +136,7 @@ impl Desk {
             terms: Arc::new(terms),
             live: BTreeMap::new(),
             incidents: BTreeMap::new(),
+            explained: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             overrides: Vec::new(),
             silences: Vec::new(),
@@ -157,7 +160,7 @@ impl Desk {
                 }
             }
             self.saw(&incident.id);
-            self.incidents.insert(incident.id.clone(), incident);
+            self.put(incident);
         }
         let pending = deliveries.into_iter().filter(|delivery| delivery.state == State::Pending);
         self.deliveries = pending.map(|delivery| (delivery.id.clone(), delivery)).collect();
@@ -167,6 +170,9 @@ impl Desk {
     pub fn set_terms(&mut self, terms: Terms, now: Time) {
         self.catalogue = Arc::new(Catalogue::with(&terms.incidents.types));
         self.terms = Arc::new(terms);
+        for incident in self.incidents.values() {
+            self.explained.insert(incident.id.clone(), explaining(&self.catalogue, incident));
+        }
         self.end_orphans(now);
     }
 
@@ -220,7 +226,15 @@ impl Desk {
 
     /// Takes an incident in that it had forgotten.
     pub fn recall(&mut self, incident: Incident) {
-        self.incidents.entry(incident.id.clone()).or_insert(incident);
+        if !self.incidents.contains_key(&incident.id) {
+            self.put(incident);
+        }
+    }
+
+    /// Has an incident from now on.
+    fn put(&mut self, incident: Incident) {
+        self.explained.insert(incident.id.clone(), explaining(&self.catalogue, &incident));
+        self.incidents.insert(incident.id.clone(), incident);
     }
 
     /// What it remembers beside incidents and deliveries.
@@ -249,6 +263,15 @@ impl Desk {
         let all = self.terms.reach.routes.len();
         if scope_of(incident).everywhere || all == 0 { 1.0 } else { incident.routes.len() as f64 / all as f64 }
     }
+}
+
+/// The types, by their places, that explain all facts of an incident; where a person chose one, it alone may.
+fn explaining(catalogue: &Catalogue, incident: &Incident) -> Vec<usize> {
+    let types = catalogue.types().iter().enumerate();
+    let may = types.filter(|(_, it)| !incident.kind_chosen || it.kind == incident.kind);
+    may.filter(|(_, it)| incident.facts.iter().all(|held| it.explains(&held.fact, &held.labels)))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// Where an incident is.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::changes::Audited;
 use super::group::blank;
 use super::status::By;
-use super::{Desk, entry};
+use super::{Desk, entry, explaining};
 use crate::event::written;
 use crate::incident::kind::{Severity, Status};
 use crate::incident::record::{Act, Findings, Incident, Item};
@@ -243,7 +243,7 @@ impl Desk {
         if let Some(note) = new.note {
             incident.tell(entry(now, (by, "api"), "note", note));
         }
-        self.incidents.insert(id.clone(), incident);
+        self.put(incident);
         self.changes.opened(&id);
         self.changes.audit(Audited {
             actor: by.to_owned(),
@@ -256,6 +256,13 @@ impl Desk {
         });
         self.announce(&id, now);
         Ok(id)
+    }
+
+    /// Knows again which types explain an incident.
+    fn explain(&mut self, id: &str) {
+        if let Some(incident) = self.incidents.get(id) {
+            self.explained.insert(id.to_owned(), explaining(&self.catalogue, incident));
+        }
     }
 
     fn no_type(&self, kind: &str) -> Refused {
@@ -290,6 +297,7 @@ impl Desk {
             it.kind = kind;
             it.kind_chosen = true;
         });
+        self.explain(id);
         self.judge(id, now);
         if let Some(news) = self.incidents.get(id).cloned() {
             self.changes.news(&news, false, by.0);
@@ -372,6 +380,7 @@ impl Desk {
             it.places.extend(places.into_iter().filter(|place| !it.places.contains(place)).collect::<Vec<_>>());
             it.tell(entry(now, by, "merged", format!("{id} is a part of this")));
         });
+        self.explain(into);
         self.judge(into, now);
         self.raise_if_paging(into, now);
         Ok(())

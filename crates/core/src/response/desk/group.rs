@@ -161,9 +161,8 @@ impl Desk {
     }
 
     fn is_explained(&self, incident: &Incident, live: &Live) -> bool {
-        let held = incident.facts.iter().map(|held| (held.fact.as_str(), &held.labels));
-        let all: Vec<_> = held.chain([(&*live.fact, &live.labels)]).collect();
-        self.catalogue.explain(&all)
+        let types = self.explained.get(&incident.id).map_or(&[][..], Vec::as_slice);
+        types.iter().any(|at| self.catalogue.types()[*at].explains(&live.fact, &live.labels))
     }
 
     /// Opens an incident for a fact, with everything loose that belongs to it.
@@ -184,7 +183,7 @@ impl Desk {
         with.extend(self.companions(&first, now));
         let (id, scope) = (incident.id.clone(), self.scope_of_facts(&with));
         place(&mut incident, &scope);
-        self.incidents.insert(id.clone(), incident);
+        self.put(incident);
         self.changes.opened(&id);
         for key in &with {
             if let Some(mut live) = self.live.remove(key)
@@ -245,6 +244,9 @@ impl Desk {
         let scope = self.terms.reach.scope(&live.labels, live.group.as_deref());
         let Some(incident) = self.incidents.get_mut(id) else { return false };
         let mut is_held = true;
+        if let Some(types) = self.explained.get_mut(id) {
+            types.retain(|at| self.catalogue.types()[*at].explains(&live.fact, &live.labels));
+        }
         self.changes.incident(id);
         if live.fact != CHANGE {
             place(incident, &scope);

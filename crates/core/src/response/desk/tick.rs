@@ -53,6 +53,7 @@ impl Desk {
         let over: Vec<String> = over.map(|it| it.id.clone()).collect();
         for id in over.iter().filter(|id| !self.changes.waits(id)) {
             self.incidents.remove(id);
+            self.explained.remove(id);
         }
         self.forget_facts(now);
     }
