@@ -74,18 +74,20 @@ fn twenty_attempts_leave_no_thread_and_no_file_open() {
     let mut held = Vec::new();
     for attempt in [2, 22] {
         until("the attempt runs", || root.join(format!("at-{attempt}")).exists());
-        // Scripts that ended are noticed a moment later; what is leaked stays.
-        let mut least = supervisor.holds();
+        // Scripts that ended are noticed a moment later: on a busy machine the first count has some of them. What is leaked stays, once
+        // for each of twenty attempts.
+        let mut last = supervisor.holds();
         until("it settles", || {
-            let now = supervisor.holds();
-            let settled = now == least && held.first().is_none_or(|first| *first == now);
-            least = now;
+            let now: (usize, usize) = supervisor.holds();
+            let no_more = |first: &(usize, usize)| now.0 <= first.0 && now.1 <= first.1;
+            let settled = now == last && held.first().is_none_or(no_more);
+            last = now;
             settled
         });
-        held.push(least);
+        held.push(last);
         fs::write(root.join(format!("go-{attempt}")), "").unwrap();
     }
-    assert_eq!(held[0], held[1], "(files, threads)");
+    assert!(held[1].0 <= held[0].0 && held[1].1 <= held[0].1, "(files, threads): {held:?}");
     assert_eq!(supervisor.end(root)["attempts"], 23);
 }
 
