@@ -70,6 +70,8 @@ struct Inner {
     cursor: Mutex<u64>,
     /// What to go by from now on, where it is new.
     terms: Mutex<Option<Terms>>,
+    /// In how many pieces the desk's memory rests, at most.
+    pieces: Mutex<usize>,
     counted: Mutex<Counted>,
     /// Rings when something may be due.
     bell: Notify,
@@ -119,6 +121,7 @@ impl Incidents {
             flying: Mutex::default(),
             cursor: Mutex::new(rests.cursor),
             terms: Mutex::default(),
+            pieces: Mutex::new(rests.pieces),
             bell: Notify::new(),
             on_event,
         };
@@ -177,7 +180,11 @@ impl Incidents {
                 *desk = next;
                 return Ok(value);
             }
-            let mut changes = at_rest::changes(&taken, &next, self.now());
+            let mut changes = at_rest::changes(&taken, self.now());
+            if taken.memory {
+                let mut pieces = self.0.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+                changes.extend(at_rest::remembered(&next, &mut pieces));
+            }
             changes.extend(with.iter().cloned());
             match self.0.store.change(changes, self.now()).await {
                 Ok(_) => {
@@ -188,10 +195,13 @@ impl Incidents {
                     self.follow(taken, void).await;
                     return Ok(value);
                 }
-                // Another instance has this number: the next one, then.
+                // Another instance has this number: the next one after the last, then.
                 Err(StoreError::Conflict { .. }) => {
                     for (incident, _) in taken.incidents.iter().filter(|(_, is_new)| *is_new) {
                         desk.saw(&incident.id);
+                        if let Some(last) = at_rest::last_id(&*self.0.store, &incident.id).await? {
+                            desk.saw(&last);
+                        }
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -344,7 +354,10 @@ impl Incidents {
         match heard.await {
             Ok(()) => *self.cursor() = last,
             Err(DeskError::Store(error)) => return Err(error),
-            Err(DeskError::Refused(refused)) => unreachable!("facts are not refused: {refused}"),
+            Err(DeskError::Refused(refused)) => {
+                tracing::error!(%refused, "what happened was not taken in; it is tried again");
+                return Ok(false);
+            }
         }
         Ok(full)
     }
@@ -431,7 +444,6 @@ impl Incidents {
                 .await
         {
             tracing::warn!(%error, "what is due waits for the store");
-            return LOOK_EVERY;
         }
         self.send_due().await;
         LOOK_EVERY

@@ -109,7 +109,8 @@ impl Actor {
         let level =
             before.and_then(|before| before["level"].as_u64()).and_then(|level| Level::new(u8::try_from(level).ok()?));
         let until = before.and_then(|before| before["until"].as_u64()).map(Time::from_nanos);
-        let done = match level {
+        let lasts = until.is_none_or(|until| until > mainstay_control::DataPlane::now(&*plane));
+        let done = match level.filter(|_| lasts) {
             Some(level) => {
                 let reason = before.and_then(|before| before["reason"].as_str()).unwrap_or_default();
                 gateway.pin(route, level, until, reason)

@@ -1,17 +1,25 @@
 //! Alerts of other systems, as Alertmanager sends them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use mainstay_core::plan::Role;
+use mainstay_core::response::desk::Desk;
 use mainstay_core::response::fact::{ALERT, Change, Fact};
 
 use super::read::{expect_media, read_body};
-use super::{Endpoint, json};
+use super::{Endpoint, finished, json};
 use crate::alerts::{self, Alert, Webhook};
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
 use crate::wire;
 
+/// Labels that say what an alert is about, and most labels of a fact.
+const UNDERSTOOD: [&str; 7] = ["alertname", "severity", "route", "backend", "features", "model", "incident_type"];
+const LABELS_MAX: usize = 30;
+/// Longest label of a fact, in characters.
+const LABEL_MAX: usize = 200;
 /// Longest line that is made of an alert, in characters.
 const LINE_MAX: usize = 300;
 
@@ -31,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn take(State(site): State<Site>, request: Request) -> Result<Json<wire::AlertsTaken>, Problem> {
-    let incidents = site.incidents()?;
+    let incidents = site.incidents()?.clone();
     expect_media(request.headers(), &["application/json"])?;
     let body = read_body(request.into_body(), alerts::BODY_MAX).await?;
     let webhook = alerts::read(&body).map_err(|error| {
@@ -39,15 +47,26 @@ async fn take(State(site): State<Site>, request: Request) -> Result<Json<wire::A
         Problem::new(kind, error.to_string())
     })?;
     let changes: Vec<_> = webhook.alerts.iter().map(|alert| change(&webhook, alert)).collect();
-    incidents
-        .decide(|desk, now| {
+    let answer = wire::AlertsTaken { alerts: changes.len(), left_out: webhook.truncated };
+    finished(async move {
+        let decide = |desk: &mut Desk, now| {
             for (change, at) in &changes {
                 desk.handle_fact(change.clone(), *at, now);
             }
             Ok(())
-        })
-        .await?;
-    Ok(Json(wire::AlertsTaken { alerts: changes.len(), left_out: webhook.truncated }))
+        };
+        incidents.decide(decide).await?;
+        Ok(Json(answer))
+    })
+    .await
+}
+
+/// Labels within bounds: an incident holds hundreds of facts. Those that mainstay understands come first.
+fn clipped(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let known = UNDERSTOOD.iter().filter_map(|name| labels.get_key_value(*name));
+    let others = labels.iter().filter(|(name, _)| !UNDERSTOOD.contains(&name.as_str()));
+    let clip = |text: &String| text.chars().take(LABEL_MAX).collect::<String>();
+    known.chain(others).take(LABELS_MAX).map(|(name, value)| (clip(name), clip(value))).collect()
 }
 
 /// What an alert says about facts, and since when.
@@ -64,6 +83,6 @@ fn change(webhook: &Webhook, alert: &Alert) -> (Change, mainstay_core::time::Tim
     let grouped = Some(&webhook.group_key).filter(|key| !key.is_empty() && !key.ends_with(":{}"));
     let group = grouped.map_or_else(|| name.to_owned(), Clone::clone);
     let fact =
-        Fact { key, kind: ALERT.into(), labels: alert.labels.clone(), text, group: Some(format!("{ALERT}:{group}")) };
+        Fact { key, kind: ALERT.into(), labels: clipped(&alert.labels), text, group: Some(format!("{ALERT}:{group}")) };
     (Change::Began(fact), alert.starts_at)
 }

@@ -13,7 +13,7 @@ use mainstay_core::response::desk::Silence;
 use mainstay_core::time::Time;
 
 use super::read::{read_json, readable};
-use super::{Endpoint, json};
+use super::{Endpoint, finished, json};
 use crate::access::Caller;
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
@@ -147,8 +147,12 @@ async fn add(State(site): State<Site>, request: Request) -> Result<Response, Pro
         return Err(invalid("`until` must be after `from`"));
     }
     let made = Override { id: fresh(incidents.now()), schedule, person, from, until };
-    incidents.put_override(made.clone()).await?;
-    Ok((StatusCode::CREATED, Json(wire::Override::of(&made))).into_response())
+    let incidents = incidents.clone();
+    finished(async move {
+        incidents.put_override(made.clone()).await?;
+        Ok((StatusCode::CREATED, Json(wire::Override::of(&made))).into_response())
+    })
+    .await
 }
 
 /// Ids grow with time; two in one nanosecond do not occur, as clocks go.
@@ -157,8 +161,12 @@ fn fresh(now: Time) -> String {
 }
 
 async fn end(State(site): State<Site>, id: Result<Path<String>, PathRejection>) -> Result<StatusCode, Problem> {
-    site.incidents()?.end_override(&readable(id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (incidents, id) = (site.incidents()?.clone(), readable(id)?);
+    finished(async move {
+        incidents.end_override(&id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 async fn silences(State(site): State<Site>) -> Result<Json<wire::Silences>, Problem> {
@@ -196,11 +204,19 @@ async fn hush(
         return Err(invalid(format!("there is no incident `{id}`")));
     }
     let made = Silence { id: fresh(now), kind, route, incident, from, until, by: caller.name, reason };
-    incidents.put_silence(made.clone()).await?;
-    Ok((StatusCode::CREATED, Json(wire::Silence::of(&made, now))).into_response())
+    let incidents = incidents.clone();
+    finished(async move {
+        incidents.put_silence(made.clone()).await?;
+        Ok((StatusCode::CREATED, Json(wire::Silence::of(&made, now))).into_response())
+    })
+    .await
 }
 
 async fn unhush(State(site): State<Site>, id: Result<Path<String>, PathRejection>) -> Result<StatusCode, Problem> {
-    site.incidents()?.end_silence(&readable(id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (incidents, id) = (site.incidents()?.clone(), readable(id)?);
+    finished(async move {
+        incidents.end_silence(&id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

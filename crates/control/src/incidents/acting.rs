@@ -19,7 +19,7 @@ pub trait Acting: Send + Sync + 'static {
 }
 
 pub(super) async fn perform(acting: &dyn Acting, doing: &Doing) -> Result<Option<Value>, String> {
-    let why = format!("incident {}", doing.incident);
+    let why = format!("incident {} action {}", doing.incident, doing.action);
     if doing.back {
         acting.undo(&doing.act, doing.undo.as_ref(), &why).await
     } else {

@@ -26,6 +26,8 @@ pub(super) const OVERRIDE: &str = "oncall_override";
 pub(super) const SILENCE: &str = "silence";
 /// What the desk remembers, among the store's states.
 const MEMORY: &str = "incidents/memory";
+/// About how long a piece of it is: a value has 1 MiB at most.
+const PIECE_BYTES: usize = 512 << 10;
 /// The number of the last event that it took in.
 const CURSOR: &str = "incidents/cursor";
 /// When the last heartbeat was.
@@ -41,6 +43,8 @@ pub(super) struct Rests {
     pub(super) overrides: Vec<Override>,
     pub(super) silences: Vec<Silence>,
     pub(super) cursor: u64,
+    /// In how many pieces the memory rests.
+    pub(super) pieces: usize,
     /// The last id.
     pub(super) last: Option<String>,
 }
@@ -50,11 +54,11 @@ pub(super) async fn load(store: &dyn Store, now: Time, reopen: Duration) -> Resu
     let mut cursor = None;
     for state in store.states("incidents/").await? {
         match state.key.as_str() {
-            MEMORY => {
-                rests.memory = serde_json::from_slice(&state.data).unwrap_or_else(|error| {
-                    tracing::error!(%error, "what the desk remembers cannot be read: facts begin anew");
-                    Memory::default()
-                });
+            key if key.starts_with(MEMORY) => {
+                rests.pieces += 1;
+                if let Err(error) = rests.memory.add(&state.data) {
+                    tracing::error!(%error, key, "what the desk remembers cannot be read: these facts begin anew");
+                }
             }
             CURSOR => cursor = std::str::from_utf8(&state.data).ok().and_then(|text| text.parse().ok()),
             _ => {}
@@ -96,20 +100,33 @@ async fn last_event(store: &dyn Store) -> Result<u64, StoreError> {
 }
 
 /// What makes all that changed rest.
-pub(super) fn changes(taken: &Taken, desk: &Desk, now: Time) -> Vec<Change> {
+pub(super) fn changes(taken: &Taken, now: Time) -> Vec<Change> {
     let mut changes = Vec::new();
     for (incident, is_new) in &taken.incidents {
         let expect = if *is_new { Expect::Absent } else { Expect::Any };
         changes.push(document(INCIDENT, &incident.id, expect, incident));
     }
     changes.extend(taken.deliveries.iter().map(|it| document(DELIVERY, &it.id, Expect::Any, it)));
-    if taken.memory {
-        let data = serde_json::to_vec(&desk.memory()).expect("what is remembered becomes JSON");
-        changes.push(Change::State(item::State { key: MEMORY.to_owned(), data }));
-    }
     changes.extend(taken.events.iter().map(|kind: &EventKind| logged(&Event { at: now, kind: kind.clone() })));
     changes.extend(taken.audits.iter().map(audited));
     changes
+}
+
+/// What makes the desk's memory rest, in place of the `before` pieces in which it rested.
+pub(super) fn remembered(desk: &Desk, before: &mut usize) -> Vec<Change> {
+    let key = |n: usize| format!("{MEMORY}/{n:04}");
+    let pieces = desk.memory().pieces(PIECE_BYTES);
+    let count = pieces.len();
+    let kept = pieces.into_iter().enumerate().map(|(n, data)| Change::State(item::State { key: key(n), data }));
+    let changes = kept.chain((count..*before).map(|n| Change::ForgetState(key(n)))).collect();
+    // Where this is not stored, what rests is no more than the most of both.
+    *before = count.max(*before);
+    changes
+}
+
+/// The last id that rests after one.
+pub(super) async fn last_id(store: &dyn Store, id: &str) -> Result<Option<String>, StoreError> {
+    Ok(store.documents(INCIDENT, id).await?.pop().map(|document| document.id))
 }
 
 /// That everything up to an event was taken in.

@@ -13,17 +13,18 @@ impl Incidents {
     /// Begins every try that is due and has room.
     pub(super) async fn send_due(&self) {
         // What is decided meanwhile waits: a notice that is cancelled is either not begun, or known to be under way.
-        let desk = self.0.desk.lock().await;
+        let mut desk = self.0.desk.lock().await;
         let mut flying = self.flying();
         flying.retain(|_, task| !task.is_finished());
         let due = desk.due(self.now());
-        let channel_of = |id: &String| desk.deliveries().get(id).map(|it| it.channel.clone());
-        let mut of_channel: Vec<String> = flying.keys().filter_map(channel_of).collect();
+        let channels = flying.keys().filter_map(|id| desk.deliveries().get(id).map(|it| it.channel.clone()));
+        let mut of_channel: Vec<String> = channels.collect();
         for delivery in due {
             let busy = of_channel.iter().filter(|it| **it == delivery.channel).count();
             if flying.contains_key(&delivery.id) || busy >= OF_CHANNEL_MAX || flying.len() >= FLYING_MAX {
                 continue;
             }
+            desk.handle_trying(&delivery.id);
             of_channel.push(delivery.channel.clone());
             let channel = desk.terms().incidents.channels.iter().find(|it| it.name == delivery.channel).cloned();
             let (incidents, id) = (self.clone(), delivery.id.clone());

@@ -12,6 +12,10 @@ use crate::time::Time;
 
 /// Most facts that an incident holds one by one; those beyond are counted.
 pub const FACTS_MAX: usize = 200;
+/// Most bytes of these facts.
+pub const FACTS_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of a timeline.
+pub const TIMELINE_BYTES_MAX: usize = 384 << 10;
 /// Most entries of a timeline; the oldest entry about signals goes for one beyond.
 pub const TIMELINE_MAX: usize = 1_000;
 /// Most actions of an incident.
@@ -32,6 +36,9 @@ pub struct Incident {
     pub title: String,
     /// How bad it is, or was at its worst.
     pub severity: Severity,
+    /// How bad its facts were at their worst, whatever a person says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Severity>,
     /// Where it stands.
     pub status: Status,
     /// When what is wrong began, as far as is known.
@@ -192,6 +199,9 @@ pub struct Escalating {
     pub step: usize,
     /// The round, from 0.
     pub round: u32,
+    /// How bad it was when this began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     /// When the next step is due; absent when all steps were gone through.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "written::optional")]
     pub next: Option<Time>,
@@ -364,12 +374,29 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+impl Entry {
+    /// About how long it is at rest.
+    fn bytes(&self) -> usize {
+        let evidence = self.evidence.as_ref().map_or(0, |it| it.to_string().len());
+        120 + self.actor.len() + self.text.len() + evidence
+    }
+}
+
+impl Held {
+    /// About how long it is at rest.
+    pub fn bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        150 + self.key.len() + self.text.len() + labels
+    }
+}
+
 impl Incident {
     /// Appends to the timeline. The oldest entry about signals or notices makes room; what people wrote and what was decided stays.
     pub fn tell(&mut self, entry: Entry) {
-        if self.timeline.len() >= TIMELINE_MAX {
+        let mut bytes = entry.bytes() + self.timeline.iter().map(Entry::bytes).sum::<usize>();
+        while !self.timeline.is_empty() && (self.timeline.len() >= TIMELINE_MAX || bytes > TIMELINE_BYTES_MAX) {
             let noise = self.timeline.iter().position(|it| matches!(&*it.what, "signal" | "page" | "notice"));
-            self.timeline.remove(noise.unwrap_or(0));
+            bytes -= self.timeline.remove(noise.unwrap_or(0)).bytes();
             self.timeline_dropped += 1;
         }
         self.timeline.push(entry);

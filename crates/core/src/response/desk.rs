@@ -17,7 +17,7 @@ mod paging;
 mod status;
 mod tick;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub use changes::{Audited, Doing, Taken};
 pub const OPEN_MAX: usize = 200;
 /// Most facts that are remembered beside incidents; the oldest go first.
 pub const LOOSE_MAX: usize = 2_000;
+/// Most facts that are remembered at all.
+pub const LIVE_MAX: usize = 10_000;
 /// How far back a change of model or config is looked for when something goes wrong.
 const CHANGES_BACK: Duration = Duration::from_hours(1);
 
@@ -73,6 +75,8 @@ pub struct Desk {
     explained: BTreeMap<String, Vec<usize>>,
     /// Deliveries that wait.
     deliveries: BTreeMap<String, Delivery>,
+    /// Deliveries that are being tried.
+    trying: BTreeSet<String>,
     overrides: Vec<Override>,
     silences: Vec<Silence>,
     /// The day of the last id, and its number.
@@ -100,6 +104,12 @@ struct Live {
     /// When it opens one, if it lasts until then.
     #[serde(default, with = "written::optional")]
     opens: Option<Time>,
+    /// When it was last told.
+    #[serde(default)]
+    seen: Time,
+    /// Its incident only counts it.
+    #[serde(default)]
+    unlisted: bool,
 }
 
 /// What a desk remembers beside incidents and deliveries.
@@ -109,10 +119,66 @@ pub struct Memory {
     live: Vec<Live>,
 }
 
+impl Memory {
+    /// The same in pieces of JSON, none much longer than `bytes`: a store has a bound for one value.
+    pub fn pieces(&self, bytes: usize) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        let mut piece = Memory { last: self.last.clone(), live: Vec::new() };
+        let mut length = 0;
+        for live in &self.live {
+            length += live.bytes();
+            piece.live.push(live.clone());
+            if length >= bytes {
+                pieces.push(piece.to_json());
+                (piece.live, length) = (Vec::new(), 0);
+            }
+        }
+        pieces.push(piece.to_json());
+        pieces
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("what is remembered becomes JSON")
+    }
+
+    /// Adds a piece.
+    pub fn add(&mut self, piece: &[u8]) -> Result<(), serde_json::Error> {
+        let Memory { last, live } = serde_json::from_slice(piece)?;
+        self.last = std::mem::take(&mut self.last).max(last);
+        self.live.extend(live);
+        Ok(())
+    }
+}
+
 impl Live {
+    /// About how long it is at rest.
+    fn bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        200 + self.key.len() + self.text.len() + labels
+    }
+
     fn new(fact: Fact, since: Time) -> Live {
         let Fact { key, kind, labels, text, group } = fact;
-        Live { key, fact: kind, labels, text, group, since, until: None, incident: None, opens: None }
+        Live {
+            key,
+            fact: kind,
+            labels,
+            text,
+            group,
+            since,
+            until: None,
+            incident: None,
+            opens: None,
+            seen: since,
+            unlisted: false,
+        }
+    }
+
+    /// Only what tells that it is, and when it ends.
+    fn slim(&mut self) {
+        self.unlisted = true;
+        self.labels.clear();
+        self.text.clear();
     }
 
     fn held(&self) -> Held {
@@ -138,6 +204,7 @@ impl Desk {
             incidents: BTreeMap::new(),
             explained: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            trying: BTreeSet::new(),
             overrides: Vec::new(),
             silences: Vec::new(),
             last: (String::new(), 0),
@@ -277,7 +344,8 @@ fn explaining(catalogue: &Catalogue, incident: &Incident) -> Vec<usize> {
 /// Where an incident is.
 fn scope_of(incident: &Incident) -> Scope {
     let (routes, places) = (incident.routes.iter().cloned().collect(), incident.places.iter().cloned().collect());
-    let everywhere = incident.routes.is_empty() && incident.places.is_empty();
+    // One that a person opened without a route is about nothing that mainstay knows.
+    let everywhere = incident.routes.is_empty() && incident.places.is_empty() && !incident.facts.is_empty();
     Scope { routes, places, everywhere }
 }
 

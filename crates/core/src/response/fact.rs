@@ -4,10 +4,12 @@
 //! else was going on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::event::{Event, EventKind, QualityChange, SloAlert, Word};
 
 use super::reach::Reach;
+use crate::slo::window::written;
 
 /// Kinds of facts, and the labels that each carries.
 pub const KINDS: [(&str, &[&str]); 14] = [
@@ -242,7 +244,11 @@ fn burn(alert: &SloAlert, reach: &Reach) -> Fact {
         ("harm", _) if !harm => format!("{} is broken", alert.slo),
         ("harm", _) => format!("{}: something happened that is not tolerated", alert.slo),
         ("rate", _) => format!("{}: bad events come too often", alert.slo),
-        (_, Some(burn)) => format!("{} burns its budget {burn:.1} times as fast as it may", alert.slo),
+        (_, Some(burn)) => {
+            let over =
+                alert.long_s.map(|secs| format!(" over {}", written(Duration::from_secs(secs)))).unwrap_or_default();
+            format!("{} burns its budget {burn:.1} times as fast as it may{over}", alert.slo)
+        }
         (_, None) => format!("{} burns its budget too fast", alert.slo),
     };
     let fact = Fact::new(burn_key(alert), if harm { "harm" } else { "slo_burn" }, text);

@@ -3,7 +3,7 @@
 use mainstay_core::event::EventKind;
 use mainstay_core::incident::kind::{Severity, Status};
 use mainstay_core::incident::record::FACTS_MAX;
-use mainstay_core::response::desk::{Asked, Desk, OPEN_MAX};
+use mainstay_core::response::desk::{Asked, Desk, New, OPEN_MAX};
 use mainstay_core::response::fact::Change;
 
 use crate::{Play, alert, at, breaker, burn, desk, drift, level, outside, run, terms};
@@ -168,4 +168,82 @@ fn it_becomes_worse_by_itself_and_never_better() {
     assert_eq!(desk.waiting(), ["notify team", "page pager ada"]);
     desk.handle_fact(Change::Ended("slo_burn/latency/page/burn/3600".to_owned()), at(20), at(20));
     assert_eq!(desk.only().severity, Severity::Sev2);
+}
+
+#[test]
+fn what_comes_back_worse_is_judged_anew() {
+    let mut desk = desk();
+    desk.hear(0, level("score", 2, "backend_unhealthy"));
+    desk.pass(40);
+    assert_eq!(desk.only().severity, Severity::Sev3);
+    desk.deliver(40);
+    desk.hear(50, level("score", 0, "healthy"));
+    desk.hear(60, level("score", 4, "backend_unhealthy"));
+    assert_eq!(desk.only().severity, Severity::Sev2);
+    assert_eq!(desk.waiting(), ["page pager ada"]);
+}
+
+#[test]
+fn what_has_no_room_counts_all_the_same() {
+    let mut desk = desk();
+    let labels = |severity| [("alertname", "Slow"), ("route", "score"), ("severity", severity)];
+    for n in 0..FACTS_MAX + 5 {
+        desk.handle_fact(outside(&format!("a{n}"), "Slow", &labels("warning")), at(0), at(0));
+    }
+    assert_eq!((desk.only().severity, desk.only().more_facts), (Severity::Sev3, 5));
+    desk.deliver(0);
+    // One that is told once more is counted once.
+    desk.handle_fact(outside(&format!("a{}", FACTS_MAX + 1), "Slow", &labels("warning")), at(1), at(1));
+    assert_eq!(desk.only().more_facts, 5);
+    desk.handle_fact(outside("worst", "Slow", &labels("critical")), at(2), at(2));
+    assert_eq!(desk.only().severity, Severity::Sev2);
+    assert_eq!(desk.waiting(), ["page pager ada"]);
+    // All that is listed is over, and something that is not still lasts.
+    let listed: Vec<String> = desk.only().facts.iter().map(|held| held.key.clone()).collect();
+    for key in listed {
+        desk.handle_fact(Change::Ended(key), at(3), at(3));
+    }
+    assert_eq!(desk.only().quiet_since, None);
+    for n in 0..FACTS_MAX + 5 {
+        desk.handle_fact(Change::Ended(format!("alert/a{n}")), at(4), at(4));
+    }
+    assert_eq!(desk.only().quiet_since, Some(at(4)));
+}
+
+#[test]
+fn what_is_told_once_more_after_somebody_resolved_it_changes_nothing() {
+    let mut desk = desk();
+    let labels = [("alertname", "Slow"), ("severity", "critical")];
+    desk.handle_fact(outside("slow", "Slow", &labels), at(0), at(0));
+    desk.deliver(0);
+    let id = desk.only().id.clone();
+    let resolved = Asked::Status { to: Status::Resolved, reason: "known".to_owned() };
+    desk.handle_asked(&id, resolved, "ada", at(10)).unwrap();
+    desk.deliver(10);
+    for hours in [1, 5, 20, 40] {
+        let secs = hours * 3_600;
+        desk.pass(secs);
+        desk.handle_fact(outside("slow", "Slow", &labels), at(secs), at(secs));
+        assert!(desk.incidents().values().all(|it| !it.status.is_open()) && desk.waiting().is_empty());
+    }
+    // It ends, and comes again: that is something new.
+    desk.handle_fact(Change::Ended("alert/slow".to_owned()), at(150_000), at(150_000));
+    desk.handle_fact(outside("slow", "Slow", &labels), at(160_000), at(160_000));
+    assert_eq!(desk.incidents().values().filter(|it| it.status.is_open()).count(), 1);
+}
+
+#[test]
+fn what_a_person_opened_without_a_place_takes_nothing_in() {
+    let mut desk = desk();
+    let new = New {
+        title: "the coffee machine is broken".to_owned(),
+        kind: "unclassified".to_owned(),
+        severity: Severity::Sev4,
+        routes: Vec::new(),
+        onset: None,
+        note: None,
+    };
+    desk.handle_opened(new, "ada", at(0)).unwrap();
+    desk.handle_fact(outside("disk", "DiskFull", &[("alertname", "DiskFull")]), at(1), at(1));
+    assert_eq!(desk.incidents().len(), 2);
 }

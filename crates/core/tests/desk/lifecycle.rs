@@ -7,7 +7,7 @@ use mainstay_core::plan::TypeTerms;
 use mainstay_core::response::desk::{Asked, Desk, New, Refused};
 use std::time::Duration;
 
-use crate::{Play, alert, at, burn, desk, drift, level, terms};
+use crate::{Play, alert, at, breaker, burn, desk, drift, level, terms};
 
 fn status(to: Status) -> Asked {
     Asked::Status { to, reason: String::new() }
@@ -241,4 +241,67 @@ fn what_the_config_allows_is_done_without_asking() {
     assert_eq!(doing[0].act, Act::PinLevel { route: "score".to_owned(), level: 2 });
     desk.handle_done(&doing[0].incident, 1, Err("no such level".to_owned()), at(1));
     assert_eq!((desk.only().actions[0].state, desk.only().status), (ActionState::Failed, Status::Detected));
+}
+
+#[test]
+fn what_a_person_says_of_its_severity_holds_until_it_becomes_worse() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    let id = desk.only().id.clone();
+    let to = Asked::Severity { to: Severity::Sev4, reason: "a test".to_owned() };
+    desk.handle_asked(&id, to, "ada", at(1)).unwrap();
+    assert!(!desk.waiting().iter().any(|it| it.starts_with("page")), "nobody is paged for it any more");
+    desk.hear(2, burn("latency", "page"));
+    desk.hear(3, level("score", 2, "backend_unhealthy"));
+    assert_eq!(desk.only().severity, Severity::Sev4);
+    desk.hear(4, burn("availability", "page"));
+    desk.hear(5, level("score", 4, "backend_unhealthy"));
+    assert_eq!(desk.only().severity, Severity::Sev1);
+}
+
+#[test]
+fn a_type_that_a_person_chooses_pages_where_its_severity_does() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "ticket"));
+    let id = desk.only().id.clone();
+    let to = Asked::Type { kind: "safety_violation".to_owned(), reason: String::new() };
+    desk.handle_asked(&id, to, "ada", at(1)).unwrap();
+    assert_eq!((desk.only().severity, desk.waiting()[1].as_str()), (Severity::Sev2, "page pager ada"));
+}
+
+#[test]
+fn what_another_action_keeps_is_not_undone() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    desk.hear(1, EventKind::SloAlertFired(alert("quality", "page", "burn")));
+    let ids: Vec<String> = desk.incidents().keys().cloned().collect();
+    let act = Act::RaiseSampling { route: "score".to_owned() };
+    for id in &ids {
+        desk.handle_asked(id, Asked::Act { act: act.clone(), lasting: None }, "ada", at(2)).unwrap();
+        desk.handle_done(id, 1, Ok(None), at(2));
+    }
+    desk.take_changes();
+    desk.handle_asked(&ids[0], Asked::Undo(1), "ada", at(3)).unwrap();
+    assert!(desk.take_changes().doing.is_empty());
+    assert_eq!(desk.incidents()[&ids[0]].actions[0].state, ActionState::Undone);
+    desk.handle_asked(&ids[1], Asked::Undo(1), "ada", at(4)).unwrap();
+    assert_eq!(desk.take_changes().doing.len(), 1);
+}
+
+#[test]
+fn what_is_remembered_rests_in_pieces() {
+    let mut desk = desk();
+    for n in 0..3_000 {
+        desk.hear(0, breaker(&format!("b{n}"), "open"));
+    }
+    let pieces = desk.memory().pieces(100_000);
+    assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() < 300_000));
+    let mut memory = mainstay_core::response::desk::Memory::default();
+    for piece in pieces {
+        memory.add(&piece).unwrap();
+    }
+    let mut again = crate::desk();
+    again.restore(memory, Vec::new(), Vec::new());
+    let text = |desk: &Desk| serde_json::to_string(&desk.memory()).unwrap();
+    assert_eq!(text(&again), text(&desk));
 }

@@ -209,3 +209,82 @@ fn waits_double_up_to_a_bound_and_heed_what_is_asked() {
     assert!(longest > Duration::from_mins(4));
     assert_eq!(wait(1, Some(Duration::from_secs(77)), &mut rng), Duration::from_secs(77));
 }
+
+#[test]
+fn a_silence_that_does_not_hold_any_more_is_not_waited_for() {
+    let mut desk = desk();
+    let silence = Silence {
+        id: "s".to_owned(),
+        kind: Some("serving_latency".to_owned()),
+        route: None,
+        incident: None,
+        from: at(0),
+        until: at(86_400),
+        by: "ada".to_owned(),
+        reason: "a known test".to_owned(),
+    };
+    desk.set_silences(vec![silence]);
+    desk.hear(0, burn("latency", "page"));
+    assert_eq!(desk.waiting(), ["notify team"]);
+    desk.deliver(0);
+    let id = desk.only().id.clone();
+    let to = Asked::Type { kind: "model_degradation".to_owned(), reason: String::new() };
+    desk.handle_asked(&id, to, "ada", at(10)).unwrap();
+    desk.pass(11);
+    assert_eq!(desk.waiting(), ["page pager ada"]);
+}
+
+#[test]
+fn each_channel_is_tried_before_a_page_is_given_up() {
+    let mut terms = terms();
+    terms.incidents.people[0].channels = vec!["pager".to_owned(), "sms".to_owned(), "mail".to_owned()];
+    terms.incidents.channels[0].fallback = Some("sms".to_owned());
+    terms.incidents.channels.push(channel("sms", None));
+    terms.incidents.notify.clear();
+    let mut desk = Desk::new(terms, 3);
+    desk.hear(0, burn("latency", "page"));
+    let mut tried = Vec::new();
+    while let Some(delivery) = desk.due(at(0)).pop() {
+        tried.push(delivery.channel.clone());
+        desk.handle_sent(&delivery.id, refused(), at(0));
+    }
+    assert_eq!(tried, ["pager", "sms", "mail"]);
+}
+
+#[test]
+fn what_was_never_tried_or_is_being_tried_is_not_given_up() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    let page = ids(&desk, "page").remove(0);
+    // Everything stood still for a day.
+    desk.handle_timeout(at(86_400));
+    assert!(desk.due(at(86_400)).iter().any(|it| it.id == page));
+    desk.handle_trying(&page);
+    desk.handle_timeout(at(86_401));
+    assert!(desk.deliveries().contains_key(&page) && desk.due(at(86_401)).iter().all(|it| it.id != page));
+    desk.handle_sent(&page, Outcome::Delivered { provider: None }, at(86_402));
+    assert!(!desk.deliveries().contains_key(&page));
+}
+
+#[test]
+fn a_page_says_what_raised_it() {
+    let mut desk = desk();
+    let labels = [("alertname", "DiskFull"), ("severity", "critical")];
+    desk.handle_fact(crate::outside("disk of db7", "DiskFull", &labels), at(0), at(0));
+    let page = desk.deliveries().values().find(|it| it.notice.purpose.as_str() == "page").unwrap();
+    assert_eq!(page.notice.signals, ["disk of db7 fires"]);
+}
+
+#[test]
+fn who_has_it_already_is_told_nothing_again() {
+    let mut desk = desk();
+    desk.hear(0, burn("latency", "page"));
+    desk.deliver(0);
+    let id = desk.only().id.clone();
+    desk.handle_asked(&id, Asked::Acknowledge, "ada", at(1)).unwrap();
+    desk.deliver(1);
+    desk.handle_asked(&id, Asked::Acknowledge, "ada", at(2)).unwrap();
+    assert!(desk.waiting().is_empty());
+    desk.handle_asked(&id, Asked::Acknowledge, "bob", at(3)).unwrap();
+    assert_eq!(desk.only().acknowledged_by.as_deref(), Some("bob"));
+}

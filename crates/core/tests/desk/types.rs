@@ -115,6 +115,11 @@ fn what_no_type_explains_is_unclassified_and_what_names_a_type_is_of_it() {
 }
 
 #[test]
+fn what_says_least_is_not_called_a_worse_model() {
+    assert_first(vec![burn("availability", "page")], "serving_latency", Severity::Sev2);
+}
+
+#[test]
 fn the_catalogue_is_whole() {
     let catalogue = Catalogue::default();
     let kinds: Vec<&str> = catalogue.types().iter().map(|it| it.kind.as_str()).collect();

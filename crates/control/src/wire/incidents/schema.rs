@@ -25,6 +25,8 @@ pub(crate) struct Incident {
     title: String,
     /// `sev1` to `sev4`.
     severity: String,
+    /// How bad its facts were at their worst, whatever a person says.
+    judged: Option<String>,
     /// `detected`, `investigating`, `mitigating`, `resolved`, `post_mortem`, `cancelled` or `merged`.
     status: String,
     /// When what is wrong began.
@@ -134,6 +136,7 @@ struct Escalation {
     policy: Policy,
     step: usize,
     round: u32,
+    severity: Option<String>,
     next: Option<String>,
 }
 

@@ -144,6 +144,12 @@ impl Desk {
         }
         taken.state = ActionState::Undoing;
         let (act, undo, until) = (taken.act.clone(), taken.undo.clone(), taken.until);
+        let goes_on = |it: &Action| it.state == ActionState::Active && it.act == act;
+        if self.incidents.values().any(|it| it.actions.iter().any(goes_on)) {
+            self.handle_done(id, action, Ok(None), now);
+            return Ok(());
+        }
+        let Some(incident) = self.incidents.get_mut(id) else { return Ok(()) };
         incident.tell(entry(now, by, "action", format!("action {action} is being undone: {}", told(&act))));
         self.changes.incident(id);
         self.changes.doing(Doing { incident: id.to_owned(), action, act, undo, back: true, until });

@@ -16,6 +16,8 @@ use crate::time::Time;
 
 /// Longest text that somebody may write, in characters.
 pub const TEXT_MAX: usize = 4_000;
+/// Most bytes that are written to a review at once.
+const REVIEW_BYTES_MAX: usize = 100 << 10;
 /// Most entries of a list of a review.
 const LIST_MAX: usize = 100;
 
@@ -226,6 +228,9 @@ impl Desk {
         if self.catalogue.get(&new.kind).is_none() {
             return Err(self.no_type(&new.kind));
         }
+        if new.onset.is_some_and(|onset| onset > now) {
+            return invalid("it cannot have begun in the future".to_owned());
+        }
         if let Some(route) = new.routes.iter().find(|route| !self.terms.reach.routes.contains(*route)) {
             return invalid(format!("there is no route `{route}`"));
         }
@@ -280,8 +285,11 @@ impl Desk {
     fn set_severity(&mut self, id: &str, to: Severity, by: By<'_>, reason: &str, now: Time) {
         self.write(id, |it| {
             let was = std::mem::replace(&mut it.severity, to);
-            it.tell(entry(now, by, "severity", format!("{} became {}: {reason}", was.as_str(), to.as_str())));
+            it.tell(entry(now, by, "severity", format!("{} became {}{}", was.as_str(), to.as_str(), because(reason))));
         });
+        if !self.terms.incidents.page.contains(&to) {
+            self.stop_paging(id, now);
+        }
         if let Some(news) = self.incidents.get(id).cloned() {
             self.changes.news(&news, false, by.0);
         }
@@ -293,12 +301,13 @@ impl Desk {
             return Err(self.no_type(&kind));
         }
         self.write(id, |it| {
-            it.tell(entry(now, by, "type", format!("{} became {kind}: {reason}", it.kind)));
+            it.tell(entry(now, by, "type", format!("{} became {kind}{}", it.kind, because(reason))));
             it.kind = kind;
             it.kind_chosen = true;
         });
         self.explain(id);
         self.judge(id, now);
+        self.raise_if_paging(id, now);
         if let Some(news) = self.incidents.get(id).cloned() {
             self.changes.news(&news, false, by.0);
         }
@@ -318,6 +327,11 @@ impl Desk {
         let lists = [&contributing, &went_well, &could_improve, &lucky, &detection, &prevention];
         if lists.iter().any(|list| list.len() > LIST_MAX) || items.len() > LIST_MAX {
             return Err(Refused::Invalid(format!("a list of a review has at most {LIST_MAX} entries")));
+        }
+        let lists_bytes: usize = lists.iter().flat_map(|list| list.iter()).map(String::len).sum();
+        let items_bytes: usize = items.iter().map(|it| it.text.len() + it.owner.len()).sum();
+        if root_cause.len() + lists_bytes + items_bytes > REVIEW_BYTES_MAX {
+            return Err(Refused::Invalid(format!("a review has at most {REVIEW_BYTES_MAX} bytes")));
         }
         self.write(id, |it| {
             let review = &mut it.review;
@@ -382,9 +396,15 @@ impl Desk {
         });
         self.explain(into);
         self.judge(into, now);
+        self.note_quiet(into, now);
         self.raise_if_paging(into, now);
         Ok(())
     }
+}
+
+/// A reason as it goes behind what it is for.
+pub(super) fn because(reason: &str) -> String {
+    if reason.trim().is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn fits(text: &str) -> Result<(), Refused> {

@@ -1,11 +1,12 @@
 //! Facts become incidents: what hangs together and has one explanation is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::{CHANGES_BACK, DESK, Desk, LOOSE_MAX, Live, OPEN_MAX, entry, scope_of};
+use super::{CHANGES_BACK, DESK, Desk, LIVE_MAX, LOOSE_MAX, Live, OPEN_MAX, entry, scope_of};
 use crate::event::Event;
 use crate::incident::kind::Status;
-use crate::incident::record::{FACTS_MAX, Findings, Incident};
+use crate::incident::record::{FACTS_BYTES_MAX, FACTS_MAX, Findings, Held, Incident};
 use crate::response::fact::{self, Change, Fact};
 use crate::response::reach::Scope;
 use crate::response::severity;
@@ -14,6 +15,8 @@ use crate::time::Time;
 
 /// The kind of facts that say what else was going on, and are never wrong by themselves.
 const CHANGE: &str = "change";
+/// How long after a fact was last told it is the same when it is told once more.
+const TOLD_AGAIN: Duration = Duration::from_hours(24);
 /// How often a fact that comes again is told one by one; from then on each doubling is.
 const TOLD_EACH: u64 = 3;
 
@@ -47,22 +50,27 @@ impl Desk {
         self.changes.memory();
         let before = self.live.remove(&key);
         let again = before.as_ref().is_some_and(|live| live.until.is_some() || until.is_some());
-        let mut live = Live { until, ..Live::new(fact, at) };
+        let mut live = Live { until, seen: now, ..Live::new(fact, at) };
         if let Some(before) = before {
             if !again {
                 live.since = before.since;
                 live.opens = before.opens;
             }
             live.incident = before.incident;
+            live.unlisted = before.unlisted;
+            // Whoever ended its incident knew that it lasts: that it is told once more is nothing new.
+            if !again && now.since(before.seen) <= TOLD_AGAIN && self.has_ended(live.incident.as_deref()) {
+                self.live.insert(key, live);
+                return;
+            }
         }
         // Where it was once is where it belongs, as long as that can still be.
         let home = live.incident.take().and_then(|id| self.home_again(&id, now));
         let home = home.or_else(|| self.home_for(&live, now));
         match home {
             Some(id) => {
-                if self.join(&id, &mut live, again, now) {
-                    self.live.insert(key, live);
-                }
+                self.join(&id, &mut live, now);
+                self.live.insert(key, live);
             }
             None => {
                 let opens =
@@ -89,12 +97,30 @@ impl Desk {
         if let Some(held) = incident.facts.iter_mut().find(|held| held.key == key) {
             held.until = Some(at);
         }
-        incident.tell(entry(now, DESK, "signal", format!("over: {text}")));
-        if incident.is_quiet() && incident.status.is_open() {
-            incident.quiet_since = Some(now);
+        if incident.facts.iter().any(|held| held.key == key) {
+            incident.tell(entry(now, DESK, "signal", format!("over: {text}")));
         }
         let id = incident.id.clone();
         self.changes.incident(&id);
+        self.note_quiet(&id, now);
+    }
+
+    /// Knows since when an incident is quiet, if it is.
+    pub(super) fn note_quiet(&mut self, id: &str, now: Time) {
+        let lasts = self.live.values().any(|live| live.until.is_none() && live.incident.as_deref() == Some(id));
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        let quiet = !lasts && incident.is_quiet() && incident.status.is_open();
+        if !quiet {
+            (incident.quiet_since, incident.proposed) = (None, None);
+        } else if incident.quiet_since.is_none() {
+            incident.quiet_since = Some(now);
+        }
+    }
+
+    /// Whether an incident was, and is no more: also one that rests in the store alone.
+    fn has_ended(&self, id: Option<&str>) -> bool {
+        let Some(id) = id else { return false };
+        self.incidents.get(id).is_none_or(|it| !it.status.is_open() && it.merged_into.is_none())
     }
 
     /// Ends what is about a part of the service that is gone.
@@ -171,9 +197,8 @@ impl Desk {
         let open = self.incidents.values().filter(|it| it.status.is_open());
         if open.clone().count() >= OPEN_MAX {
             let last = open.max_by_key(|it| (it.detected, it.id.clone())).map(|it| it.id.clone());
-            if let (Some(id), Some(mut live)) = (last, self.live.remove(key))
-                && self.join(&id, &mut live, false, now)
-            {
+            if let (Some(id), Some(mut live)) = (last, self.live.remove(key)) {
+                self.join(&id, &mut live, now);
                 self.live.insert(key.to_owned(), live);
             }
             return;
@@ -186,9 +211,8 @@ impl Desk {
         self.put(incident);
         self.changes.opened(&id);
         for key in &with {
-            if let Some(mut live) = self.live.remove(key)
-                && self.attach(&id, &mut live, now)
-            {
+            if let Some(mut live) = self.live.remove(key) {
+                self.attach(&id, &mut live, now);
                 self.live.insert(key.clone(), live);
             }
         }
@@ -223,27 +247,26 @@ impl Desk {
         scope
     }
 
-    /// A fact joins an incident that is there; whether it is held one by one.
-    fn join(&mut self, id: &str, live: &mut Live, again: bool, now: Time) -> bool {
+    /// A fact joins an incident that is there.
+    fn join(&mut self, id: &str, live: &mut Live, now: Time) {
         let reopens = self.incidents.get(id).is_some_and(|it| it.status == Status::Resolved);
         if reopens && live.until.is_none() {
             self.reopen(id, DESK, &format!("again: {}", live.text), now);
         }
-        let known = self.incidents.get(id).is_some_and(|it| it.facts.iter().any(|held| held.key == live.key));
-        let held = self.attach(id, live, now);
-        if held && (!known || !again) {
+        let changed = self.attach(id, live, now);
+        if changed || reopens {
             self.judge(id, now);
-            self.raise_if_paging(id, now);
         }
-        held
+        self.raise_if_paging(id, now);
     }
 
+    /// Whether anything about the incident's facts is other than before.
     fn attach(&mut self, id: &str, live: &mut Live, now: Time) -> bool {
         live.incident = Some(id.to_owned());
         live.opens = None;
         let scope = self.terms.reach.scope(&live.labels, live.group.as_deref());
         let Some(incident) = self.incidents.get_mut(id) else { return false };
-        let mut is_held = true;
+        let mut changed = true;
         if let Some(types) = self.explained.get_mut(id) {
             types.retain(|at| self.catalogue.types()[*at].explains(&live.fact, &live.labels));
         }
@@ -252,10 +275,9 @@ impl Desk {
             place(incident, &scope);
             incident.onset = incident.onset.min(live.since);
         }
-        incident.quiet_since = None;
-        incident.proposed = None;
         if let Some(held) = incident.facts.iter_mut().find(|held| held.key == live.key) {
             let again = held.until.is_some();
+            changed = held.labels != live.labels;
             held.labels.clone_from(&live.labels);
             held.text.clone_from(&live.text);
             held.until = live.until;
@@ -264,23 +286,37 @@ impl Desk {
             if again && (times <= TOLD_EACH || times.is_power_of_two()) {
                 incident.tell(entry(now, DESK, "signal", format!("again ({times} times): {text}")));
             }
-        } else if incident.facts.len() < FACTS_MAX {
-            incident.facts.push(live.held());
+        } else if let Some(room) = room(incident, live) {
+            live.unlisted = false;
+            let held = live.held();
             let mut told = entry(live.since.min(now), DESK, "signal", live.text.clone());
-            told.evidence = Some(serde_json::json!({ "fact": live.fact, "key": live.key, "labels": live.labels }));
+            told.evidence = Some(serde_json::json!({ "fact": live.fact, "key": live.key }));
+            match room {
+                Room::Free => incident.facts.push(held),
+                Room::Of(at) => {
+                    incident.facts[at] = held;
+                    incident.more_facts += 1;
+                }
+            }
             incident.tell(told);
         } else {
-            incident.more_facts += 1;
-            is_held = false;
+            changed = false;
+            // One that is told once more is counted already.
+            if !live.unlisted {
+                incident.more_facts += 1;
+            }
+            live.slim();
             if incident.more_facts.is_power_of_two() {
                 let text = format!("{} more signals that are not listed", incident.more_facts);
                 incident.tell(entry(now, DESK, "signal", text));
             }
         }
-        if incident.is_quiet() && incident.status.is_open() {
-            incident.quiet_since = Some(now);
+        if live.until.is_none() {
+            (incident.quiet_since, incident.proposed) = (None, None);
+        } else {
+            self.note_quiet(id, now);
         }
-        is_held
+        changed
     }
 
     /// Ranks the types, and decides how bad it is: worse by itself, never better.
@@ -299,7 +335,10 @@ impl Desk {
         let severity = [least, configured].into_iter().flatten().fold(severity, std::cmp::Ord::min);
         let Some(incident) = self.incidents.get_mut(id) else { return };
         incident.ranking = ranking;
-        let (was, worse) = (incident.kind.clone(), severity < incident.severity);
+        // What was judged before does not undo what a person said since.
+        let worse = severity < incident.severity && incident.judged.is_none_or(|judged| severity < judged);
+        incident.judged = Some(incident.judged.map_or(severity, |judged| judged.min(severity)));
+        let was = incident.kind.clone();
         if was != kind {
             if !was.is_empty() {
                 incident.tell(entry(
@@ -324,6 +363,7 @@ impl Desk {
             }
         }
         self.changes.incident(id);
+        self.end_wait(id, now);
     }
 
     fn forget_oldest(&mut self) {
@@ -334,6 +374,11 @@ impl Desk {
             let Some(key) = oldest.map(|live| live.key.clone()) else { return };
             self.live.remove(&key);
         }
+        while self.live.len() > LIVE_MAX {
+            let oldest = self.live.values().min_by_key(|live| (live.until.is_none(), !live.unlisted, live.since));
+            let Some(key) = oldest.map(|live| live.key.clone()) else { return };
+            self.live.remove(&key);
+        }
     }
 
     /// Forgets facts that are over for so long that nothing new belongs to them.
@@ -341,7 +386,8 @@ impl Desk {
         let (group, before) = (self.terms.incidents.group, self.live.len());
         let incidents: &BTreeMap<String, Incident> = &self.incidents;
         self.live.retain(|_, live| match &live.incident {
-            Some(id) => incidents.contains_key(id),
+            // One that lasts is known to last, also where its incident has ended.
+            Some(id) => incidents.contains_key(id) || live.until.is_none(),
             None => {
                 let back = if live.fact == CHANGE { CHANGES_BACK } else { group };
                 live.until.is_none_or(|until| now.since(until) <= back)
@@ -351,6 +397,28 @@ impl Desk {
             self.changes.memory();
         }
     }
+}
+
+/// Where a fact has room in an incident.
+enum Room {
+    Free,
+    /// In place of one that is over, or that is less bad.
+    Of(usize),
+}
+
+/// Room for a fact. Where there is none, one that is worse than all is listed in place of another.
+fn room(incident: &Incident, live: &Live) -> Option<Room> {
+    let held = live.held();
+    let bytes: usize = incident.facts.iter().map(Held::bytes).sum();
+    if incident.facts.len() < FACTS_MAX && bytes + held.bytes() <= FACTS_BYTES_MAX {
+        return Some(Room::Free);
+    }
+    let bad = |held: &Held| severity::of(std::slice::from_ref(held), 0.0);
+    if incident.facts.iter().any(|it| bad(it) <= bad(&held)) {
+        return None;
+    }
+    let least = incident.facts.iter().enumerate().max_by_key(|(_, it)| (it.until.is_some(), bad(it)));
+    least.map(|(at, _)| Room::Of(at))
 }
 
 fn place(incident: &mut Incident, scope: &Scope) {
@@ -380,6 +448,7 @@ pub(super) fn blank(id: String, now: Time) -> Incident {
         kind_chosen: false,
         title: String::new(),
         severity: crate::incident::kind::Severity::Sev4,
+        judged: None,
         status: Status::Detected,
         onset: now,
         detected: now,

@@ -44,7 +44,9 @@ impl Desk {
     pub(super) fn raise_if_paging(&mut self, id: &str, now: Time) {
         let Some(incident) = self.incidents.get(id) else { return };
         let pages = self.terms.incidents.page.contains(&incident.severity);
-        let taken = incident.acknowledged_by.is_some() || incident.escalation.is_some();
+        // A policy that ran out begins anew where it became worse.
+        let goes_on = |it: &Escalating| it.next.is_some() || it.severity.is_none_or(|was| was <= incident.severity);
+        let taken = incident.acknowledged_by.is_some() || incident.escalation.as_ref().is_some_and(goes_on);
         if !pages || taken || !incident.status.is_open() {
             return;
         }
@@ -52,7 +54,8 @@ impl Desk {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let first = policy.steps.first().map_or(Duration::ZERO, |step| step.after);
         incident.tell(entry(now, DESK, "escalation", format!("told by the policy {}", policy.name)));
-        incident.escalation = Some(Escalating { policy, step: 0, round: 0, next: Some(now + first) });
+        let severity = Some(incident.severity);
+        incident.escalation = Some(Escalating { policy, step: 0, round: 0, severity, next: Some(now + first) });
         self.changes.incident(id);
         self.escalate(id, now);
     }
@@ -98,7 +101,8 @@ impl Desk {
     pub(super) fn escalate(&mut self, id: &str, now: Time) {
         loop {
             let Some(incident) = self.incidents.get(id) else { return };
-            let Some(Escalating { policy, step, round, next: Some(next) }) = incident.escalation.clone() else {
+            let Some(Escalating { policy, step, round, severity, next: Some(next) }) = incident.escalation.clone()
+            else {
                 return;
             };
             if next > now {
@@ -107,7 +111,7 @@ impl Desk {
             if let Some(until) = self.silences.iter().filter(|it| it.holds(incident, now)).map(|it| it.until).max() {
                 let Some(incident) = self.incidents.get_mut(id) else { return };
                 incident.tell(entry(now, DESK, "silenced", "nobody is paged: a silence holds"));
-                incident.escalation = Some(Escalating { policy, step, round, next: Some(until) });
+                incident.escalation = Some(Escalating { policy, step, round, severity, next: Some(until) });
                 self.changes.incident(id);
                 return;
             }
@@ -126,8 +130,21 @@ impl Desk {
             if due.is_none() {
                 incident.tell(entry(now, DESK, "escalation", "everybody was told as often as the policy says"));
             }
-            incident.escalation = Some(Escalating { policy, step, round, next: due });
+            incident.escalation = Some(Escalating { policy, step, round, severity, next: due });
             self.changes.incident(id);
+        }
+    }
+
+    /// Whoever waits for the end of a silence that does not hold for it any more is told now.
+    pub(super) fn end_wait(&mut self, id: &str, now: Time) {
+        let Some(incident) = self.incidents.get(id) else { return };
+        let Some(next) = incident.escalation.as_ref().and_then(|it| it.next) else { return };
+        let waits = self.silences.iter().any(|it| it.until == next);
+        if waits
+            && self.silences.iter().all(|it| !it.holds(incident, now))
+            && let Some(escalation) = self.incidents.get_mut(id).and_then(|it| it.escalation.as_mut())
+        {
+            escalation.next = Some(now);
         }
     }
 
@@ -204,7 +221,14 @@ impl Desk {
     ) -> Option<String> {
         let notice = self.notice(id, purpose, person)?;
         let incident = self.incidents.get_mut(id)?;
-        if incident.notices >= NOTICES_MAX {
+        // Pages have room of their own.
+        let most = if purpose == Purpose::Page { 2 * NOTICES_MAX } else { NOTICES_MAX };
+        if incident.notices >= most {
+            if incident.notices.is_power_of_two() || incident.notices == most {
+                let text = format!("{most} notices were made of it: no more is told by {channel}");
+                incident.tell(entry(now, DESK, "escalation", text));
+                incident.notices += 1;
+            }
             return None;
         }
         incident.notices += 1;
@@ -252,8 +276,10 @@ impl Desk {
                 it.facts.len() as u64 + it.more_facts
             )
         };
-        let fired = it.ranking.iter().find(|ranked| ranked.kind == it.kind);
-        let fired = fired.map(|ranked| ranked.fired.iter().map(|sign| sign.text.clone()).take(LINES_MAX).collect());
+        // What lasts first, the latest of it first.
+        let mut facts: Vec<_> = it.facts.iter().collect();
+        facts.sort_by_key(|held| (held.until.is_some(), std::cmp::Reverse(held.since)));
+        let fired: Vec<String> = facts.iter().map(|held| held.text.clone()).take(LINES_MAX).collect();
         let actions = signature.map(|it| it.actions.iter().map(|it| it.text.clone()).take(LINES_MAX).collect());
         Some(Notice {
             purpose,
@@ -265,7 +291,7 @@ impl Desk {
             status: it.status,
             title: it.title.clone(),
             summary: summary.trim().to_owned(),
-            signals: fired.unwrap_or_default(),
+            signals: fired,
             actions: actions.unwrap_or_default(),
             route: it.routes.first().cloned(),
             person: person.map(|person| person.name.clone()),
@@ -307,13 +333,31 @@ impl Desk {
         Some(delivery)
     }
 
-    /// Deliveries whose time has come.
+    /// Deliveries whose time has come, and that are not being tried.
     pub fn due(&self, now: Time) -> Vec<Delivery> {
-        self.deliveries.values().filter(|it| it.next <= now).cloned().collect()
+        self.deliveries.values().filter(|it| it.next <= now && !self.trying.contains(&it.id)).cloned().collect()
+    }
+
+    /// One is being tried, until [`Desk::handle_sent`] says what came of it: meanwhile it is not given up.
+    pub fn handle_trying(&mut self, id: &str) {
+        self.trying.insert(id.to_owned());
+    }
+
+    /// Deliveries that are over though nobody is asked: those that were tried, and whose time is over.
+    pub(super) fn late(&self, now: Time) -> Vec<String> {
+        let late = |it: &&Delivery| it.deadline <= now && it.attempts > 0 && !self.trying.contains(&it.id);
+        self.deliveries.values().filter(late).map(|it| it.id.clone()).collect()
+    }
+
+    /// When a delivery is to be looked at next.
+    pub(super) fn looks_at(&self) -> impl Iterator<Item = Time> {
+        let waits = self.deliveries.values().filter(|it| !self.trying.contains(&it.id));
+        waits.map(|it| if it.attempts > 0 { it.next.min(it.deadline) } else { it.next })
     }
 
     /// Takes in what came of a try.
     pub fn handle_sent(&mut self, id: &str, outcome: Outcome, now: Time) {
+        self.trying.remove(id);
         let Some(delivery) = self.deliveries.get_mut(id) else { return };
         delivery.attempts += 1;
         match outcome {
@@ -352,11 +396,13 @@ impl Desk {
         let incident = dead.notice.incident.clone();
         let configured = self.terms.incidents.channels.iter().find(|it| it.name == dead.channel);
         let fallback = configured.and_then(|it| it.fallback.clone());
-        let mut others = dead.others.clone();
-        let next = fallback.or_else(|| (!others.is_empty()).then(|| others.remove(0)));
         let was_tried =
             |channel: &String| dead.instead_of.as_ref().is_some_and(|tried| tried.split(' ').any(|it| it == channel));
-        if let Some(next) = next.filter(|next| *next != dead.channel && !was_tried(next)) {
+        let untried =
+            fallback.into_iter().chain(dead.others.clone()).filter(|it| *it != dead.channel && !was_tried(it));
+        let mut others: Vec<String> = untried.collect();
+        if !others.is_empty() {
+            let next = others.remove(0);
             let person = dead.notice.person.as_ref();
             let person =
                 person.and_then(|name| self.terms.incidents.people.iter().find(|it| it.name == *name).cloned());

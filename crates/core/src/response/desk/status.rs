@@ -5,7 +5,7 @@ use crate::incident::kind::{Severity, Status};
 use crate::incident::notice::Purpose;
 use crate::time::Time;
 
-use super::asked::Refused;
+use super::asked::{Refused, because};
 
 /// Who changes something, and by what.
 pub(super) type By<'a> = (&'a str, &'static str);
@@ -44,7 +44,7 @@ impl Desk {
             return Err(Refused::NoRootCause);
         }
         incident.status = to;
-        let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        let because = because(reason);
         incident.tell(entry(now, by, "status", format!("{} became {}{because}", from.as_str(), to.as_str())));
         match to {
             Status::Mitigating => drop(incident.mitigated.get_or_insert(now)),
@@ -94,6 +94,9 @@ impl Desk {
         let incident = self.incidents.get_mut(id).ok_or_else(|| Refused::Unknown(id.to_owned()))?;
         if !incident.status.is_open() {
             return Err(Refused::NotOpen(incident.status));
+        }
+        if incident.acknowledged_by.as_deref() == Some(by.0) {
+            return Ok(());
         }
         incident.acknowledged.get_or_insert(now);
         incident.acknowledged_by = Some(by.0.to_owned());

@@ -17,9 +17,7 @@ impl Desk {
                 self.open_for(&key, now);
             }
         }
-        let late: Vec<String> =
-            self.deliveries.values().filter(|it| it.deadline <= now).map(|it| it.id.clone()).collect();
-        for id in late {
+        for id in self.late(now) {
             self.give_up(&id, now);
         }
         let told = self.incidents.values().filter(|it| escalates_at(it).is_some_and(|at| at <= now));
@@ -35,7 +33,7 @@ impl Desk {
     pub fn poll_timeout(&self) -> Option<Time> {
         let quiet = self.terms.incidents.quiet;
         let opens = self.live.values().filter_map(|live| live.opens);
-        let tries = self.deliveries.values().map(|it| it.next.min(it.deadline));
+        let tries = self.looks_at();
         let of = self.incidents.values().flat_map(|it| {
             let proposes =
                 it.quiet_since.filter(|_| it.status.is_open() && it.proposed.is_none()).map(|since| since + quiet);
