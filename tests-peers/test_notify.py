@@ -25,13 +25,21 @@ SECOND = 1_000_000_000
 HOSTILE = "kept <b>\u001b[31m @everyone \u202e {{ $x }} \"}\r\nBcc: evil@example.org"
 
 
+def written(nanos: int) -> str:
+    return datetime.datetime.fromtimestamp(nanos / SECOND, datetime.UTC).isoformat().replace("+00:00", "Z")
+
+
+def nanos(text: str) -> float:
+    return instant(text).timestamp() * SECOND
+
+
 def notice(purpose: str = "page", **more) -> dict:
     """A notice of an incident that was found a minute ago."""
     detected = time.time_ns() // SECOND * SECOND - 60 * SECOND
     told = {
         "purpose": purpose, "incident": "i-42", "service": "fraud", "environment": "production", "type": "latency",
         "severity": "sev2", "status": "detected", "title": "p99 is 3 times its target", "summary": "first\nsecond",
-        "signals": ["latency burns"], "actions": ["pin score"], "route": "score", "detected": detected,
+        "signals": ["latency burns"], "actions": ["pin score"], "route": "score", "detected": written(detected),
         "link": "https://mainstay.example/incidents/i-42",
     }
     return {**told, **more}
@@ -84,11 +92,12 @@ def test_alertmanager_fires_and_ends_and_its_webhook_is_read(tmp_path):
         assert send(channel, found) == {"outcome": "delivered", "provider": None}
         [alert] = eventually(alertmanager.alerts)
         labels = {"alertname": "MainstayIncident", "service": "fraud", "incident": "i-42", "severity": "sev2",
-                  "type": "latency", "route": "score"}
+                  "route": "score"}
         assert alert["labels"] == labels
         assert alert["annotations"]["description"] == "first\nsecond"
         assert alert["annotations"]["summary"] == '[SEV2] fraud: kept <b> @everyone {{ $x }} "} Bcc: evil@example.org'
-        assert instant(alert["startsAt"]).timestamp() * SECOND == pytest.approx(found["detected"], abs=1000)
+        assert alert["annotations"]["type"] == "latency"
+        assert nanos(alert["startsAt"]) == pytest.approx(nanos(found["detected"]), abs=1000)
         # It goes on firing where nobody repeats it.
         assert instant(alert["endsAt"]) > datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=23)
 
@@ -110,14 +119,17 @@ def test_alertmanager_fires_and_ends_and_its_webhook_is_read(tmp_path):
         [again] = alertmanager.alerts()
         assert again["fingerprint"] == alert["fingerprint"]
 
-        ended = found["detected"] + 30 * SECOND
-        resolved = {**found, "purpose": "resolved", "status": "resolved", "resolved": ended}
+        # It became worse meanwhile, which is another alert to Alertmanager: its end is the end of both.
+        send(channel, {**found, "severity": "sev1"})
+        assert eventually(lambda: len(alertmanager.alerts()) == 2)
+        ended = nanos(found["detected"]) + 30 * SECOND
+        resolved = {**found, "purpose": "resolved", "status": "resolved", "severity": "sev1", "resolved": written(ended)}
         assert send(channel, resolved)["outcome"] == "delivered"
         assert eventually(lambda: alertmanager.alerts() == [])
         body = eventually(lambda: next((it for _, _, it in heard.calls if it["status"] == "resolved"), None))
         told = notices("alerts", told=body)
-        [read] = told["alerts"]
-        assert not told["firing"] and not read["firing"] and read["fingerprint"] == alert["fingerprint"]
+        [read] = [it for it in told["alerts"] if it["fingerprint"] == alert["fingerprint"]]
+        assert not told["firing"] and not read["firing"]
         assert instant(read["ends_at"]).timestamp() * SECOND == pytest.approx(ended, abs=1000)
 
 
