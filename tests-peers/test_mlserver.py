@@ -40,7 +40,8 @@ class ModelServer:
         joblib.dump(model, directory / "model.joblib")
         (directory / "held.py").write_text(SLOW_RUNTIME)
         settings = {"host": "127.0.0.1", "http_port": port, "parallel_workers": 0}
-        settings |= {"grpc_port": free_port(), "metrics_port": free_port()}
+        self.grpc_port = free_port()
+        settings |= {"grpc_port": self.grpc_port, "metrics_port": free_port()}
         runtime = "held.HeldModel" if held else "mlserver_sklearn.SKLearnModel"
         parameters = {"uri": "./model.joblib", "version": "1"}
         described = {"name": "cancer", "implementation": runtime, "parameters": parameters}

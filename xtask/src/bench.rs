@@ -1,16 +1,23 @@
 //! Speed: the gateway side by side with other proxies, and the machines in one process.
 
 mod answers;
+mod chaos;
 mod closed;
 mod core;
 mod drift;
+mod fleet;
 mod gateway;
 mod http;
 mod install;
+mod instructions;
 mod open;
+mod overload;
+mod plot;
 mod processes;
 mod report;
+mod sim;
 mod slo;
+mod stream;
 mod systems;
 mod target;
 mod train;
@@ -32,6 +39,18 @@ pub(crate) enum Bench {
     Answers,
     /// Drift of two files, beside Evidently, NannyML and SciPy on the same files.
     Drift(drift::Args),
+    /// Instructions of a worker for one request, counted by valgrind, beside another binary.
+    Instructions(instructions::Args),
+    /// Experiments: how often the stop rule and the verdict are wrong, and how soon right, by simulation.
+    Chaos(chaos::Args),
+    /// Overload in virtual time: mainstay beside other projects' limits, in the drills of `docs/drills`.
+    Overload(overload::Args),
+    /// A thousand slow streams at once: memory, CPU and delay for each token, beside TensorZero and LiteLLM.
+    Stream(stream::Args),
+    /// The simulator: requests per second of one core, and the same drills in two fresh processes.
+    Sim,
+    /// Fleets of 1 to 1,000 gateways that share a rate by leases: overshoot, fairness, staleness.
+    Fleet(fleet::Args),
     /// Training: what a supervisor and a commit cost, and what saving at the right moments gives.
     Train(train::Args),
 }
@@ -45,6 +64,12 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Slo => slo::run(),
         Bench::Answers => answers::run(),
         Bench::Drift(args) => drift::run(args),
+        Bench::Instructions(args) => instructions::run(args),
+        Bench::Chaos(args) => chaos::run(args),
+        Bench::Overload(args) => overload::run(args),
+        Bench::Stream(args) => stream::run(args),
+        Bench::Sim => sim::run(),
+        Bench::Fleet(args) => fleet::run(args),
         Bench::Train(args) => train::run(args),
     }
 }

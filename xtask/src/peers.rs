@@ -10,13 +10,14 @@ use crate::tally::Tally;
 use crate::{debian, shell};
 
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
-const ENVIRONMENTS: [&str; 6] = ["mlserver", "feast", "openai", "training", "prometheus", "notify"];
+const ENVIRONMENTS: [&str; 8] =
+    ["mlserver", "feast", "openai", "training", "prometheus", "notify", "chaostoolkit", "dashboard"];
 
 /// The files that run in a peer's environment, for the client that it holds.
 fn files(name: &str) -> Vec<String> {
     let more: &[&str] = match name {
-        "mlserver" => &["test_mlserver.py", "test_systems.py"],
-        "openai" => &["test_openai.py", "test_systems_chat.py"],
+        "mlserver" => &["test_mlserver.py", "test_grpc.py", "test_systems.py"],
+        "openai" => &["test_openai.py", "test_systems_chat.py", "test_wall.py", "test_wall_beyond.py", "test_mixed.py"],
         "training" => &["test_training_client.py", "test_training_digits.py", "test_training_supervised.py"],
         _ => return vec![format!("test_{name}.py")],
     };
@@ -26,7 +27,7 @@ fn files(name: &str) -> Vec<String> {
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One peer alone: mlserver, feast, openai, training, prometheus or notify.
+    /// One peer alone: mlserver, feast, openai, training, prometheus, notify, chaostoolkit or dashboard.
     peer: Option<String>,
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 pub(crate) fn install() -> Result<()> {
     let alertmanager = ("prometheus-alertmanager", "prometheus-alertmanager");
     debian::install(&[("prometheus", "prometheus"), ("promtool", "prometheus"), alertmanager])?;
+    debian::install(&[("chromium", "chromium"), ("chromedriver", "chromium-driver")])?;
     ENVIRONMENTS.iter().try_for_each(|name| environment(name).map(drop))
 }
 
@@ -100,6 +102,19 @@ fn examples() -> Result<()> {
         ensure!(shell::watch(&mut command)?.success, "the example {example} does not build");
         Ok(())
     })
+}
+
+/// Runs one file of a peer with so many rounds of each test, against a release build.
+pub(crate) fn rounds(name: &str, file: &str, rounds: u32) -> Result<Tally> {
+    let python = environment(name)?.join("bin/python");
+    let build = ["build", "--release", "--package", "mainstay", "--bin", "mainstay"];
+    ensure!(shell::watch(&mut shell::cargo(&build))?.success, "the mainstay binary does not build");
+    let mut command = Command::new(python);
+    command.args(["-m", "pytest", "-q", file]).current_dir(shell::root().join("tests-peers"));
+    command.env("MAINSTAY_BIN", shell::target().join("release/mainstay")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("MAINSTAY_WALL_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_pytest(&ended.stdout).unless(ended.success))
 }
 
 fn pytest(name: &str, binary: &Path, services: &Path) -> Result<Tally> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::tally::Tally;
-use crate::{fuzz, shell, suite};
+use crate::{fuzz, peers, shell, suite};
 
 /// How long.
 #[derive(clap::Args)]
@@ -25,6 +25,12 @@ pub(crate) struct Args {
     /// Times that the store, and then the whole service, is killed in the middle of its writes.
     #[arg(long, default_value_t = 100)]
     store_crashes: u32,
+    /// Times that a service is killed in the middle of an experiment.
+    #[arg(long, default_value_t = 50)]
+    experiment_crashes: u32,
+    /// Rounds of each of the wall's faults of load: overload, a brown-out, keys, slow streams, callers that leave.
+    #[arg(long, default_value_t = 100)]
+    wall_rounds: u32,
     /// Months of service at exactly the objective, in virtual time, whose false pages are counted.
     #[arg(long, default_value_t = 120)]
     slo_months: u32,
@@ -33,12 +39,15 @@ pub(crate) struct Args {
     minutes: u64,
 }
 
-/// The breaker's days, the store's crashes, the fuzzers, the demonstration, the unbounded models; true when everything passed.
+/// The breaker's days, the drills' hours, the store's crashes, the wall's faults of load, the fuzzers, the demonstration, the unbounded models; true when everything passed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
     let mut tally = breaker_days(args.breaker_seeds)?;
+    tally = sum(tally, long_drills()?);
     tally = sum(tally, store_crashes(args.store_crashes)?);
+    tally = sum(tally, experiment_crashes(args.experiment_crashes)?);
     tally = sum(tally, slo_months(args.slo_months)?);
+    tally = sum(tally, wall(args.wall_rounds)?);
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     for round in (0..args.fuzz_rounds).take_while(|_| Instant::now() < end) {
         println!("\n== fuzz, round {round}, seed {}", first + round);
@@ -66,6 +75,16 @@ fn breaker_days(seeds: u32) -> Result<Tally> {
     Ok(Tally::one(shell::watch(&mut shell::cargo(&days))?.success))
 }
 
+/// Drills of `docs/drills/long`: hours of virtual time.
+fn long_drills() -> Result<Tally> {
+    println!("\n== drills, in full length");
+    let test = ["test", "--release", "--package", "mainstay-sim", "--test", "drills", "--", "--nocapture"];
+    let mut command = shell::cargo(&test);
+    command.env("MAINSTAY_LONG_DRILLS", "1");
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+}
+
 /// `kill -9` of the store and of the service in the middle of writes, with a seed of its own that the test prints.
 fn store_crashes(rounds: u32) -> Result<Tally> {
     println!("\n== store, kill -9");
@@ -87,6 +106,16 @@ fn store_crashes(rounds: u32) -> Result<Tally> {
     Ok([store, service, Tally::of_cargo(&ended.stdout).unless(ended.success)].into_iter().sum())
 }
 
+/// `kill -9` of a service that runs an experiment.
+fn experiment_crashes(rounds: u32) -> Result<Tally> {
+    println!("\n== experiments, kill -9");
+    let test = ["test", "--package", "mainstay", "--test", "chaos", "kill", "--", "--nocapture"];
+    let mut command = shell::cargo(&test);
+    command.env("MAINSTAY_CRASH_ROUNDS", rounds.to_string());
+    let ended = shell::watch(&mut command)?;
+    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+}
+
 /// Months of traffic at exactly the objective, from a request a minute to ten a second.
 fn slo_months(months: u32) -> Result<Tally> {
     println!("\n== false pages at exactly the objective");
@@ -95,6 +124,12 @@ fn slo_months(months: u32) -> Result<Tally> {
     command.env("MAINSTAY_SLO_MONTHS", months.to_string());
     let ended = shell::watch(&mut command)?;
     Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+}
+
+/// Faults of language models that take many requests to see; prints how the figures of the rounds are distributed.
+fn wall(rounds: u32) -> Result<Tally> {
+    println!("\n== language models under load, {rounds} rounds");
+    peers::rounds("openai", "test_wall_beyond.py", rounds)
 }
 
 fn sum(a: Tally, b: Tally) -> Tally {

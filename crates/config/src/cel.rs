@@ -1,6 +1,6 @@
 //! CEL programs within YAML: a fault is shown at its place in the file, whatever way the text is quoted.
 
-use mainstay_core::expr::Program;
+use mainstay_core::expr::{CompileError, Program};
 
 use crate::code::Code;
 use crate::finding::Finding;
@@ -9,7 +9,17 @@ use crate::span::Span;
 
 /// Compiles a program that is written in `span`, and reports what is wrong or odd.
 pub(crate) fn compile(source: &str, span: Span, reader: &mut Reader<'_>) -> Option<Program> {
-    match Program::compile(source) {
+    report(Program::compile(source), source, span, reader)
+}
+
+/// The same for one that was compiled already.
+pub(crate) fn report(
+    compiled: Result<Program, CompileError>,
+    source: &str,
+    span: Span,
+    reader: &mut Reader<'_>,
+) -> Option<Program> {
+    match compiled {
         Ok(program) => {
             for warning in program.warnings() {
                 let place = place(reader.text, span, source, warning.offset);
@@ -28,7 +38,7 @@ pub(crate) fn compile(source: &str, span: Span, reader: &mut Reader<'_>) -> Opti
 }
 
 /// The place in the file of a byte of the decoded text: one character wide.
-fn place(text: &str, span: Span, decoded: &str, offset: usize) -> Span {
+pub(crate) fn place(text: &str, span: Span, decoded: &str, offset: usize) -> Span {
     let raw = &text[span.range()];
     let at = span.start + raw_offset(raw, decoded, offset).min(raw.len());
     let width = text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);

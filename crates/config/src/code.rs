@@ -59,6 +59,7 @@ codes! {
     Turn = "E0218": "The length of a turn is a whole number and a unit: `h`, `d`, `w` or `mo` (months), as in `12h` or `1w`. It is counted by the clock on the wall: a day in which the clocks change has 23 or 25 hours.";
     Mailbox = "E0219": "A mail address is one name and one host, `ops@example.org`, in plain letters and without a name for people.";
     Clock = "E0216": "A time of day is written with two digits each, from `00:00` to `23:59`, by the clock of the zone that stands beside it.";
+    Regex = "E0220": "A regular expression that does not compile, or that takes too much memory. The syntax is that of Rust's `regex`: without look-around and back-references, so that a search takes time in proportion to the text.";
     NoSuch = "E0301": "A name that refers to nothing: a misspelt one, or one that is not defined in this file.";
     Duplicate = "E0302": "Two things with one name, one path or one address: the second would never be found.";
     Empty = "E0303": "A list or map that needs at least one entry.";
@@ -70,7 +71,7 @@ codes! {
     LevelOrder = "E0401": "The entries of a ladder stand in the order of their levels, 0 to 4. Several may share a level; they are tried in order.";
     LastEntry = "E0402": "The last entry of a ladder must be local and always answer, so that a request is answered when everything else fails: `respond`, `queue`, or `rules` with `otherwise`. Tables, rankings, keywords and counts read the request and files, and have no answer where those are not as expected.";
     AnswerShape = "E0403": "A local answer is written in the way of the route's protocol: `outputs` for open-inference, `text` for chat, `body` for http. An output has a `name` and a `value`, or is a full tensor.";
-    MixedProtocols = "E0404": "The backends of one ladder speak different protocols. A request is passed on as it came, so all of them must understand it.";
+    Untranslatable = "E0404": "A backend of a ladder does not understand what the route's callers speak. Chats of OpenAI's and Anthropic's protocols are translated to one another, where the route's path is one of theirs; everything else is passed on as it came, so that all backends must understand it.";
     IntoShape = "E0405": "Features go into a tensor for open-inference (`into: { input: features, datatype: FP64 }`), and to a JSON pointer otherwise (`into: /features`).";
     BeyondDeadline = "W0406": "A request has one deadline for all levels. A timeout or a wait that lies beyond it is cut off, and the levels after it may not get their time.";
     NoDefault = "W0407": "A feature without a default: a request for which the store and the cache have no value skips the levels that need it. That may be right; a default says that the model can do without.";
@@ -79,6 +80,8 @@ codes! {
     NoPointer = "E0410": "A level asks for something in the request, and nothing says where it is. Name the place at the level, or once for all levels of the route: `request: { items: .., text: .., user: .., key: .. }`.";
     TableFormat = "E0411": "A table is a file whose name ends in `.csv`, `.jsonl` or `.parquet`: the ending says how it is read.";
     NoPlace = "E0412": "A place in an answer, `{ column: NAME }` or `{NAME}` in a text, that nothing fills. Keywords fill `keyword` and `label`, velocities `key` and `count`, queues `id`, rankings `items`, `ranking`, `scores` and `ranked_scores`; tables fill their columns.";
+    BeginningOnly = "W0413": "A check that is inline can keep back a whole answer, a stream of a route with `after_commit: atomic`, and of any other stream only what is held at its beginning (`stream: { buffer }`). What comes later is looked at once it was shown: it is flagged then, and nobody is kept from seeing it.";
+    Grpc = "E0414": "Over gRPC requests and answers are Protocol Buffers. The answers that need no look into a request are given there (`backend`, `rules` about headers and clients, `cache`, `respond`); whatever points into JSON is not: `features`, `table`, `rank`, `keywords`, `velocity`, `queue`, `prediction`, a `confidence` by pointer, CEL about `request`. Speak `open-inference` where these are needed.";
     OpenDataPlane = "E0501": "The data plane listens beyond this machine, a backend has keys, and nobody needs to identify: anyone who reaches the address could spend the keys. Name the callers under `clients`, each with its own key.";
     OpenAdmin = "E0502": "The admin API listens beyond this machine without tokens: anyone who reaches the address could pin levels and reload the config. Give `tokens: [env:NAME]`.";
     PlainAdmin = "W0503": "The admin API listens beyond this machine and speaks plain HTTP: whoever can read the network between sees tokens and may use them. Put a proxy with TLS in front and listen on 127.0.0.1, or keep the address to a network that you trust.";
@@ -92,6 +95,9 @@ codes! {
     BurnOperator = "W0803": "A condition on a burn rate with `lt` or `lte` holds while the budget burns slowly: it fires when all is well and is silent in an outage. The specification's own examples had it this way.";
     OpenSloUnsupported = "E0804": "Something that OpenSLO allows and mainstay cannot count: composite objectives, thresholds on gauges, ratios that are computed already, sources other than Prometheus. It is refused, so that no objective is silently another one. The documentation has a table of all fields.";
     OpenSloTime = "E0806": "The beginning of a calendar window is a date and a time without a zone, such as `2026-01-01 00:00:00`; `timeZone` says where.";
+    Experiment = "E0901": "An experiment that contradicts itself, or says something that none can: a share above what its blast allows, a fault that gives wrong answers to real callers without `force`, an overload of limited blast.";
+    FaultPlace = "E0902": "A fault that cannot occur where the experiment puts it: at a backend that the route does not use, in streams of a route that has none, at features of a route that asks no store.";
+    Drill = "E0903": "A drill that cannot be run, or that cannot come out well: it lasts too long or sends too much to ever end, something happens after its end, two expectations about the same time exclude each other, or a block that it needs is missing.\n\nA drill has four blocks of YAML, each named after `yaml`: `config` (or `config: FILE` at its top), `world`, `script` (which may be left out) and `expect`.";
     OpenSloAnnotation = "E0805": "An export keeps in the annotation `mainstay.dev/indicator` what OpenSLO has no field for: the kind of the objective and how good events are told. This one cannot be read back.";
 }
 

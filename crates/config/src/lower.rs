@@ -6,7 +6,9 @@
 mod answer;
 mod backend;
 mod bounds;
+mod chaos;
 mod features;
+mod grpc;
 mod incidents;
 mod ladder;
 mod local;
@@ -16,6 +18,7 @@ mod oncall;
 mod policy;
 mod retention;
 mod route;
+mod safety;
 mod server;
 pub(crate) mod slo;
 mod training;
@@ -56,11 +59,16 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
     };
     let known = root.drift.as_ref().filter(|_| routes.is_some() && features.is_some());
     let drift = watch::drift(known, &around, reader);
+    let checks = safety::checks(root.safety.as_ref(), around.routes, reader);
     let labels = watch::labels(root.labels.as_ref(), &slos);
     let training = training::training(root.training.as_ref(), reader);
     let incidents = incidents::incidents(&root, reader);
+    let gamedays = root.gamedays.as_ref().and_then(|it| it.value.scenarios.as_ref());
+    let gamedays =
+        gamedays.map(|files| files.value.iter().map(|file| file.value.clone()).collect()).unwrap_or_default();
+    let chaos = chaos::chaos(root.chaos.as_ref(), reader);
     names.report_unused(reader);
-    Some(Plan {
+    let plan = Plan {
         service: service?,
         environment,
         listen: server::data_listen(&root),
@@ -75,6 +83,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         backends: backends?,
         features: features?,
         routes: routes?,
+        checks,
         slos,
         policies,
         maintenance,
@@ -83,11 +92,15 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         labels,
         training,
         incidents,
-    })
+        chaos,
+        gamedays,
+    };
+    chaos::references(root.chaos.as_ref(), &plan, reader);
+    Some(plan)
 }
 
 fn reserved(root: &Root, reader: &mut Reader<'_>) {
-    let sections = [&root.safety, &root.chaos, &root.gamedays, &root.block];
+    let sections = [&root.block];
     for (key, section) in RESERVED.iter().zip(sections) {
         if let Some(section) = section {
             let message = format!("`{key}` is not built yet and has no effect");

@@ -2,6 +2,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod backend;
+pub(crate) mod chaos;
+pub(crate) mod experiment;
 pub(crate) mod features;
 pub(crate) mod incidents;
 pub(crate) mod local;
@@ -11,6 +13,7 @@ pub(crate) mod oncall;
 pub(crate) mod policy;
 pub(crate) mod retention;
 pub(crate) mod route;
+pub(crate) mod safety;
 pub(crate) mod slo;
 pub(crate) mod training;
 pub(crate) mod watch;
@@ -63,18 +66,18 @@ section! {
         drift: watch::Drift,
         /// How labels find the predictions that they are about.
         labels: watch::Labels,
-        /// Reserved.
-        safety: Json,
+        /// Checks of what models answer.
+        safety: safety::Safety,
         /// How incidents are handled.
         incidents: incidents::Incidents,
         /// Who is on call, and who is told after whom.
         oncall: oncall::OnCall,
         /// Channels that reach people, by name.
         notify: Named<notify::Channel>,
-        /// Reserved.
-        chaos: Json,
-        /// Reserved.
-        gamedays: Json,
+        /// When experiments may run, who has to agree, and the config's own.
+        chaos: chaos::Chaos,
+        /// Scenarios of game days.
+        gamedays: Gamedays,
         /// What training runs do by default, and who is told of a new champion.
         training: training::Training,
         /// Reserved.
@@ -145,5 +148,13 @@ section! {
     }
 }
 
+section! {
+    /// Game days.
+    Gamedays = "`gamedays`" {
+        /// Files with scenarios, YAML (`.yaml`) or Markdown (`.md`), that can be run by their names. Default: none.
+        scenarios: List<File>,
+    }
+}
+
 /// Keys of [`Root`] that later work gives a meaning.
-pub(crate) const RESERVED: [&str; 4] = ["safety", "chaos", "gamedays", "block"];
+pub(crate) const RESERVED: [&str; 1] = ["block"];

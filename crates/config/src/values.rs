@@ -1,5 +1,6 @@
 //! The small values that a config is written with: durations, rates, sizes, addresses, references to secrets.
 
+mod chaos;
 mod notify;
 mod oncall;
 mod parse;
@@ -21,6 +22,7 @@ use crate::read::{Kind, Reader};
 use crate::tree::{Node, Value};
 use parse::{UrlFault, base_url};
 
+pub(crate) use self::chaos::{ClockEnd, Day, DayOrClock, Moment};
 pub(crate) use self::notify::{Address, MailServer, Mailbox};
 pub(crate) use self::oncall::{CivilTime, Told, TurnLength};
 
@@ -332,6 +334,25 @@ impl Kind for LevelNumber {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         Whole::<0, 4>::schema(generator)
+    }
+}
+
+/// A CEL program that judges answers.
+pub(crate) struct AnswerCel;
+
+impl Kind for AnswerCel {
+    type Out = Program;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Program> {
+        let Value::Text(source) = &node.value else {
+            reader.wrong_kind(node, "a CEL expression");
+            return None;
+        };
+        cel::report(Program::compile_for_answers(source), source, node.span, reader)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "a CEL expression over `answer` and the request" })
     }
 }
 

@@ -254,6 +254,7 @@ fn what_is_not_written_has_its_documented_default() {
                     model: None,
                     version: None,
                     follows_registry: false,
+                    group: None,
                     keys: [],
                     ca: None,
                     h2c: false,
@@ -316,6 +317,7 @@ fn what_is_not_written_has_its_documented_default() {
                         buffer_time: 500ms,
                         after_commit: Fail,
                     },
+                    on_content_refusal: Stop,
                     ladder: [
                         Entry {
                             level: Level(
@@ -349,6 +351,7 @@ fn what_is_not_written_has_its_documented_default() {
                     ],
                 },
             ],
+            checks: [],
             slos: [],
             policies: [],
             maintenance: [],
@@ -426,6 +429,25 @@ fn what_is_not_written_has_its_documented_default() {
                 policies: [],
                 channels: [],
             },
+            chaos: Chaos {
+                windows: Windows {
+                    zone: TimeZone(
+                        UTC,
+                    ),
+                    allow: None,
+                    deny: [],
+                    holidays: [],
+                },
+                approval: Some(
+                    Moderate,
+                ),
+                approval_for: 604800s,
+                lease: 5s,
+                min_budget: 0.2,
+                keep_touched: false,
+                experiments: [],
+            },
+            gamedays: [],
         }
     "#]]
     .assert_debug_eq(&plan);
@@ -527,5 +549,22 @@ proptest! {
     #[test]
     fn a_damaged_config_is_answered(text in mutated()) {
         answered(&text);
+    }
+}
+
+#[test]
+fn the_example_of_a_game_day_goes_with_the_config_that_it_is_written_for() {
+    let text = include_str!("../../../examples/gamedays/store-outage.md");
+    let (scenario, findings) = mainstay_config::scenario("store-outage.md", text);
+    assert!(findings.is_empty(), "{}", render(&findings, "store-outage.md", text, false));
+    let scenario = scenario.expect("a scenario");
+    let config = include_str!("../../../examples/systems/fraud-detection/mainstay.yaml");
+    let plan = load(config).0.expect("a plan");
+    let known: Vec<String> =
+        mainstay_core::experiments::catalogue::all(&plan).into_iter().map(|experiment| experiment.name).collect();
+    assert_eq!(scenario.steps.len(), 2);
+    for step in &scenario.steps {
+        assert!(known.iter().any(|name| name == step.experiment.name()), "{}: {known:?}", step.name());
+        assert!(!step.notes.is_empty() && !step.criteria.is_empty());
     }
 }

@@ -66,6 +66,8 @@ fn wrong_configs_are_told_what_is_wrong_and_where() {
     codes.extend(more);
     let (_, too_large) = load(&format!("service: {}\n", "x".repeat(mainstay_config::MAX_BYTES)));
     codes.extend(too_large.iter().map(|finding| finding.code));
+    let (_, no_drill) = mainstay_config::drill("# A drill without a head\n", &mut |_| Err("no files".to_owned()));
+    codes.extend(no_drill.iter().map(|finding| finding.code));
     let never: Vec<&Code> = Code::ALL.iter().filter(|code| !codes.contains(code)).collect();
     assert!(never.is_empty(), "no case makes these: {never:?}");
 }

@@ -1,9 +1,11 @@
 //! Who asks, and what they may do.
 //!
 //! Tokens are kept as SHA-256 hashes and nothing else. What a caller shows is hashed too and compared with every one in
-//! constant time, so that the time taken tells nothing. A peer that guesses is made to wait: see [`failures`].
+//! constant time, so that the time taken tells nothing. A peer that guesses is made to wait: see [`failures`]. A browser
+//! shows a token once and a cookie in its place afterwards: see [`session`].
 
 mod failures;
+mod session;
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +16,15 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mainstay_core::plan::{Role, Token};
+use mainstay_core::time::Time;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use crate::problem::{Kind, Problem};
 use failures::Failures;
+use session::Sessions;
+pub(crate) use session::{COOKIE, FormToken, LASTING};
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -27,6 +32,25 @@ pub(crate) struct Caller {
     /// The name of its token; `anyone` where no tokens are asked for.
     pub(crate) name: String,
     role: Role,
+    /// Whether it showed a token.
+    known: bool,
+}
+
+impl Caller {
+    /// The name of its token; empty where nobody knows who it is.
+    pub(crate) fn person(&self) -> &str {
+        if self.known { &self.name } else { "" }
+    }
+
+    /// Whether it has the role, or a greater one.
+    pub(crate) fn may(&self, least: Role) -> bool {
+        self.role >= least
+    }
+
+    /// The role's name.
+    pub(crate) fn role_name(&self) -> &'static str {
+        self.role.name()
+    }
 }
 
 /// Where a request comes from; whoever accepts connections tells.
@@ -37,6 +61,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct Tokens {
     known: Vec<Known>,
     failures: Mutex<Failures>,
+    sessions: Option<Sessions>,
 }
 
 struct Known {
@@ -49,30 +74,72 @@ impl Tokens {
     /// Keeps the hashes of `tokens`; `None` where one of them is empty or has no value.
     pub(crate) fn new(tokens: &[Token]) -> Option<Tokens> {
         let known = tokens.iter().map(Known::new).collect::<Option<_>>()?;
-        Some(Tokens { known, failures: Mutex::default() })
+        Some(Tokens { known, failures: Mutex::default(), sessions: None })
     }
 
-    /// Who shows this header. Without tokens everybody is an operator: then only this machine can ask.
-    pub(crate) fn identify(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Caller, Problem> {
-        if self.known.is_empty() {
-            return Ok(Caller { name: "anyone".to_owned(), role: Role::Operator });
+    /// Makes sessions and tokens of forms with this key; without one there are neither.
+    pub(crate) fn set_key(&mut self, key: &[u8; 32]) {
+        self.sessions = Some(Sessions::new(key));
+    }
+
+    /// Who shows this header, or, where a cookie counts, whose session that is at this time. Without tokens everybody is an
+    /// operator: then only this machine can ask.
+    pub(crate) fn identify(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        cookie_at: Option<Time>,
+    ) -> Result<Caller, Problem> {
+        if !self.are_asked_for() {
+            return Ok(Caller { name: "anyone".to_owned(), role: Role::Operator, known: false });
         }
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        // Nothing shown is nothing guessed: it does not count against the peer.
-        let shown =
-            shown.ok_or_else(|| Problem::new(Kind::Unauthorized, "there is no Authorization: Bearer header"))?;
+        match (shown, cookie_at) {
+            (Some(shown), _) => self.open(shown, peer),
+            // Nothing shown is nothing guessed: it does not count against the peer.
+            (None, None) => Err(Problem::new(Kind::Unauthorized, "there is no Authorization: Bearer header")),
+            (None, Some(now)) => self.resume(headers, now),
+        }
+    }
+
+    /// Whether anybody has to show a token.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Whose token this is. A wrong one counts against the peer.
+    pub(crate) fn open(&self, shown: &[u8], peer: IpAddr) -> Result<Caller, Problem> {
         let now = Instant::now();
         if let Some(wait) = self.failures().wait(peer, now) {
             return Err(too_many(wait));
         }
-        self.find(shown).ok_or_else(|| {
+        let found = self.find(shown).map(Known::caller);
+        found.ok_or_else(|| {
             self.failures().count(peer, now);
             Problem::new(Kind::Unauthorized, "the token is not known")
         })
     }
 
+    /// The value of a cookie that stands for this token from now on; `None` where the token is not known, or there are no sessions.
+    pub(crate) fn session(&self, shown: &[u8], now: Time) -> Option<String> {
+        Some(self.sessions.as_ref()?.begin(&self.find(shown)?.hash, now))
+    }
+
+    fn resume(&self, headers: &HeaderMap, now: Time) -> Result<Caller, Problem> {
+        let none = || Problem::new(Kind::Unauthorized, "there is no Authorization: Bearer header, and no session");
+        let value = session::cookie(headers).ok_or_else(none)?;
+        let is_of = |known: &&Known| self.sessions.as_ref().is_some_and(|it| it.is_of(value, &known.hash, now));
+        let ended = || Problem::new(Kind::Unauthorized, "the session has ended");
+        self.known.iter().find(is_of).map(Known::caller).ok_or_else(ended)
+    }
+
+    /// What a form of this browser must hold; `None` where no form is believed.
+    pub(crate) fn form_token(&self, headers: &HeaderMap) -> Option<FormToken> {
+        Some(self.sessions.as_ref()?.form_token(session::cookie(headers).unwrap_or_default()))
+    }
+
     /// Compares with every token, whether one was found already or not.
-    fn find(&self, shown: &[u8]) -> Option<Caller> {
+    fn find(&self, shown: &[u8]) -> Option<&Known> {
         let shown = digest(&SHA256, shown);
         let mut found = None;
         for known in &self.known {
@@ -80,7 +147,7 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        found.map(|known| Caller { name: known.name.clone(), role: known.role })
+        found
     }
 
     fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
@@ -93,6 +160,10 @@ impl Known {
         let secret = token.secret.expose().filter(|secret| !secret.trim().is_empty())?;
         let hash = digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok()?;
         Some(Known { name: token.name.clone(), role: token.role, hash })
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { name: self.name.clone(), role: self.role, known: true }
     }
 }
 

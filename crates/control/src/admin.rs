@@ -7,9 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::FromRef as _;
 use axum::http::Request;
 use axum::middleware;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,9 +22,10 @@ use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 use crate::access::{Peer, Tokens};
-use crate::endpoints;
+use crate::data_plane::Plane;
 use crate::guard::{self, Guard};
 use crate::site::Site;
+use crate::{endpoints, pages};
 
 /// Most connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 256;
@@ -76,13 +78,22 @@ impl Admin {
         let listen = |source| BindError::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let guard = Guard { tokens, open: endpoints::open_paths(), loopback_only, hosts: Vec::new() };
+        let open = endpoints::open_paths().into_iter().chain(pages::OPEN).collect();
+        let plane = Plane::from_ref(&site);
+        let guard = Guard { tokens, plane, open, loopback_only, hosts: Vec::new() };
         Ok(Admin { listener, local_addr, guard, site })
     }
 
     /// Serves these host names, without ports, besides the loopback names: those of a proxy in front, for instance.
     pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Admin {
         self.guard.hosts.extend(hosts.into_iter().map(|host| host.to_ascii_lowercase()));
+        self
+    }
+
+    /// Believes sessions and forms of browsers, made with this key: it must be a secret that no other start has. Without it the
+    /// dashboard can be read with a token in every request, and nothing can be done in it.
+    pub fn with_key(mut self, key: [u8; 32]) -> Admin {
+        self.guard.tokens.set_key(&key);
         self
     }
 
@@ -93,8 +104,10 @@ impl Admin {
 
     /// Answers until `shutdown` completes; then finishes what runs, for at most 5 s.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let guard = middleware::from_fn_with_state(Arc::new(self.guard), guard::check);
-        let router = endpoints::router(self.site).layer(guard);
+        let guard = Arc::new(self.guard);
+        let checked = middleware::from_fn_with_state(Arc::clone(&guard), guard::check);
+        let routes = endpoints::router(self.site).layer(checked).layer(Extension(guard));
+        let router = routes.layer(middleware::from_fn(pages::dress));
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -121,6 +134,18 @@ impl Admin {
     }
 }
 
+/// Completes when the admin API is to end: for answers that would go on for ever.
+#[derive(Clone)]
+pub(crate) struct Stopping(watch::Receiver<()>);
+
+impl Stopping {
+    /// Resolves when it does.
+    pub(crate) async fn wait(&mut self) {
+        // An error says the same: whoever would tell is gone.
+        let _ = self.0.changed().await;
+    }
+}
+
 /// The next connection, once there is room for it.
 async fn next_connection(
     listener: &TcpListener,
@@ -140,8 +165,10 @@ async fn next_connection(
 
 /// Serves one connection to its end, or to the end of the request that runs when `stopped` closes.
 async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, mut stopped: watch::Receiver<()>) {
+    let stopping = Stopping(stopped.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(stopping.clone());
         router.clone().call(request)
     });
     let connection = http1::Builder::new()

@@ -4,15 +4,18 @@
 mod alerts;
 mod drift;
 mod events;
+mod experiments;
 mod formats;
-mod incidents;
+mod gamedays;
+pub(crate) mod incidents;
 mod ingest;
+mod live;
 mod levels;
 mod maintenance;
 mod models;
 mod oncall;
 mod quality;
-mod read;
+pub(crate) mod read;
 mod requests;
 mod reviews;
 mod runbooks;
@@ -20,6 +23,7 @@ mod runs;
 mod service;
 mod slos;
 mod store;
+mod verdicts;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -30,6 +34,7 @@ use mainstay_core::plan::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::access;
+use crate::pages;
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
 
@@ -87,6 +92,7 @@ pub(crate) struct Parameter {
 pub(crate) fn all() -> Vec<Endpoint> {
     let nouns = [
         service::endpoints(),
+        live::endpoints(),
         levels::endpoints(),
         reviews::endpoints(),
         models::endpoints(),
@@ -97,9 +103,12 @@ pub(crate) fn all() -> Vec<Endpoint> {
         drift::endpoints(),
         quality::endpoints(),
         incidents::endpoints(),
+        gamedays::endpoints(),
         runbooks::endpoints(),
         oncall::endpoints(),
         alerts::endpoints(),
+        experiments::endpoints(),
+        verdicts::endpoints(),
         events::endpoints(),
         requests::endpoints(),
         ingest::endpoints(),
@@ -238,7 +247,7 @@ impl Endpoint {
 }
 
 /// Does something to its end, also where whoever asked for it has left: what is durable must be in force as well.
-async fn finished<T: Send + 'static>(
+pub(crate) async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     let panicked = |_| Problem::new(Kind::Unavailable, "this went wrong on our side");
@@ -257,7 +266,7 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub(crate) fn router(site: Site) -> Router {
     let routes =
         all().into_iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.guarded()));
-    routes.fallback(nothing_here).method_not_allowed_fallback(other_methods).with_state(site)
+    routes.merge(pages::router()).fallback(nothing_here).method_not_allowed_fallback(other_methods).with_state(site)
 }
 
 async fn nothing_here() -> Problem {

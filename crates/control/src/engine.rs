@@ -31,6 +31,7 @@ use mainstay_core::event::Event;
 use mainstay_core::metric::Family;
 use mainstay_core::observed::Observed;
 use mainstay_core::plan::{Bound, Drift, Labels, Plan};
+use mainstay_core::safety::Flag;
 use mainstay_core::slo::correction::Maintenance;
 use mainstay_core::slo::objective::Objective;
 use mainstay_core::slo::policy::{Action, Policy, Refusal};
@@ -91,6 +92,8 @@ pub struct Summed {
     pub counts: Vec<(String, Time, Counts)>,
     /// Latencies of a route, by its name, in the bucket of ten seconds that starts at the time.
     pub latencies: Vec<(String, Time, LogHistogram)>,
+    /// Answers that checks flagged.
+    pub flags: Vec<Flag>,
     /// Queues, each with since when its oldest request waits for a person: the present where nobody does.
     pub waiting: Vec<(String, Time)>,
     /// What monitors and labels are to see, each batch with the plan that it came under.

@@ -4,6 +4,9 @@
 //! resolves to this machine: the `Host` must be one that is served here, and a request that changes something must
 //! come from no site or from this one. Tokens are the only check that counts where the listener is not a loopback
 //! address.
+//!
+//! A browser's session reads everything that its token may; it changes something through the forms of the pages alone,
+//! which hold a token of their own.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,12 +17,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{Peer, Tokens};
+use crate::data_plane::Plane;
 use crate::problem::{Kind, Problem};
 
 /// What is checked.
 pub(crate) struct Guard {
     /// Bearer tokens.
     pub(crate) tokens: Tokens,
+    /// Tells the time, for sessions.
+    pub(crate) plane: Plane,
     /// Paths that need no token: orchestrators' probes have none, and the answers say next to nothing.
     pub(crate) open: Vec<&'static str>,
     /// Whether only loopback names, and `hosts`, are served.
@@ -45,11 +51,22 @@ impl Guard {
             check_origin(request.headers(), authority)?;
         }
         if !self.open.contains(&request.uri().path()) {
-            let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-            let caller = self.tokens.identify(request.headers(), peer)?;
+            let peer = Guard::peer(request.extensions());
+            let is_form = !request.uri().path().starts_with("/api/");
+            let cookie_counts = is_form || !changes(request.method());
+            let cookie_at = cookie_counts.then(|| self.plane.now());
+            let caller = self.tokens.identify(request.headers(), peer, cookie_at)?;
             request.extensions_mut().insert(caller);
         }
+        if let Some(token) = self.tokens.form_token(request.headers()) {
+            request.extensions_mut().insert(token);
+        }
         Ok(())
+    }
+
+    /// Where a request comes from.
+    pub(crate) fn peer(request: &axum::http::Extensions) -> IpAddr {
+        request.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
     }
 
     fn check_host(&self, host: &str) -> Result<(), Problem> {

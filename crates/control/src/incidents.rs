@@ -9,7 +9,7 @@
 //! when that rests and nothing of it is on its way any more.
 
 mod acting;
-mod at_rest;
+pub(crate) mod at_rest;
 mod heartbeat;
 pub(crate) mod impact;
 mod metrics;
@@ -44,6 +44,8 @@ use metrics::Counted;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Most events that are read at once.
 const EVENTS_MAX: usize = 1_000;
+/// Incidents that are read at once where a page of them is asked for.
+const READ_AT_ONCE: usize = 60;
 /// How long until the store is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 /// How often a number that somebody else took is tried again.
@@ -151,6 +153,12 @@ impl Incidents {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    /// Open incidents, by what is to be read of each.
+    pub(crate) async fn open_ones<T>(&self, read: impl Fn(&Incident) -> T) -> Vec<T> {
+        let desk = self.0.desk.lock().await;
+        desk.incidents().values().filter(|it| it.status.is_open()).map(read).collect()
     }
 
     /// A copy of the desk at this moment.
@@ -281,6 +289,31 @@ impl Incidents {
     /// All incidents that rest, the last first.
     pub(crate) async fn all(&self) -> Result<Vec<Incident>, StoreError> {
         at_rest::incidents(self.store()).await
+    }
+
+    /// Incidents that are wanted, the last first, from before an id on (empty: the last); at most `limit`, of at most `looked_at` that
+    /// rest. Also where to go on, unless that was all.
+    pub(crate) async fn before(
+        &self,
+        before: &str,
+        (limit, looked_at): (usize, usize),
+        wanted: impl Fn(&Incident) -> bool,
+    ) -> Result<(Vec<Incident>, Option<String>), StoreError> {
+        let (mut found, mut next, mut left) = (Vec::new(), before.to_owned(), looked_at);
+        while left > 0 {
+            let (page, on) = at_rest::incidents_before(self.store(), &next, READ_AT_ONCE.min(left)).await?;
+            for incident in page {
+                if found.len() == limit {
+                    return Ok((found, Some(next)));
+                }
+                next.clone_from(&incident.id);
+                found.extend(wanted(&incident).then_some(incident));
+            }
+            let Some(on) = on else { return Ok((found, None)) };
+            next = on;
+            left = left.saturating_sub(READ_AT_ONCE);
+        }
+        Ok((found, Some(next)))
     }
 
     /// Notices of an incident, in the order in which they were made.

@@ -11,7 +11,7 @@
 
 mod event;
 mod lines;
-mod report;
+pub(crate) mod report;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mainstay_core::answer::review::Refused;
+use mainstay_core::chaos::refusal::Refusal;
 use mainstay_store::StoreError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,11 +33,14 @@ pub(crate) struct Problem {
     /// This occurrence in words.
     detail: Box<str>,
     /// What is wrong with a config that was refused.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    findings: Box<[Finding]>,
     /// What is wrong with a body, line by line.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    lines: Vec<LineFault>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    lines: Box<[LineFault]>,
+    /// What is in the way of an experiment.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    refusals: Box<[wire::Refusal]>,
     /// When to come back.
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -65,6 +69,7 @@ pub(crate) enum Kind {
     VersionTaken,
     PromotionRefused,
     PromotionFailed,
+    ExperimentRefused,
     Unavailable,
 }
 
@@ -101,6 +106,11 @@ impl Kind {
             Kind::PromotionFailed => {
                 (StatusCode::BAD_GATEWAY, "promotion-failed", "The change of champion did not hold")
             }
+            Kind::ExperimentRefused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "experiment-refused",
+                "This may not be done with experiments; nothing changed",
+            ),
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service cannot do this"),
         }
     }
@@ -115,10 +125,21 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: detail.into().into(),
-            findings: Vec::new(),
-            lines: Vec::new(),
+            findings: Box::default(),
+            lines: Box::default(),
+            refusals: Box::default(),
             retry_after: None,
         }
+    }
+
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.title == kind.parts().2
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Says when to come back.
@@ -128,7 +149,7 @@ impl Problem {
 
     /// Says what is wrong line by line.
     pub(crate) fn with_lines(self, lines: Vec<LineFault>) -> Problem {
-        Problem { lines, ..self }
+        Problem { lines: lines.into(), ..self }
     }
 
     /// A change of champion that did not hold: what became of it, and where the pointer was read to stand.
@@ -136,12 +157,21 @@ impl Problem {
         Problem::new(Kind::PromotionFailed, promotion.to_string())
     }
 
+    /// An experiment that may not be run, or something else that may not be done with it.
+    pub(crate) fn experiment_refused(kind: Kind, refusals: &[Refusal]) -> Problem {
+        let detail = match refusals {
+            [only] => only.text.clone(),
+            many => format!("{} things are in the way", many.len()),
+        };
+        Problem { refusals: refusals.iter().map(wire::Refusal::from).collect(), ..Problem::new(kind, detail) }
+    }
+
     pub(crate) fn refused(findings: Vec<Finding>) -> Problem {
         let detail = match findings.as_slice() {
             [only] => only.message.clone(),
             many => format!("{} findings", many.len()),
         };
-        Problem { findings, ..Problem::new(Kind::ConfigRefused, detail) }
+        Problem { findings: findings.into(), ..Problem::new(Kind::ConfigRefused, detail) }
     }
 }
 
@@ -218,10 +248,32 @@ impl From<ModelError> for Problem {
     }
 }
 
+/// What went wrong, for a page that says so to a person; a response carries it beside its document.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// The kind of failure in words.
+    pub(crate) title: &'static str,
+    /// This occurrence in words.
+    pub(crate) detail: Box<str>,
+    /// What it is made of.
+    pub(crate) more: Vec<String>,
+}
+
+impl Problem {
+    fn told(&self, status: StatusCode) -> Told {
+        let findings = self.findings.iter().map(|it| it.message.clone());
+        let more = findings.chain(self.refusals.iter().map(|it| it.text.clone())).collect();
+        Told { status, title: self.title, detail: self.detail.clone(), more }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let mut response = (status, axum::Json(&self)).into_response();
+        response.extensions_mut().insert(self.told(status));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {

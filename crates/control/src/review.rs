@@ -10,17 +10,18 @@
 //! Titles, labels and notes came from outside: none of them can become markup, a mention or a control sequence. What nobody has written yet is said
 //! to be missing.
 
-mod content;
-mod html;
+pub(crate) mod content;
+pub(crate) mod html;
 mod json;
-mod markdown;
-mod plot;
-mod text;
+pub(crate) mod markdown;
+pub(crate) mod text;
 
 use mainstay_core::incident::record::Incident;
 use mainstay_core::time::Time;
 use serde::Serialize;
 use serde_json::Value;
+
+pub use crate::plot::Plot;
 
 /// Most plots of a review.
 pub const PLOTS_MAX: usize = 12;
@@ -63,21 +64,6 @@ pub struct Impact {
     pub total: u64,
     /// The share of the objective's whole budget that was lost; 1 is all of it.
     pub budget_share: f64,
-}
-
-/// A figure over time.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Plot {
-    /// What it is.
-    pub title: String,
-    /// Its unit; may be empty.
-    pub unit: String,
-    /// Its values; one that is not a number is a gap.
-    pub points: Vec<(Time, f64)>,
-    /// Moments to show besides the incident's own clocks, which are always shown.
-    pub marks: Vec<(Time, String)>,
-    /// What it is held against.
-    pub bound: Option<f64>,
 }
 
 impl Review<'_> {

@@ -8,9 +8,11 @@ use axum::extract::FromRef;
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::metric::Family;
 
+use crate::chaos::Experiments;
 use crate::data_plane::DataPlane;
 use crate::engine::Engine;
 use crate::formats::Formats;
+use crate::gamedays::Gamedays;
 use crate::incidents::Incidents;
 use crate::problem::{Kind, Problem};
 use crate::registry::Registry;
@@ -25,7 +27,14 @@ pub struct Site {
     formats: Option<Importer>,
     shelf: Shelf,
     incidents: Option<Incidents>,
+    experiments: Option<Experiments>,
+    gamedays: Option<Gamedays>,
+    /// Streams of what changes that may be open yet.
+    streams: Arc<tokio::sync::Semaphore>,
 }
+
+/// Most streams of what changes at once.
+const STREAMS_MAX: usize = 64;
 
 /// The forms of objectives, and who imports.
 #[derive(Clone)]
@@ -45,6 +54,9 @@ impl Site {
             formats: None,
             shelf: Shelf::default(),
             incidents: None,
+            experiments: None,
+            gamedays: None,
+            streams: Arc::new(tokio::sync::Semaphore::new(STREAMS_MAX)),
         }
     }
 
@@ -83,6 +95,40 @@ impl Site {
 
     pub(crate) fn incidents(&self) -> Result<&Incidents, Problem> {
         self.incidents.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+
+    /// The site with experiments.
+    pub fn with_experiments(self, experiments: Experiments) -> Site {
+        Site { experiments: Some(experiments), ..self }
+    }
+
+    pub(crate) fn experiments(&self) -> Result<&Experiments, Problem> {
+        self.experiments.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+
+    /// Metrics of experiments.
+    pub(crate) fn experiment_metrics(&self) -> Vec<Family> {
+        self.experiments.iter().flat_map(Experiments::metrics).collect()
+    }
+
+    /// The site with game days.
+    pub fn with_gamedays(self, gamedays: Gamedays) -> Site {
+        Site { gamedays: Some(gamedays), ..self }
+    }
+
+    /// Metrics of game days.
+    pub(crate) fn gameday_metrics(&self) -> Vec<Family> {
+        self.gamedays.iter().flat_map(Gamedays::metrics).collect()
+    }
+
+    pub(crate) fn gamedays(&self) -> Result<&Gamedays, Problem> {
+        self.gamedays.as_ref().ok_or_else(|| Problem::new(Kind::Unavailable, "this service runs without a store"))
+    }
+
+    /// Room for one more stream of what changes.
+    pub(crate) fn stream(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+        let full = |_| Problem::new(Kind::Unavailable, format!("{STREAMS_MAX} streams are open"));
+        Arc::clone(&self.streams).try_acquire_owned().map_err(full)
     }
 
     /// Metrics of incidents.

@@ -3,7 +3,9 @@
 mod answers;
 mod corrections;
 mod drift;
+mod experiments;
 mod formats;
+mod gamedays;
 mod incidents;
 mod levels;
 mod maintenance;
@@ -20,7 +22,13 @@ use std::time::Duration;
 
 pub(crate) use corrections::{Correction, CorrectionRequest, Corrections};
 pub(crate) use drift::{AllDrift, CheckRequest as DriftCheckRequest, Checked as DriftChecked, Drift};
+pub(crate) use experiments::{
+    ApprovalRequest, ChaosHalt, ExperimentApproval, ExperimentCatalogue, ExperimentLine, ExperimentRequest,
+    ExperimentRun, ExperimentRuns, ExperimentStarted, ExperimentStopRequest, ExperimentsQuery, HaltRequest,
+    KnownExperiment, Refusal,
+};
 pub(crate) use formats::{ExportForm, ExportQuery, ImportQuery, Imported};
+pub(crate) use gamedays::{GamedayAnswers, GamedayFindingsQuery, GamedayRequest, GamedayStopRequest, Gamedays};
 pub(crate) use incidents::{
     ActionRequest, AlertsTaken, AlertsWebhook, FindingsRequest, Incident, IncidentLine, Incidents, IncidentsQuery,
     MetricsQuery, NewIncident, NoteRequest, ReviewQuery, Runbook, RunbookLine, Runbooks, StandingRequest,

@@ -122,7 +122,7 @@ pub enum EventKind {
     /// A breaker changed its state.
     #[serde(rename = "breaker.changed")]
     BreakerChanged {
-        /// The backend or feature set.
+        /// The backend, feature set or check.
         backend: String,
         /// The state until then.
         from: Word,
@@ -158,6 +158,27 @@ pub enum EventKind {
         backend: String,
         /// The endpoint's URL.
         endpoint: String,
+    },
+    /// A key of a backend's is left out.
+    #[serde(rename = "key.rests")]
+    KeyRests {
+        /// The backend.
+        backend: String,
+        /// Its place in the config, from 0; never the key itself.
+        key: u32,
+        /// `limited`, `refused` or `spent`.
+        reason: Word,
+        /// Until when.
+        #[serde(with = "written")]
+        until: Time,
+    },
+    /// A key of a backend's is used again.
+    #[serde(rename = "key.returned")]
+    KeyReturned {
+        /// The backend.
+        backend: String,
+        /// Its place in the config, from 0.
+        key: u32,
     },
     /// A health check changed its mind.
     #[serde(rename = "health.changed")]
@@ -264,6 +285,45 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A run of an experiment is in another phase.
+    #[serde(rename = "experiment.changed")]
+    ExperimentChanged(ExperimentChange),
+    /// A run of an experiment ended.
+    #[serde(rename = "experiment.ended")]
+    ExperimentEnded {
+        /// The run.
+        run: String,
+        /// The experiment.
+        experiment: String,
+        /// The route.
+        route: String,
+        /// What it showed, such as `tolerated`.
+        verdict: Word,
+        /// Why.
+        reason: String,
+    },
+    /// No fault may be in force any more, until somebody says otherwise; or somebody does.
+    #[serde(rename = "chaos.halt_changed")]
+    HaltChanged {
+        /// Whether it is halted from then on.
+        halted: bool,
+        /// Who asked for it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// A game day is somewhere else in its scenario.
+    #[serde(rename = "gameday.changed")]
+    GamedayChanged {
+        /// The game day.
+        gameday: String,
+        /// The scenario.
+        scenario: String,
+        /// Where it is, such as `running` or `ended`.
+        to: Word,
+        /// What happens now, or what came of it.
+        what: String,
+    },
     /// A request ended. Sampled: counters, not these, are the measure of how many.
     #[serde(rename = "request.finished")]
     RequestFinished(Box<RequestFinished>),
@@ -339,6 +399,9 @@ pub struct RequestFinished {
     /// Whether it was a probe of the operator's own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub synthetic: bool,
+    /// The run of an experiment whose fault it met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
     /// The trace that it belongs to: 32 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -403,6 +466,26 @@ pub struct IncidentNews {
     pub status: Word,
     /// What it is, in a line.
     pub title: String,
+    /// Who or what changed it.
+    pub by: String,
+}
+
+/// Where a run of an experiment stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ExperimentChange {
+    /// The run.
+    pub run: String,
+    /// The experiment.
+    pub experiment: String,
+    /// The route.
+    pub route: String,
+    /// The fault's type.
+    pub fault: String,
+    /// The phase from then on, such as `injecting`.
+    pub phase: Word,
+    /// Why, where it is not the course of things.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Word>,
     /// Who or what changed it.
     pub by: String,
 }

@@ -63,6 +63,10 @@ pub trait Facts {
     fn route(&self) -> &str;
     /// The client's name, `""` where the caller is none.
     fn client(&self) -> &str;
+    /// The answer to the request, as [`Program::compile_for_answers`] has it.
+    fn answer(&self) -> Option<&Value> {
+        None
+    }
 }
 
 /// A compiled program. Cheap to clone.
@@ -127,8 +131,25 @@ pub enum EvalError {
 impl Program {
     /// Compiles a text.
     pub fn compile(source: &str) -> Result<Program, CompileError> {
+        Program::compile_with(source, false)
+    }
+
+    /// Compiles a text that judges answers. It sees one variable more: `answer`, with `answer.text`, which is all that the answer says, and
+    /// `answer.body`, which is its JSON.
+    ///
+    /// ```
+    /// use mainstay_core::expr::Program;
+    ///
+    /// assert!(Program::compile_for_answers(r#"answer.text.contains("password")"#).is_ok());
+    /// assert!(Program::compile(r#"answer.text.contains("password")"#).is_err());
+    /// ```
+    pub fn compile_for_answers(source: &str) -> Result<Program, CompileError> {
+        Program::compile_with(source, true)
+    }
+
+    fn compile_with(source: &str, answers: bool) -> Result<Program, CompileError> {
         let (tree, places) = parse::parse(source)?;
-        let checked = check::check(&tree, &places)?;
+        let checked = check::check(&tree, &places, answers)?;
         let native = Matcher::build(&tree);
         Ok(Program(Arc::new(Inner {
             source: source.to_owned(),

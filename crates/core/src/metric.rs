@@ -83,6 +83,35 @@ pub const OVERHEAD_SECONDS: &[f64] =
 /// Bounds for ratios from 0 to 1.
 pub const RATIO: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
+/// Bounds for times until the first token, in seconds (OpenTelemetry's conventions for generative AI).
+pub const GENAI_FIRST_TOKEN: &[f64] =
+    &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Bounds for times between tokens, in seconds (the same source).
+pub const GENAI_PER_TOKEN: &[f64] = &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+
+/// Bounds for whole requests of language models, in seconds (the same source).
+pub const GENAI_DURATION: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+
+/// Bounds for tokens of a request or an answer (the same source).
+pub const GENAI_TOKENS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
 impl Histogram {
     /// An empty histogram.
     pub fn new(bounds: &'static [f64]) -> Histogram {

@@ -6,12 +6,14 @@
 mod admin;
 mod secret;
 mod backend;
+mod chaos;
 mod features;
 mod incidents;
 mod local;
 mod observability;
 mod retention;
 mod route;
+mod safety;
 mod training;
 mod watch;
 
@@ -31,6 +33,7 @@ pub use crate::answer::template::{Answer, Template};
 
 pub use self::admin::{Admin, Role, Token};
 pub use self::backend::{Backend, Health};
+pub use self::chaos::Chaos;
 pub use self::features::{FeatureCache, FeatureSet, Into};
 pub use self::incidents::{Bound, Channel, ChannelBy, Heartbeat, Incidents, MailTls, SignalTerms, TypeTerms};
 pub use self::local::{Hold, Keywords, Rank, ReviewQueue, Table, TableFile, TableFormat, Velocity};
@@ -38,8 +41,9 @@ pub use self::observability::{Files, Format, Observability, Otlp};
 pub use self::retention::Retention;
 pub use self::route::{
     AfterCommit, AnswerBy, AnswerRule, Asked, Confidence, ConfidenceFrom, ConfidenceScale, Entry, FeatureMode,
-    PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
+    HOLD_PATIENCE, OnRefusal, PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
 };
+pub use self::safety::{Block, Check, CheckBy, CheckWhen, Moderation, PATTERN_BYTES_MAX, PATTERNS_MAX, Patterns};
 pub use self::secret::{Secret, SecretSource};
 pub use self::training::{Hook, HookBy, RunDefaults, Training};
 pub use self::watch::{Drift, Labels, Monitor, ValueKind, ValueSource};
@@ -75,6 +79,8 @@ pub struct Plan {
     pub features: Vec<FeatureSet>,
     /// The routes, in the order in which they were written.
     pub routes: Vec<Route>,
+    /// Checks of what models answer.
+    pub checks: Vec<Check>,
     /// The service level objectives, in the order in which they were written.
     pub slos: Vec<Objective>,
     /// What spent budgets forbid.
@@ -91,6 +97,10 @@ pub struct Plan {
     pub training: Training,
     /// How incidents are handled, and who is told of them.
     pub incidents: Incidents,
+    /// When experiments may run, and the config's own.
+    pub chaos: Chaos,
+    /// Files with scenarios of game days.
+    pub gamedays: Vec<PathBuf>,
 }
 
 /// Index into [`Plan::backends`].

@@ -107,6 +107,8 @@ small_number!(Level, "a level is 0, 1, 2, 3 or 4");
 pub enum Protocol {
     /// Open Inference Protocol v2 over REST (KServe, Triton, MLServer).
     OpenInference,
+    /// The same over gRPC, whose messages are binary.
+    OpenInferenceGrpc,
     /// OpenAI's chat completions, completions and embeddings.
     Openai,
     /// Anthropic's messages.
@@ -116,10 +118,21 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether language models speak it.
+    pub const fn is_of_language_models(self) -> bool {
+        matches!(self, Protocol::Openai | Protocol::Anthropic)
+    }
+
+    /// Whether its messages are frames of gRPC and no JSON, so that nothing in them can be pointed at.
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Protocol::OpenInferenceGrpc)
+    }
+
     /// The name that the config uses.
     pub const fn name(self) -> &'static str {
         match self {
             Protocol::OpenInference => "open-inference",
+            Protocol::OpenInferenceGrpc => "open-inference-grpc",
             Protocol::Openai => "openai",
             Protocol::Anthropic => "anthropic",
             Protocol::Http => "http",

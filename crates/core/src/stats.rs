@@ -122,6 +122,16 @@ impl LogHistogram {
         None
     }
 
+    /// The number and the count of each bucket that holds anything, in order.
+    pub fn filled(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.counts.iter().copied().enumerate().filter(|(_, count)| *count > 0)
+    }
+
+    /// Where a bucket begins, and where the next one does.
+    pub fn bounds(bucket: usize) -> (Duration, Duration) {
+        (Duration::from_nanos(start(bucket as u64)), Duration::from_nanos(start(bucket as u64 + 1)))
+    }
+
     /// How many durations were counted.
     pub const fn count(&self) -> u64 {
         self.total
@@ -178,6 +188,11 @@ fn index(ns: u64) -> usize {
     (STEPS + u64::from(octave) * STEPS + step) as usize
 }
 
+/// The smallest value of a bucket.
+fn start(bucket: u64) -> u64 {
+    if bucket < STEPS { bucket } else { (STEPS + (bucket - STEPS) % STEPS) << ((bucket - STEPS) / STEPS) }
+}
+
 /// The harmonic mean of the bucket's ends: the value whose largest relative error over the bucket is smallest.
 fn representative(bucket: u64) -> u64 {
     if bucket < STEPS {
@@ -231,6 +246,8 @@ mod tests {
     fn every_bucket_holds_its_representative() {
         for bucket in 0..BUCKETS {
             assert_eq!(index(representative(bucket as u64)), bucket);
+            let (low, high) = LogHistogram::bounds(bucket);
+            assert_eq!([index(nanos(low)), index(nanos(high) - 1)], [bucket, bucket]);
         }
     }
 

@@ -280,6 +280,49 @@ fn hung_calls_that_never_finish_open_it_within_slow_after_and_a_second() {
 }
 
 #[test]
+fn a_limit_that_lets_in_few_calls_does_not_hide_that_they_hang() {
+    let mut breaker = new(Config { slow_after: secs(2), ..Config::default() });
+    let good = |breaker: &mut Breaker, now: Time| (0..1_000).for_each(|n| call(breaker, n, Outcome::Success, now));
+    good(&mut breaker, START);
+    // Five calls are all that are let in; nobody is answered while they wait.
+    let mut hung: Vec<_> =
+        (0..5).map(|n| breaker.handle_admit(2_000 + n, START + millis(1 + n)).expect("admitted")).collect();
+    for ticket in &mut hung[..4] {
+        breaker.handle_slow(ticket, START + secs(2));
+    }
+    assert_eq!(breaker.phase(), Phase::Closed);
+    breaker.handle_slow(&mut hung[4], START + millis(2_005));
+    assert_eq!(breaker.phase(), Phase::Open);
+
+    // One answer meanwhile, and they are judged among all calls.
+    let mut breaker = new(Config { slow_after: secs(2), ..Config::default() });
+    let hung: Vec<_> = (0..9).map(|n| breaker.handle_admit(n, START + millis(1)).expect("admitted")).collect();
+    good(&mut breaker, START + millis(2));
+    for mut ticket in hung {
+        breaker.handle_slow(&mut ticket, START + secs(3));
+    }
+    assert_eq!(breaker.phase(), Phase::Closed);
+}
+
+#[test]
+fn calls_that_ran_out_of_time_together_are_one_failure_in_a_row() {
+    let late = Outcome::failure(FailureKind::Timeout);
+    let mut breaker = new(Config::default());
+    (0..1_000).for_each(|n| call(&mut breaker, n, Outcome::Success, START));
+    let together: Vec<_> = (0..90).map(|n| breaker.handle_admit(2_000 + n, START).expect("admitted")).collect();
+    for ticket in together {
+        breaker.handle_outcome(ticket, late, START + millis(500));
+    }
+    assert_eq!(breaker.phase(), Phase::Closed, "too many were let in at once; that is the limit's business");
+    for n in 0..4 {
+        assert_eq!(breaker.phase(), Phase::Closed);
+        let ticket = breaker.handle_admit(3_000 + n, START + millis(500 + n)).expect("admitted");
+        breaker.handle_outcome(ticket, late, START + millis(1_000 + n));
+    }
+    assert_eq!(breaker.phase(), Phase::Open, "those that began since say the same");
+}
+
+#[test]
 fn a_slow_call_is_one_call_however_it_ends() {
     let mut breaker = new(Config::default());
     for (request, outcome) in [(1, Outcome::Success), (2, DOWN), (3, Outcome::Cancelled)] {

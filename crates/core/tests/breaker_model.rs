@@ -22,6 +22,7 @@ fn input() -> impl Strategy<Value = Input> {
     let outcome = prop_oneof![
         4 => Just(Outcome::Success),
         6 => Just(Outcome::failure(FailureKind::Server)),
+        2 => Just(Outcome::failure(FailureKind::Timeout)),
         1 => Just(Outcome::Cancelled),
         1 => Just(Outcome::Caller { status: 404 }),
     ];
@@ -53,22 +54,42 @@ struct Model {
     history: u64,
     /// Failures since the last success: their requests, and how many it takes.
     streak: Vec<u64>,
+    streak_began: Time,
     streak_last: Time,
     needed: u32,
+    /// Slow calls that began after the last success: their requests.
+    silent: Vec<u64>,
+    answered: Time,
+}
+
+/// A call that ends, as the model sees it.
+struct Ending {
+    request: u64,
+    began: Time,
+    outcome: Outcome,
+    slow_at: Option<Time>,
 }
 
 impl Model {
-    fn add(&mut self, config: &Config, request: u64, outcome: Outcome, slow_at: Option<Time>, now: Time) -> bool {
+    fn add(&mut self, config: &Config, ending: &Ending, now: Time) -> bool {
+        let Ending { request, began, outcome, slow_at } = *ending;
         let failed = outcome.is_failure();
         if failed {
             if self.streak.is_empty() || now.since(self.streak_last) >= config.window * 30 {
                 self.streak.clear();
                 self.needed = streak_needed(config, self.counts(config, now, false), self.history);
+                self.streak_began = now;
             }
-            self.streak.push(request);
+            // Of those that waited together one counts.
+            let together = outcome == Outcome::failure(FailureKind::Timeout) && began < self.streak_began;
+            if self.streak.is_empty() || !together {
+                self.streak.push(request);
+            }
             self.streak_last = now;
         } else {
             self.streak.clear();
+            self.silent.clear();
+            self.answered = now;
         }
         match slow_at {
             Some(slow_at) if failed => self.fail_slow(config, slow_at, now),
@@ -80,10 +101,14 @@ impl Model {
         failed && (streak || (counts.calls >= 20 && wilson(counts.failures, counts.calls, Z_95).low >= 0.4))
     }
 
-    fn add_slow(&mut self, config: &Config, now: Time) -> bool {
+    fn add_slow(&mut self, config: &Config, request: u64, began: Time, now: Time) -> bool {
         self.count(Call { at: now, failed: false, slow: true });
+        if began > self.answered {
+            self.silent.push(request);
+        }
         let counts = self.counts(config, now, true);
-        counts.calls >= 20 && counts.slow * 5 >= counts.calls * 4
+        let silent = self.silent.len() >= 5 && self.silent.iter().any(|&r| r != self.silent[0]);
+        silent || counts.calls >= 20 && counts.slow * 5 >= counts.calls * 4
     }
 
     fn count(&mut self, call: Call) {
@@ -129,6 +154,7 @@ fn bucket(config: &Config, time: Time) -> u64 {
 struct Held {
     ticket: Ticket,
     request: u64,
+    began: Time,
     slow_at: Option<Time>,
 }
 
@@ -174,20 +200,21 @@ proptest! {
     #[test]
     fn closed_trips_when_the_model_does(inputs in prop::collection::vec(input(), 1..300)) {
         let config = Config { slow_after: Duration::MAX, ..Config::default() };
-        let (mut breaker, mut model, mut now) = (Breaker::new(config.clone(), 3, START), Model::default(), START);
+        let (mut breaker, mut model, mut now) = (Breaker::new(config.clone(), 3, START), Model { answered: START, ..Model::default() }, START);
         let mut held: Vec<Held> = Vec::new();
         for input in inputs {
             let mut trips = false;
             match input {
                 Input::Admit { request } => {
                     let ticket = breaker.handle_admit(request, now).unwrap();
-                    held.push(Held { ticket, request, slow_at: None });
+                    held.push(Held { ticket, request, began: now, slow_at: None });
                 }
                 Input::End { which, outcome } if !held.is_empty() => {
                     let call = held.remove(which % held.len());
-                    breaker.handle_outcome(call.ticket, outcome, now);
+                    let Held { ticket, request, began, slow_at } = call;
+                    breaker.handle_outcome(ticket, outcome, now);
                     if !matches!(outcome, Outcome::Cancelled | Outcome::Caller { .. }) {
-                        trips = model.add(&config, call.request, outcome, call.slow_at, now);
+                        trips = model.add(&config, &Ending { request, began, outcome, slow_at }, now);
                     }
                 }
                 Input::Slow { which } if !held.is_empty() => {
@@ -195,7 +222,7 @@ proptest! {
                     if held[which].slow_at.is_none() {
                         held[which].slow_at = Some(now);
                         breaker.handle_slow(&mut held[which].ticket, now);
-                        trips = model.add_slow(&config, now);
+                        trips = model.add_slow(&config, held[which].request, held[which].began, now);
                     }
                 }
                 Input::Lose { which } if !held.is_empty() => drop(held.remove(which % held.len())),

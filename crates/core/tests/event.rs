@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay_core::event::{
-    self, DriftChange, Event, EventKind, IncidentNews, Kept, ModelPromoted, QualityChange, RequestFinished, Scalar,
-    SloAlert, TrainingEnded,
+    self, DriftChange, Event, EventKind, ExperimentChange, IncidentNews, Kept, ModelPromoted, QualityChange,
+    RequestFinished, Scalar, SloAlert, TrainingEnded,
 };
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
@@ -88,6 +88,16 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
         ("endpoint.ejected", EventKind::EndpointEjected { backend: backend(), endpoint: endpoint() }),
         ("endpoint.returned", EventKind::EndpointReturned { backend: backend(), endpoint: endpoint() }),
         (
+            "key.rests",
+            EventKind::KeyRests {
+                backend: backend(),
+                key: 1,
+                reason: "spent".into(),
+                until: Time::from_secs(1_772_370_000),
+            },
+        ),
+        ("key.returned", EventKind::KeyReturned { backend: backend(), key: 1 }),
+        (
             "health.changed",
             EventKind::HealthChanged { component: "account".to_owned(), healthy: false, reason: "timeout".into() },
         ),
@@ -132,6 +142,41 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
                 to: "violated".into(),
                 value: Some(0.75),
             }),
+        ),
+        (
+            "experiment.changed",
+            EventKind::ExperimentChanged(ExperimentChange {
+                run: "EXP-2026-0001".to_owned(),
+                experiment: "feature-store-slow".to_owned(),
+                route: route(),
+                fault: "feature_latency".to_owned(),
+                phase: "recovering".into(),
+                reason: Some("burn_rate".into()),
+                by: "guard".to_owned(),
+            }),
+        ),
+        (
+            "experiment.ended",
+            EventKind::ExperimentEnded {
+                run: "EXP-2026-0001".to_owned(),
+                experiment: "feature-store-slow".to_owned(),
+                route: route(),
+                verdict: "tolerated".into(),
+                reason: "no worse than the control by more than 1 %".to_owned(),
+            },
+        ),
+        (
+            "chaos.halt_changed",
+            EventKind::HaltChanged { halted: true, by: "alice".to_owned(), reason: "a real incident".to_owned() },
+        ),
+        (
+            "gameday.changed",
+            EventKind::GamedayChanged {
+                gameday: "GD-2026-0001".to_owned(),
+                scenario: "store-outage".to_owned(),
+                to: "running".into(),
+                what: "feature-store-slow".to_owned(),
+            },
         ),
         (
             "signal.status_changed",

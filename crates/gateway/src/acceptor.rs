@@ -34,6 +34,11 @@ impl Crew {
         Crew { members: workers.iter().map(|w| (w.commands.clone(), Arc::clone(&w.connections))).collect() }
     }
 
+    /// Where workers are told what to do.
+    pub(crate) fn commands(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.members.iter().map(|(commands, _)| commands.clone()).collect()
+    }
+
     /// Connections under way.
     pub(crate) fn connections(&self) -> usize {
         self.members.iter().map(|(_, n)| n.load(Ordering::Relaxed)).sum()

@@ -1,14 +1,21 @@
 //! One attempt at one backend: admitted, sent, judged, reported.
 
+mod grpc;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
+use hyper::body::Incoming;
+use mainstay_core::llm::answering::{Begun, Effect, Fault, Settings};
+use mainstay_core::llm::taxonomy::{self, Kind};
+use mainstay_core::llm::translate;
 use mainstay_core::resilience::breaker::Ticket;
+use mainstay_core::resilience::keys;
 use mainstay_core::resilience::limiter::Sample;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::route::Protocol;
@@ -17,9 +24,13 @@ use mainstay_tower::clock::Clock;
 use mainstay_tower::limit::Permit;
 
 use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, UploadFault, read_up_to};
-use crate::protocol::{self, ConfidenceReader};
-use crate::shared::BackendShared;
+use crate::chaos::{CallFault, Made, Met, Standing, StreamFault};
+use crate::crossing::{self, Crossing, Held};
+use crate::protocol::{self, ConfidenceReader, Rpc};
+use crate::shared::{BackendShared, KeyInUse};
 use crate::stream::Relay;
+use crate::streamed::{self, Driver, Streamed, Streaming, Upstream};
+use crate::upstream::pool::Lease;
 use crate::upstream::{Reply, SendError};
 use crate::worker::State;
 
@@ -34,6 +45,8 @@ pub(crate) struct Flight {
     first_byte: Option<Duration>,
     /// The backend said that it has too much to do.
     overloaded: bool,
+    /// The key of ours that it bears.
+    key: Option<KeyInUse>,
 }
 
 impl Flight {
@@ -46,31 +59,43 @@ impl Flight {
         began: Time,
     ) -> Flight {
         let (ticket, permit) = (Some(ticket), Some(permit));
-        Flight { backend, ticket, permit, endpoint, clock, began, first_byte: None, overloaded: false }
+        Flight { backend, ticket, permit, endpoint, clock, began, first_byte: None, overloaded: false, key: None }
+    }
+
+    /// The same with a key of ours.
+    pub(crate) fn with_key(mut self, key: Option<KeyInUse>) -> Flight {
+        self.key = key;
+        self
+    }
+
+    /// When the call was made.
+    pub(crate) const fn began(&self) -> Time {
+        self.began
     }
 
     /// The call has ended.
     pub(crate) fn finish(self, outcome: Outcome) {
         let now = self.clock.now();
-        self.finish_at(outcome, now);
+        self.finish_at(outcome, None, now);
     }
 
-    fn finish_at(mut self, outcome: Outcome, now: Time) {
-        self.end(outcome, now);
+    /// The call has ended; `fault` is what is wrong with its key.
+    pub(crate) fn finish_with(self, outcome: Outcome, fault: Option<keys::Fault>) {
+        let now = self.clock.now();
+        self.finish_at(outcome, fault, now);
     }
 
-    fn end(&mut self, outcome: Outcome, now: Time) {
+    fn finish_at(mut self, outcome: Outcome, fault: Option<keys::Fault>, now: Time) {
+        self.end(outcome, fault, now);
+    }
+
+    fn end(&mut self, outcome: Outcome, fault: Option<keys::Fault>, now: Time) {
         let Some(ticket) = self.ticket.take() else { return };
+        let outcome = self.key.take().map_or(outcome, |key| key.report(outcome, fault, now));
         self.backend.breaker.report(ticket, outcome, now);
         self.backend.leave(self.endpoint, outcome, now);
         let Some(permit) = self.permit.take() else { return };
-        let dropped = match outcome {
-            Outcome::Success | Outcome::Caller { .. } => false,
-            Outcome::Failure { kind: FailureKind::Timeout, .. } | Outcome::Throttled { .. } => true,
-            Outcome::Failure { .. } if self.overloaded => true,
-            // An instant error says nothing about how much the backend can carry.
-            Outcome::Failure { .. } | Outcome::Cancelled => return drop(permit),
-        };
+        let Some(dropped) = outcome.bears_on_limit(self.overloaded) else { return drop(permit) };
         permit.finish(Sample { latency: now.since(self.began), first_byte: self.first_byte, dropped }, now);
     }
 
@@ -108,7 +133,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            self.end(Outcome::Cancelled, self.clock.now());
+            self.end(Outcome::Cancelled, None, self.clock.now());
         }
     }
 }
@@ -130,6 +155,88 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Time,
     /// What of the answer has to be read.
     pub(crate) reader: Option<&'a ConfidenceReader>,
+    /// How a language model's answer is to be streamed; `None`: it is not.
+    pub(crate) streaming: Option<&'a Streaming>,
+    /// What of it is translated; `None`: nothing.
+    pub(crate) crossing: Option<Crossing>,
+    pub(crate) request_id: &'a str,
+    /// What is asked over gRPC, where that is spoken.
+    pub(crate) rpc: Option<Rpc>,
+    pub(crate) route: usize,
+    /// The order that the request met.
+    pub(crate) met: Option<&'a Met>,
+}
+
+/// What of a call is needed when its answer is there.
+struct Asked<'a> {
+    state: &'a Rc<State>,
+    backend: usize,
+    protocol: Protocol,
+    keyed: bool,
+    reader: Option<&'a ConfidenceReader>,
+    streaming: Option<&'a Streaming>,
+    crossing: Option<Crossing>,
+    request_id: &'a str,
+    /// When the answer must be there, or its first tokens.
+    until: Time,
+    /// When a relayed answer must have ended.
+    deadline: Time,
+    rpc: Option<Rpc>,
+    route: usize,
+    met: Option<&'a Met>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(call: &Call<'a>) -> Asked<'a> {
+        let Call { state, backend, protocol, keyed, reader, streaming, crossing, request_id, .. } = *call;
+        let Call { until, deadline, rpc, route, met, .. } = *call;
+        Asked {
+            state,
+            backend,
+            protocol,
+            keyed,
+            reader,
+            streaming,
+            crossing,
+            request_id,
+            until,
+            deadline,
+            rpc,
+            route,
+            met,
+        }
+    }
+
+    /// Whether the answer has to be read, whatever its length.
+    fn is_read(&self) -> bool {
+        self.streaming.is_some() || self.crossing.is_some()
+    }
+
+    /// How an answer in whole becomes what the caller asked for.
+    fn held(&self, now: Time) -> Held<'a> {
+        let settings = self.streaming.map(|streaming| &streaming.settings);
+        Held { crossing: self.crossing, settings, request_id: self.request_id, now }
+    }
+
+    /// What becomes of a streamed answer on purpose.
+    fn stream_fault(&self) -> Option<(StreamFault, Arc<Standing>)> {
+        let met = self.met?;
+        let name = &self.state.shared.plan.backends[self.backend].name;
+        Some((met.stream_fault(self.state, self.route, name)?, Arc::clone(met.standing())))
+    }
+
+    /// What is left of the answer on purpose.
+    fn spoiled(&self, answer: &Bytes) -> Option<Bytes> {
+        self.met?.spoiled(self.state, self.route, self.backend, answer)
+    }
+}
+
+/// What came of asking.
+enum Heard {
+    /// A backend's answer.
+    Reply(Reply),
+    /// What took its place on purpose.
+    Made(Made),
 }
 
 /// A backend's answer that can be passed on: a success, or the caller's own mistake.
@@ -141,6 +248,8 @@ pub(crate) struct Answered {
     pub(crate) outcome: Outcome,
     /// What a success says of its own confidence.
     pub(crate) confidence: Option<f64>,
+    /// What a language model's refusal means.
+    pub(crate) says: Option<Kind>,
 }
 
 /// Why an attempt gave no answer that can be passed on.
@@ -151,37 +260,60 @@ pub(crate) struct Failed {
     pub(crate) reason: &'static str,
     /// What the caller did wrong, where it was not the backend.
     pub(crate) fault: Option<UploadFault>,
+    /// What is wrong with the key of ours that the call bore.
+    pub(crate) key: Option<keys::Fault>,
 }
 
 /// Sends a call and judges its answer.
 ///
 /// An answer that fits `answer_bytes` is held until it is whole, so that one that breaks off is still another attempt's
 /// chance; event streams and longer answers are passed on from their head on.
-pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) -> Result<Answered, Failed> {
+pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight) -> Result<Answered, Failed> {
     let shared = &call.state.shared;
     let bound = shared.plan.limits.answer_bytes;
     let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
-    let keyed = call.keyed;
     let (upload, reader) = (call.body.upload(), call.reader);
+    let asked = Asked::of(&call);
+    if let Some(streaming) = call.streaming {
+        call.until = until.min(flight.began + streaming.settings.stream.headers);
+    }
     let reply = match head(call, endpoint, &mut flight).await {
-        Ok(reply) => reply,
+        Ok(Heard::Reply(reply)) => reply,
+        Ok(Heard::Made(Made { status, headers, body })) => {
+            flight.head_came(status);
+            if asked.rpc.is_some() {
+                return grpc::made(&asked, flight, headers, body);
+            }
+            return judge(&asked, flight, (status, headers), body);
+        }
         Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()))),
     };
     let Reply { response, lease } = reply;
     flight.head_came(response.status());
+    if let Some(rpc) = asked.rpc {
+        return grpc::receive(&asked, rpc, response, lease, flight, upload).await;
+    }
     let (parts, mut body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
-    if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() {
+    if let Some(streaming) = asked.streaming.filter(|_| status.is_success() && !crossing::is_json(&headers)) {
+        return open(&asked, streaming, (status, headers), body, lease, flight).await;
+    }
+    if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() && !asked.is_read() {
         let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).beside(upload);
+        let relay = relay.disturbed(asked.stream_fault(), &headers);
         return Ok(Answered::relayed(status, headers, relay, reader));
     }
     let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
-        Ok(Ok(ReadUpTo::Whole(bytes))) => {
+        Ok(Ok(ReadUpTo::Whole(bytes, _))) => {
             lease.give_back();
             bytes
         }
+        Ok(Ok(ReadUpTo::Longer(_))) if asked.is_read() => {
+            return Err(fail(flight, Failed::new(FailureKind::Server, "answer_too_long")));
+        }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
             let relay = Relay::new(start, body, lease, flight, deadline).beside(upload);
+            let relay = relay.disturbed(asked.stream_fault(), &headers);
             return Ok(Answered::relayed(status, headers, relay, reader));
         }
         Ok(Ok(ReadUpTo::Longer(start))) => {
@@ -202,43 +334,165 @@ pub(crate) async fn send(call: Call<'_>, endpoint: usize, mut flight: Flight) ->
             return Err(fail(flight, failed.blamed_on(upload.as_ref())));
         }
     };
+    judge(&asked, flight, (status, headers), bytes)
+}
+
+/// Reads a language model's stream until some of it may be shown.
+async fn open(
+    asked: &Asked<'_>,
+    streaming: &Streaming,
+    (status, mut headers): (StatusCode, HeaderMap),
+    body: Incoming,
+    lease: Lease,
+    flight: Flight,
+) -> Result<Answered, Failed> {
+    if let Some(reason) = unreadable(&headers) {
+        return Err(fail(flight, Failed::new(FailureKind::Server, reason)));
+    }
+    let settings = &streaming.settings;
+    let dialect = asked.crossing.map_or(settings.dialect, |both| both.backend);
+    let upstream = Upstream::new(dialect, body, lease, flight).disturbed(asked.stream_fault(), &headers);
+    let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until);
+    driver.read(upstream, Begun::Fresh);
+    loop {
+        if streaming.hands_over {
+            break;
+        }
+        match std::future::poll_fn(|cx| driver.poll_effect(cx)).await {
+            Effect::Commit => break,
+            Effect::Failed(fault) => {
+                if let Some(refusal) = refusal(settings, &fault) {
+                    return Ok(refusal);
+                }
+                let key = streamed::key_fault(&fault).filter(|_| asked.keyed);
+                return Err(Failed { outcome: streamed::outcome(&fault), reason: fault.reason(), fault: None, key });
+            }
+            Effect::Done(_) => return Err(Failed::new(FailureKind::Timeout, "timeout")),
+            Effect::Send(_) | Effect::Rescue(..) => {}
+        }
+    }
+    driver.set_until(asked.deadline);
+    headers.remove(header::CONTENT_LENGTH);
+    let body = AnswerBody::Streamed(Box::new(Streamed::new(driver)));
+    Ok(Answered { status, headers, body, outcome: Outcome::Success, confidence: None, says: None })
+}
+
+/// A stream that begins with the provider's no to the request: that is an answer, and nobody else is asked.
+fn refusal(settings: &Settings, fault: &Fault) -> Option<Answered> {
+    let Fault::Told(told) = fault else { return None };
+    let kind = taxonomy::of_stream(told);
+    if !matches!(kind, Kind::Content | Kind::Caller) {
+        return None;
+    }
+    let status = taxonomy::status(settings.dialect, kind);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(protocol::JSON));
+    Some(Answered {
+        status: StatusCode::from_u16(status).ok()?,
+        headers,
+        body: AnswerBody::held(translate::error(settings.dialect, kind, told, &settings.request_id).into()),
+        outcome: Outcome::Caller { status },
+        confidence: None,
+        says: Some(kind),
+    })
+}
+
+/// Why a success to a request for a stream is none.
+fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
+    let is = |name: header::HeaderName, good: &[u8]| {
+        let begins =
+            |value: &HeaderValue| value.as_bytes().get(..good.len()).is_some_and(|v| v.eq_ignore_ascii_case(good));
+        headers.get(name).is_none_or(begins)
+    };
+    if !is(header::CONTENT_TYPE, b"text/event-stream") {
+        Some("not_a_stream")
+    } else if !is(header::CONTENT_ENCODING, b"identity") {
+        Some("compressed_stream")
+    } else {
+        None
+    }
+}
+
+/// Judges an answer that is held in whole.
+fn judge(
+    asked: &Asked<'_>,
+    flight: Flight,
+    (mut status, mut headers): (StatusCode, HeaderMap),
+    bytes: Bytes,
+) -> Result<Answered, Failed> {
+    let (protocol, clock) = (asked.protocol, asked.state.shared.clock);
+    let bytes = asked.spoiled(&bytes).unwrap_or(bytes);
     let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
     let ended = clock.now();
+    let key = protocol::key_fault(protocol, status.as_u16(), start.unwrap_or_default()).filter(|_| asked.keyed);
     let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, ended) {
-        Outcome::Caller { status: 401 | 403 } if keyed => Outcome::failure(FailureKind::Server),
+        Outcome::Caller { .. } if key.is_some() => Outcome::failure(FailureKind::Server),
         outcome => outcome,
     };
-    let reader = reader.filter(|_| outcome == Outcome::Success);
+    if outcome == Outcome::Success
+        && let Some(reason) = contradiction(asked, &headers, &bytes)
+    {
+        return Err(fail(flight, Failed::new(FailureKind::Server, reason)));
+    }
+    let (mut bytes, mut says) = (bytes, None);
+    match outcome {
+        Outcome::Success => match asked.held(ended).success(&mut headers, bytes) {
+            Ok(read) => bytes = read,
+            Err(reason) => return Err(fail(flight, Failed::new(FailureKind::Server, reason))),
+        },
+        Outcome::Caller { .. } => {
+            says = taxonomy::of_answer(status.as_u16(), &bytes);
+            (status, bytes) = asked.held(ended).refusal(status, &mut headers, bytes);
+        }
+        Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => {}
+    }
+    let reader = asked.reader.filter(|_| outcome == Outcome::Success);
     let confidence = reader.and_then(|reader| reader.read(&headers, &bytes));
     if confidence.is_none() && reader.is_some_and(ConfidenceReader::needs_body) && is_garbage(&bytes) {
         return Err(fail(flight, Failed::new(FailureKind::Server, "bad_answer")));
     }
-    flight.finish_at(outcome, ended);
+    flight.finish_at(outcome, key, ended);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {
-            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence })
+            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence, says })
         }
-        Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => Err(Failed::refused(outcome)),
+        Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => {
+            Err(Failed { key, ..Failed::refused(outcome) })
+        }
     }
 }
 
 /// Sends the request and waits for the answer's head; tells the breaker when that takes suspiciously long.
-async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<Reply, Failed> {
+async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<Heard, Failed> {
     let clock = call.state.shared.clock;
+    let mut later = None;
+    match call.met.and_then(|met| met.call_fault(call.state, call.route, call.backend)) {
+        None => {}
+        Some(CallFault::Unconnected) => return Err(Failed::new(FailureKind::Transport, "connect_failed")),
+        Some(CallFault::Reset) => return Err(Failed::new(FailureKind::Transport, "backend_closed")),
+        Some(CallFault::Answer(made)) => return Ok(Heard::Made(made)),
+        Some(CallFault::Later(delay)) => later = call.met.map(|met| Box::pin(met.pause(delay))),
+    }
     let pool = &call.state.pools[call.backend][endpoint];
     let mut request = Request::new(call.body);
     *request.method_mut() = call.method.clone();
     *request.headers_mut() = call.headers;
-    let mut work = std::pin::pin!(pool.send(call.path, request));
+    let work = async {
+        if let Some(later) = later {
+            later.await;
+        }
+        pool.send(call.path, request).await
+    };
+    let mut work = std::pin::pin!(work);
     let slow_at = flight.slow_at();
     if slow_at < call.until {
         match tokio::time::timeout_at(clock.instant(slow_at), &mut work).await {
-            Ok(reply) => return reply.map_err(|e| Failed::unsent(&e)),
+            Ok(reply) => return reply.map(Heard::Reply).map_err(|e| Failed::unsent(&e)),
             Err(_) => flight.slow(),
         }
     }
     match tokio::time::timeout_at(clock.instant(call.until), work).await {
-        Ok(reply) => reply.map_err(|e| Failed::unsent(&e)),
+        Ok(reply) => reply.map(Heard::Reply).map_err(|e| Failed::unsent(&e)),
         Err(_) => Err(Failed::new(FailureKind::Timeout, "timeout")),
     }
 }
@@ -257,6 +511,16 @@ fn is_relayed(headers: &HeaderMap, length: Option<u64>, bound: usize) -> bool {
     }
 }
 
+/// What a success says against itself, in a word: an error in its body, or another version of the model than was asked.
+fn contradiction(asked: &Asked<'_>, headers: &HeaderMap, body: &[u8]) -> Option<&'static str> {
+    if protocol::is_error(asked.protocol, body) {
+        return Some("error_in_answer");
+    }
+    let backend = &asked.state.shared.plan.backends[asked.backend];
+    let version = backend.version.as_deref().filter(|_| backend.model.is_some())?;
+    protocol::is_other_version(asked.protocol, headers, body, version).then_some("wrong_version")
+}
+
 /// Whether an answer is not JSON at all.
 fn is_garbage(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err()
@@ -267,13 +531,13 @@ impl Answered {
     fn relayed(status: StatusCode, headers: HeaderMap, relay: Relay, reader: Option<&ConfidenceReader>) -> Answered {
         let confidence = reader.and_then(|reader| reader.read(&headers, &[]));
         let body = AnswerBody::Relayed(Box::new(relay));
-        Answered { status, headers, body, outcome: Outcome::Success, confidence }
+        Answered { status, headers, body, outcome: Outcome::Success, confidence, says: None }
     }
 }
 
 impl Failed {
     pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
-        Failed { outcome: Outcome::failure(kind), reason, fault: None }
+        Failed { outcome: Outcome::failure(kind), reason, fault: None, key: None }
     }
 
     /// An answer that cannot be passed on.
@@ -283,14 +547,16 @@ impl Failed {
             Outcome::Cancelled => "cancelled",
             Outcome::Failure { .. } | Outcome::Caller { .. } | Outcome::Success => "backend_error",
         };
-        Failed { outcome, reason, fault: None }
+        Failed { outcome, reason, fault: None, key: None }
     }
 
     /// The same, held against the caller where its own body was what failed.
     fn blamed_on(self, upload: Option<&Upload>) -> Failed {
         let late = matches!(self.outcome, Outcome::Failure { kind: FailureKind::Timeout, .. });
         match upload.and_then(|upload| upload.fault(late)) {
-            Some(fault) => Failed { outcome: Outcome::Cancelled, reason: fault.cause().code(), fault: Some(fault) },
+            Some(fault) => {
+                Failed { outcome: Outcome::Cancelled, reason: fault.cause().code(), fault: Some(fault), key: None }
+            }
             None => self,
         }
     }

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::protocol::FailureCause;
+use crate::protocol::{FailureCause, grpc};
 use crate::stream::Relay;
+use crate::streamed::Streamed;
 
 /// What is sent to a backend.
 #[derive(Debug)]
@@ -33,7 +35,11 @@ pub(crate) enum Outgoing {
 
 /// How a body that is passed on as it comes stands with its caller; copies tell of the same body.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Upload(Rc<Cell<UploadState>>);
+pub(crate) struct Upload {
+    state: Rc<Cell<UploadState>>,
+    /// Requests and answers go by turns: a caller that sends nothing waits for an answer.
+    by_turns: bool,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 enum UploadState {
@@ -58,11 +64,16 @@ pub(crate) enum UploadFault {
 }
 
 impl Upload {
+    /// Of a body whose sender waits for answers in between.
+    pub(crate) fn by_turns() -> Upload {
+        Upload { by_turns: true, ..Upload::default() }
+    }
+
     /// What the caller did wrong, where an attempt that failed was `late` or not; `None`: nothing.
     pub(crate) fn fault(&self, late: bool) -> Option<UploadFault> {
-        match self.0.get() {
+        match self.state.get() {
             UploadState::Flowing => None,
-            UploadState::Awaited => late.then_some(UploadFault::Late),
+            UploadState::Awaited => (late && !self.by_turns).then_some(UploadFault::Late),
             UploadState::Broken => Some(UploadFault::Broken),
             UploadState::TooLong => Some(UploadFault::TooLong),
         }
@@ -105,16 +116,16 @@ impl Body for Outgoing {
                 if let Some(bytes) = start.take() {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                upload.0.set(UploadState::Awaited);
+                upload.state.set(UploadState::Awaited);
                 let frame = ready!(Pin::new(rest).poll_frame(cx));
                 let length = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref().map(Bytes::len)).unwrap_or(0);
                 let Some(still) = left.checked_sub(length) else {
-                    upload.0.set(UploadState::TooLong);
+                    upload.state.set(UploadState::TooLong);
                     return Poll::Ready(Some(Err("the request's body is longer than `limits.body`".into())));
                 };
                 *left = still;
                 let broken = matches!(frame, Some(Err(_)));
-                upload.0.set(if broken { UploadState::Broken } else { UploadState::Flowing });
+                upload.state.set(if broken { UploadState::Broken } else { UploadState::Flowing });
                 Poll::Ready(frame.map(|f| f.map_err(Into::into)))
             }
         }
@@ -147,11 +158,37 @@ impl Body for Outgoing {
 pub(crate) enum AnswerBody {
     /// An answer that is held in whole.
     Held(Option<Bytes>),
+    /// A message of gRPC that is held in whole, and what comes after it.
+    Message(Box<Message>),
     /// An answer that is passed on as it comes.
     Relayed(Box<Relay>),
+    /// A language model's answer that is read, and passed on as it may be shown.
+    Streamed(Box<Streamed>),
+}
+
+/// A held message and its trailers.
+#[derive(Debug)]
+pub(crate) struct Message {
+    bytes: Option<Bytes>,
+    trailers: Option<HeaderMap>,
 }
 
 impl AnswerBody {
+    /// A message; what says how the call ended comes after it.
+    pub(crate) fn message(bytes: Bytes, trailers: HeaderMap) -> AnswerBody {
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        AnswerBody::Message(Box::new(Message { bytes, trailers: Some(trailers) }))
+    }
+
+    /// All of it, where it is held.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        match self {
+            AnswerBody::Held(bytes) => bytes.as_ref(),
+            AnswerBody::Message(message) => message.bytes.as_ref(),
+            AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => None,
+        }
+    }
+
     pub(crate) fn held(bytes: Bytes) -> AnswerBody {
         AnswerBody::Held(Some(bytes).filter(|b| !b.is_empty()))
     }
@@ -164,39 +201,55 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             AnswerBody::Held(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            AnswerBody::Message(message) => Poll::Ready(match message.bytes.take() {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => message.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+            }),
             AnswerBody::Relayed(relay) => Pin::new(relay).poll_frame(cx),
+            AnswerBody::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             AnswerBody::Held(bytes) => bytes.is_none(),
+            AnswerBody::Message(message) => message.bytes.is_none() && message.trailers.is_none(),
             AnswerBody::Relayed(relay) => relay.is_end_stream(),
+            AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             AnswerBody::Held(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            AnswerBody::Message(_) => SizeHint::default(),
             AnswerBody::Relayed(relay) => relay.size_hint(),
+            AnswerBody::Streamed(streamed) => streamed.size_hint(),
         }
     }
 }
 
 /// How reading a body up to a bound ended.
 pub(crate) enum ReadUpTo {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and its trailers.
+    Whole(Bytes, Option<HeaderMap>),
     /// It is longer than the bound: what was read; the rest is still in the body.
     Longer(Bytes),
 }
 
-/// Reads `body` until it ends or holds more than `bound` bytes. Trailers are dropped.
+/// Reads `body` until it ends or holds more than `bound` bytes. Trailers that come before the bound are kept.
 pub(crate) async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<ReadUpTo, hyper::Error> {
+    let mut trailers = None;
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
         if first.is_empty() && more.is_empty() {
             first = data;
         } else {
@@ -212,7 +265,23 @@ pub(crate) async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<Read
             break;
         }
     }
-    Ok(ReadUpTo::Whole(joined(first, more)))
+    Ok(ReadUpTo::Whole(joined(first, more), trailers))
+}
+
+/// Reads `body` until the first message of a stream is there, or as much of it as `bound` allows.
+pub(crate) async fn read_first_message(body: &mut Incoming, bound: usize) -> Result<ReadUpTo, hyper::Error> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        read.extend_from_slice(&data);
+        if body.is_end_stream() {
+            break;
+        }
+        if read.len() > bound || grpc::first_frame_end(&read).is_some() {
+            return Ok(ReadUpTo::Longer(read.freeze()));
+        }
+    }
+    Ok(ReadUpTo::Whole(read.freeze(), None))
 }
 
 /// One frame is passed on as it is; several were copied together.

@@ -1,6 +1,8 @@
 //! What a worker counts while it serves, without a lock; settled into the totals a few times a second.
 
+mod checks;
 pub(crate) mod families;
+mod language;
 mod sums;
 mod totals;
 
@@ -8,11 +10,14 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Duration;
 
+use mainstay_core::llm;
 use mainstay_core::metric::{Histogram, OVERHEAD_SECONDS, RATIO, SECONDS};
 use mainstay_core::plan::Plan;
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 
+pub(crate) use checks::Checks;
+pub(crate) use language::Languages;
 pub use sums::Summed;
 pub(crate) use sums::{Ledger, Sums};
 pub(crate) use totals::Totals;
@@ -26,6 +31,8 @@ pub(crate) struct Counters {
     pub(crate) routes: Vec<RouteCounters>,
     pub(crate) backends: Vec<BackendCounters>,
     pub(crate) features: Vec<FeatureCounters>,
+    pub(crate) languages: Languages,
+    pub(crate) checks: Checks,
     /// Requests that reached no route, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
 }
@@ -37,14 +44,13 @@ pub(crate) struct RouteCounters {
     pub(crate) duration: Histogram,
     pub(crate) overhead: Histogram,
     pub(crate) confidence: Histogram,
-    /// Of streams of language models: until the first part, and between parts.
-    pub(crate) first_token: Histogram,
-    pub(crate) per_token: Histogram,
     pub(crate) shed: BTreeMap<(Class, &'static str), u64>,
     pub(crate) degradations: BTreeMap<(Level, Level, &'static str), u64>,
     pub(crate) served: [u64; Level::COUNT],
     pub(crate) all_failed: u64,
     pub(crate) rule_errors: u64,
+    /// By fault: requests that met it on purpose, and those that a cap spared.
+    pub(crate) faults: BTreeMap<&'static str, [u64; 2]>,
     /// By level and kind of answer: entries that share both are counted together.
     pub(crate) entries: BTreeMap<(Level, &'static str), EntryCounters>,
 }
@@ -113,10 +119,16 @@ pub(crate) struct Ended {
     pub(crate) features: Option<UsedFeatures>,
     /// Which filters of the route's objectives hold, a bit each.
     pub(crate) filters: u64,
+    /// Checks of its answer have not told whether it did harm.
+    pub(crate) unjudged: bool,
     /// Whether it was a probe of the operator's own.
     pub(crate) synthetic: bool,
-    /// Whether a language model's protocol was spoken.
-    pub(crate) language: bool,
+    /// What was asked of a language model; `None`: of none, or something else.
+    pub(crate) operation: Option<&'static str>,
+    /// Tokens, as a language model counted them.
+    pub(crate) usage: llm::Usage,
+    /// Whether its answer was a language model's stream that is understood.
+    pub(crate) streamed: bool,
 }
 
 /// Features that an answer was made from.
@@ -150,7 +162,17 @@ impl Counters {
             routes: plan.routes.iter().map(|_| RouteCounters::new()).collect(),
             backends: plan.backends.iter().map(|_| BackendCounters::new()).collect(),
             features: plan.features.iter().map(|_| FeatureCounters::new()).collect(),
+            languages: Languages::new(),
+            checks: Checks::new(),
             refused: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a request of a route that ended.
+    pub(crate) fn end(&mut self, route: usize, ended: &Ended) {
+        self.routes[route].end(ended);
+        if let Some(operation) = ended.operation {
+            self.languages.entry((route, ended.model, operation)).or_default().end(ended);
         }
     }
 
@@ -165,28 +187,20 @@ impl RouteCounters {
             requests: Vec::with_capacity(16),
             duration: Histogram::new(SECONDS),
             overhead: Histogram::new(OVERHEAD_SECONDS),
-            first_token: Histogram::new(SECONDS),
-            per_token: Histogram::new(SECONDS),
             confidence: Histogram::new(RATIO),
             shed: BTreeMap::new(),
             degradations: BTreeMap::new(),
             served: [0; Level::COUNT],
             all_failed: 0,
             rule_errors: 0,
+            faults: BTreeMap::new(),
             entries: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn end(&mut self, ended: &Ended) {
+    fn end(&mut self, ended: &Ended) {
         self.duration.observe(ended.duration.as_secs_f64());
         self.overhead.observe(ended.overhead.as_secs_f64());
-        if let Some(first) = ended.first_part.filter(|_| ended.language) {
-            self.first_token.observe(first.as_secs_f64());
-            if ended.parts > 1 {
-                let rest = ended.duration.saturating_sub(first);
-                self.per_token.observe(rest.as_secs_f64() / f64::from(ended.parts - 1));
-            }
-        }
         if let Some(level) = ended.level {
             self.served[level.index()] += 1;
         }
@@ -208,8 +222,6 @@ impl RouteCounters {
         }
         self.duration.absorb(&mut counted.duration);
         self.overhead.absorb(&mut counted.overhead);
-        self.first_token.absorb(&mut counted.first_token);
-        self.per_token.absorb(&mut counted.per_token);
         self.confidence.absorb(&mut counted.confidence);
         add_all(&mut self.shed, &mut counted.shed);
         add_all(&mut self.degradations, &mut counted.degradations);
@@ -218,6 +230,10 @@ impl RouteCounters {
         }
         self.all_failed += take(&mut counted.all_failed);
         self.rule_errors += take(&mut counted.rule_errors);
+        for (fault, theirs) in take(&mut counted.faults) {
+            let mine = self.faults.entry(fault).or_default();
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        }
         for (entry, theirs) in &mut counted.entries {
             self.entries.entry(*entry).or_default().absorb(theirs);
         }

@@ -16,6 +16,7 @@ mod feast;
 mod inject;
 mod keys;
 mod retrieved;
+mod spoil;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use self::feast::FeastError;
 pub use self::inject::InjectError;
 pub use self::keys::{KeyError, Keys, MAX_ROWS};
 pub use self::retrieved::Retrieved;
+pub use self::spoil::Spoil;
 
 use self::cache::{Cache, Known};
 use self::feast::{Cell, Status};
@@ -106,13 +108,40 @@ impl FeatureStage {
     /// Takes the store's answer (of a 2xx) in: fills the cache and the holes. An answer that cannot be trusted changes
     /// nothing; go on with [`retrieve_cached`](Self::retrieve_cached) then.
     pub fn absorb(&self, response: &[u8], keys: &Keys, now: Time) -> Result<Retrieved, FeastError> {
+        self.take_in(response, keys, None, true, now)
+    }
+
+    /// The same for an answer that a fault on purpose came to: the cache does not learn from it.
+    pub fn absorb_apart(
+        &self,
+        response: &[u8],
+        keys: &Keys,
+        spoil: Option<Spoil<'_>>,
+        now: Time,
+    ) -> Result<Retrieved, FeastError> {
+        self.take_in(response, keys, spoil, false, now)
+    }
+
+    fn take_in(
+        &self,
+        response: &[u8],
+        keys: &Keys,
+        spoil: Option<Spoil<'_>>,
+        learns: bool,
+        now: Time,
+    ) -> Result<Retrieved, FeastError> {
         let table = feast::parse(response, &self.refs, keys)?;
         let mut gather = self.gather(keys);
         for row in 0..keys.rows() {
             let entity = keys.entity(row);
             let known = self.cache.get(&entity);
-            let cells = table.row(row);
-            self.cache.learn(entity, known.as_deref(), &cells, now);
+            let mut cells = table.row(row);
+            if let Some(spoil) = spoil {
+                spoil.apply(&mut cells, &self.refs, now);
+            }
+            if learns {
+                self.cache.learn(entity, known.as_deref(), &cells, now);
+            }
             for (at, cell) in cells.iter().enumerate() {
                 self.merge(&mut gather, at, cell, known.as_deref(), now);
             }

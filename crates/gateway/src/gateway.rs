@@ -1,5 +1,6 @@
 //! The data plane as a whole: started, watched, reloaded, drained.
 
+mod chaos;
 mod metrics;
 mod orders;
 
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::acceptor::{self, Crew};
 use crate::answers::{AnswerCache, Flights, files};
+use crate::chaos::Injector;
 use crate::counters::{Summed, Totals};
 use crate::events::EventSink;
 use crate::keeper;
@@ -112,6 +114,7 @@ impl Gateway {
             answers: Arc::new(AnswerCache::new(ANSWER_CACHE_BYTES)),
             flights: Flights::default(),
             events,
+            injector: Arc::new(Injector::new(Arc::clone(&plan))),
         };
         let shared = Arc::new(Shared::new(plan, lasting, None)?);
         let workers = (0..workers).map(|n| worker::start(n, Arc::clone(&shared))).collect::<Result<Vec<_>, _>>()?;
@@ -150,6 +153,7 @@ impl Gateway {
             return Err(StartError::ListenChanged(old.plan.listen));
         }
         let shared = Arc::new(Shared::new(plan, old.lasting(), Some(&old))?);
+        shared.injector.reload(Arc::clone(&shared.plan));
         for worker in &*self.workers.lock().expect("handles are only read") {
             let _ = worker.commands.send(Command::Reload(Arc::clone(&shared)));
         }
@@ -327,6 +331,7 @@ fn start_keeper(
         tokio::task::LocalSet::new().block_on(&runtime, async move {
             let limits = Arc::clone(&current);
             let max = move || limits.load().plan.limits.connections;
+            let sending = crate::chaos::send(Arc::clone(&current.load().injector), crew.commands(), stopped.clone());
             let accepting = acceptor::accept(listener, crew, max, stopped.clone());
             let keeping = keeper::keep(current, stopped.clone());
             let checking = async move {
@@ -338,7 +343,7 @@ fn start_keeper(
                     }
                 }
             };
-            let (accepted, (), ()) = tokio::join!(accepting, keeping, checking);
+            let (accepted, (), (), ()) = tokio::join!(accepting, keeping, checking, sending);
             if let Err(error) = accepted {
                 tracing::error!(%error, "no connections can be accepted");
             }

@@ -5,9 +5,13 @@ use http::header::{self, HeaderMap, HeaderName};
 pub(crate) const LEVEL: HeaderName = HeaderName::from_static("x-mainstay-level");
 pub(crate) const DEGRADED: HeaderName = HeaderName::from_static("x-mainstay-degraded");
 pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mainstay-attempts");
+/// To backends: the how manieth attempt at the request this is, from the second one on. The next mainstay on the way does not count it as a new one.
+pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("x-mainstay-attempt");
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-mainstay-reason");
 pub(crate) const BACKEND: HeaderName = HeaderName::from_static("x-mainstay-backend");
 pub(crate) const STALE: HeaderName = HeaderName::from_static("x-mainstay-stale-features");
+/// The run of an experiment that touched the request; told to trusted callers.
+pub(crate) const EXPERIMENT: HeaderName = HeaderName::from_static("x-mainstay-experiment");
 /// Where a request stands in a trace (W3C).
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -26,7 +30,7 @@ pub(crate) fn strip_ours(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| name.as_str().starts_with("x-mainstay-")) {
         return;
     }
-    for name in [LEVEL, DEGRADED, ATTEMPTS, REASON, BACKEND, STALE] {
+    for name in [LEVEL, DEGRADED, ATTEMPTS, REASON, BACKEND, STALE, EXPERIMENT] {
         headers.remove(name);
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use aho_corasick::AhoCorasick;
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -29,6 +31,8 @@ pub(crate) struct Clients {
     trusted: Vec<ipnet::IpNet>,
     /// Headers that only trusted peers may send.
     guarded: Vec<HeaderName>,
+    /// Finds any of the keys in a text; made when it is first asked. `None`: it could not be made.
+    finder: OnceLock<Option<AhoCorasick>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +63,32 @@ impl Clients {
             known.push(Known { name: name.clone(), max_class: client.max_class, rate });
         }
         let guarded = plan.trust.headers.iter().filter_map(|h| HeaderName::try_from(h.as_str()).ok()).collect();
-        Ok(Clients { by_key, known, trusted: plan.trust.from.clone(), guarded })
+        Ok(Clients { by_key, known, trusted: plan.trust.from.clone(), guarded, finder: OnceLock::new() })
+    }
+
+    /// Clients that show these keys, and nobody else.
+    #[cfg(test)]
+    pub(crate) fn of_keys(keys: &[&str]) -> Clients {
+        let by_key = keys.iter().enumerate().map(|(at, key)| ((*key).to_owned(), at)).collect();
+        let known = keys.iter().map(|key| Known { name: format!("of {key}"), max_class: Class::BEST, rate: None });
+        let (trusted, guarded) = (Vec::new(), Vec::new());
+        Clients { by_key, known: known.collect(), trusted, guarded, finder: OnceLock::new() }
+    }
+
+    /// Whether any client's key stands in `text`. Where that cannot be told, it does.
+    pub(crate) fn is_key_in(&self, text: &[u8]) -> bool {
+        let finder =
+            self.finder.get_or_init(|| AhoCorasick::new(self.by_key.keys().filter(|key| !key.is_empty())).ok());
+        finder.as_ref().is_none_or(|finder| finder.is_match(text))
+    }
+
+    /// The sender of a request that is sent again in its name. `None`: there is no such client any more.
+    pub(crate) fn again(&self, client: &str, trusted: bool) -> Option<Caller<'_>> {
+        if client.is_empty() {
+            return Some(Caller { trusted, client: None });
+        }
+        let client = self.known.iter().find(|known| known.name == client)?;
+        Some(Caller { trusted, client: Some(client) })
     }
 
     /// Whether any client is configured.

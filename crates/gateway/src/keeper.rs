@@ -7,14 +7,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, header};
 use mainstay_core::event::{Event, EventKind};
-use mainstay_core::plan::Health as Check;
+use mainstay_core::plan::{Backend, Health as Check};
 use mainstay_core::resilience::ejection;
+use mainstay_core::resilience::keys;
 use mainstay_core::resilience::ladder::Component;
 use tokio::sync::watch;
 
-use crate::body::Outgoing;
-use crate::shared::{BackendShared, FeatureShared, Health, Shared};
+use crate::body::{Outgoing, ReadUpTo, read_up_to};
+use crate::protocol::grpc::{self, Code};
+use crate::protocol::{self, Rpc};
+use crate::shared::{BackendShared, FeatureShared, Health, KeyRing, Shared};
 use crate::upstream::Pool;
 
 /// How often machines are settled and ladders are judged.
@@ -33,15 +37,25 @@ pub(crate) async fn keep(current: Arc<ArcSwap<Shared>>, mut stop: watch::Receive
 }
 
 fn settle(shared: &Shared) {
+    shared.injector.settle();
     let now = shared.clock.now();
     for backend in &shared.backends {
         backend.limit.settle(now);
         backend.breaker.settle(now);
         report_backend(shared, backend);
     }
+    for keys in &shared.keys {
+        report_keys(shared, keys);
+    }
     for features in &shared.features {
         features.breaker.settle(now);
         report_breaker(shared, &features.name, &features.breaker);
+    }
+    for check in &shared.checks {
+        if let Some(server) = &check.server {
+            server.breaker.settle(now);
+            report_breaker(shared, &check.name, &server.breaker);
+        }
     }
     for route in &shared.routes {
         route.orders.settle(now);
@@ -90,6 +104,20 @@ fn report_backend(shared: &Shared, backend: &BackendShared) {
     }
 }
 
+fn report_keys(shared: &Shared, keys: &KeyRing) {
+    let now = shared.clock.now();
+    for effect in keys.effects(now) {
+        let backend = keys.backend.clone();
+        let kind = match effect {
+            keys::Effect::Rests { key, why, until } => {
+                EventKind::KeyRests { backend, key: key as u32, reason: why.word().into(), until }
+            }
+            keys::Effect::Returned { key } => EventKind::KeyReturned { backend, key: key as u32 },
+        };
+        shared.events.emit(Event { at: now, kind });
+    }
+}
+
 fn report_breaker(shared: &Shared, name: &str, breaker: &mainstay_tower::breaker::SharedBreaker) {
     use mainstay_core::resilience::breaker::Effect;
     while let Some(effect) = breaker.poll_effect() {
@@ -125,10 +153,12 @@ pub(crate) async fn check_health(shared: Arc<Shared>, mut stop: watch::Receiver<
 
 /// A backend is well when any of its endpoints is.
 async fn watch_backend(shared: Arc<Shared>, backend: Arc<BackendShared>, check: Check) {
+    let plan = shared.plan.backends.iter().find(|plan| plan.name == backend.name);
+    let grpc = plan.filter(|plan| plan.protocol.is_grpc()).map(|plan| question(plan, &check.path));
     loop {
         let mut well = false;
         for at in &backend.endpoints {
-            well |= probe(&backend.fresh_pool(at), &check).await;
+            well |= probe(&backend.fresh_pool(at), &check, grpc.as_ref()).await;
         }
         note(&shared, &backend.name, &backend.health, well);
         tokio::time::sleep(check.every).await;
@@ -137,7 +167,7 @@ async fn watch_backend(shared: Arc<Shared>, backend: Arc<BackendShared>, check: 
 
 async fn watch_features(shared: Arc<Shared>, features: Arc<FeatureShared>, check: Check) {
     loop {
-        let well = probe(&features.fresh_pool(), &check).await;
+        let well = probe(&features.fresh_pool(), &check, None).await;
         note(&shared, &features.name, &features.health, well);
         tokio::time::sleep(check.every).await;
     }
@@ -152,12 +182,39 @@ fn note(shared: &Shared, component: &str, health: &Health, well: bool) {
     }
 }
 
-/// One question, over a connection of its own: a 2xx within the check's time.
-async fn probe(pool: &Rc<Pool>, check: &Check) -> bool {
+/// What a backend is asked over gRPC: about its model, or about the server.
+fn question(backend: &Backend, path: &str) -> Bytes {
+    let about = backend.model.as_deref().filter(|_| Rpc::of(path).names_model());
+    protocol::question(about, about.and(backend.version.as_deref()))
+}
+
+/// One question, over a connection of its own: a 2xx within the check's time, or over gRPC a yes to the question.
+async fn probe(pool: &Rc<Pool>, check: &Check, grpc: Option<&Bytes>) -> bool {
     let Ok(path) = PathAndQuery::try_from(check.path.as_str()) else { return false };
+    if let Some(question) = grpc {
+        return tokio::time::timeout(check.timeout, says_yes(pool, &path, question)).await.unwrap_or(false);
+    }
     let request = http::Request::new(Outgoing::held(Bytes::new()));
     match tokio::time::timeout(check.timeout, pool.send(&path, request)).await {
         Ok(Ok(reply)) => reply.response.status().is_success(),
         Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// Most bytes of an answer about health.
+const ANSWER_MAX: usize = 4096;
+
+/// Whether the answer over gRPC is yes.
+async fn says_yes(pool: &Rc<Pool>, path: &PathAndQuery, question: &Bytes) -> bool {
+    let mut request = http::Request::new(Outgoing::held(question.clone()));
+    *request.method_mut() = http::Method::POST;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
+    request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    let Ok(mut reply) = pool.send(path, request).await else { return false };
+    match read_up_to(reply.response.body_mut(), ANSWER_MAX).await {
+        Ok(ReadUpTo::Whole(answer, Some(trailers))) => {
+            Code::of(&trailers) == Some(Code::Ok) && protocol::says_yes(&answer)
+        }
+        Ok(ReadUpTo::Whole(..) | ReadUpTo::Longer(_)) | Err(_) => false,
     }
 }

@@ -1,9 +1,12 @@
 //! One request, from its head to its answer.
 
+mod again;
+mod checked;
 mod entry;
 mod features;
 mod finish;
 mod refuse;
+mod take_over;
 mod visit;
 
 use std::net::SocketAddr;
@@ -11,18 +14,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use mainstay_core::resilience::ladder::{Step, Walk};
+use mainstay_core::resilience::ladder::Step;
 use mainstay_core::route::{Class, Protocol};
 
-use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, read_up_to};
+use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, read_first_message, read_up_to};
 use crate::headers;
 use crate::identity::{self, Caller};
-use crate::protocol::{self, Failure, FailureCause};
+use crate::protocol::{self, Failure, FailureCause, Rpc, grpc};
 use crate::worker::State;
+pub(crate) use again::again;
 use entry::Tried;
+pub(crate) use take_over::take_over;
 use visit::Visit;
 
 /// Answers a request. Every request is answered and counted.
@@ -31,7 +37,7 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
     let (mut head, body) = request.into_parts();
     let id = identity::request_id(&mut head.headers, &mut state.rng.borrow_mut());
     let Some(route) = state.shared.routing.find(head.uri.path()) else {
-        return refuse::no_route(&state, &head, &id);
+        return refuse::no_route(&state, peer.ip(), &mut head, &id);
     };
     let shared = &*state.shared;
     let caller = shared.clients.identify(peer.ip(), &mut head.headers);
@@ -39,8 +45,12 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
     if let Err(failure) = admit(shared, route, &caller) {
         return refuse(&failure);
     }
+    let rpc = match rpc(shared.plan.routes[route].protocol, &head) {
+        Ok(rpc) => rpc,
+        Err(failure) => return refuse(&failure),
+    };
     headers::strip_hop_by_hop(&mut head.headers);
-    let body = match take_body(&state, &head.headers, body).await {
+    let body = match take_body(&state, &head.headers, body, rpc == Some(Rpc::StreamInfer)).await {
         Ok(body) => body,
         Err(failure) => return refuse(&failure),
     };
@@ -51,25 +61,32 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
         Ok(visit) => visit,
         Err(failure) => return refuse(&failure),
     };
+    visit.arrive();
     descend(&mut visit).await
 }
 
 /// Goes down the route's ladder until something answers.
 async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     let route = &*visit.state.shared.routes[visit.route];
-    let mut walk = Walk::new(&route.entries, visit.start, visit.deadline, visit.ready_at);
+    let mut walk = visit.walk(visit.ready_at);
     if let Some(probe) = visit.probe() {
         walk = walk.with_probe(probe);
     }
     let mut now = visit.ready_at;
     loop {
         let (entry, tried) = match walk.next(now) {
+            Step::Remote { entry, .. } | Step::Local { entry } if visit.goes_on_below(entry) => {
+                (entry, Tried::Declined("answer_blocked"))
+            }
             Step::Remote { entry, timeout } => (entry, entry::remote(visit, entry, now + timeout).await),
             Step::Local { entry } => (entry, entry::local(visit, entry).await),
             Step::Exhausted => return finish::exhausted(visit),
         };
         match tried {
-            Tried::Answered(answered) => return finish::answered(visit, entry, answered),
+            Tried::Answered(answered) => match checked::before(visit, answered).await {
+                Ok(answered) => return finish::answered(visit, entry, answered),
+                Err(blocked) => visit.block(entry, blocked),
+            },
             Tried::Shed(reason) => {
                 let next = route.entries.get(entry + 1).map(|e| e.level);
                 if visit.sheds_before(next) {
@@ -101,8 +118,25 @@ fn admit(shared: &crate::shared::Shared, route: usize, caller: &Caller<'_>) -> R
     })
 }
 
-/// Reads the request's body, up to what is held for a second attempt.
-async fn take_body(state: &State, headers: &HeaderMap, mut body: Incoming) -> Result<Outgoing, Failure<'static>> {
+/// What is asked over gRPC, where that is spoken.
+fn rpc(protocol: Protocol, head: &Parts) -> Result<Option<Rpc>, Failure<'static>> {
+    if !protocol.is_grpc() {
+        return Ok(None);
+    }
+    if head.version != http::Version::HTTP_2 || head.method != http::Method::POST || !grpc::is_grpc(&head.headers) {
+        let message = "this route speaks gRPC: POST over HTTP/2 with the content type application/grpc";
+        return Err(Failure::new(FailureCause::NotGrpc, message));
+    }
+    Ok(Some(Rpc::of(head.uri.path())))
+}
+
+/// Reads the request's body, up to what is held for a second attempt; of a stream of requests the first.
+async fn take_body(
+    state: &State,
+    headers: &HeaderMap,
+    mut body: Incoming,
+    is_stream: bool,
+) -> Result<Outgoing, Failure<'static>> {
     if body.is_end_stream() {
         return Ok(Outgoing::held(Bytes::new()));
     }
@@ -115,12 +149,16 @@ async fn take_body(state: &State, headers: &HeaderMap, mut body: Incoming) -> Re
         return Err(too_large());
     }
     let bound = limits.replay_bytes.min(limits.body_bytes);
-    match tokio::time::timeout(limits.head_timeout, read_up_to(&mut body, bound)).await {
-        Ok(Ok(ReadUpTo::Whole(bytes))) => Ok(Outgoing::held(bytes)),
+    let read = async {
+        if is_stream { read_first_message(&mut body, bound).await } else { read_up_to(&mut body, bound).await }
+    };
+    match tokio::time::timeout(limits.head_timeout, read).await {
+        Ok(Ok(ReadUpTo::Whole(bytes, _))) => Ok(Outgoing::held(bytes)),
         Ok(Ok(ReadUpTo::Longer(start))) if start.len() > limits.body_bytes => Err(too_large()),
         Ok(Ok(ReadUpTo::Longer(start))) => {
             let left = limits.body_bytes - start.len();
-            Ok(Outgoing::Once { start: Some(start), rest: body, left, upload: Upload::default() })
+            let upload = if is_stream { Upload::by_turns() } else { Upload::default() };
+            Ok(Outgoing::Once { start: Some(start), rest: body, left, upload })
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, length = ?headers.get(header::CONTENT_LENGTH), "a request's body broke off");
@@ -147,8 +185,10 @@ fn lowered(class: Class, asked: impl IntoIterator<Item = Option<Class>>) -> Clas
 }
 
 /// What is spoken where no route says so.
-fn protocol_of(path: &str) -> Protocol {
-    if path.starts_with("/v2") {
+fn protocol_of(path: &str, headers: &HeaderMap) -> Protocol {
+    if grpc::is_grpc(headers) {
+        Protocol::OpenInferenceGrpc
+    } else if path.starts_with("/v2") {
         Protocol::OpenInference
     } else if path.starts_with("/v1") {
         Protocol::Openai

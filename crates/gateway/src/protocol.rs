@@ -4,18 +4,24 @@
 //! | protocol | facts | classes | errors | local answers |
 //! |---|---|---|---|---|
 //! | Open Inference | `id`, `parameters.priority`, `parameters.timeout` | "is not ready yet" is transient | `{"error": text}` | tensors |
+//! | the same over gRPC | `id`, `parameters.priority`, `parameters.timeout` | by `grpc-status` | `grpc-status` | tensors, `ModelInfer` |
 //! | OpenAI | `model`, `stream`, `stream_options` | spent quota is not retried | `{"error": {..}}` | chat, streamed too |
-//! | Anthropic | `model`, `stream` | spent quota is not retried | `{"type": "error", ..}` | none |
+//! | Anthropic | `model`, `stream` | spent quota is not retried | `{"type": "error", ..}` | a message, streamed too |
 //! | plain HTTP | none | by status | RFC 9457 | the JSON as it is |
 
+mod anthropic;
 mod classify;
 mod confidence;
 mod context;
 mod error;
+pub mod grpc;
 mod hints;
+mod key_fault;
 mod open_inference;
+mod open_inference_grpc;
 mod openai;
 mod retry_after;
+mod success;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,14 +32,21 @@ use mainstay_core::plan::Answer;
 use mainstay_core::route::{Class, Protocol};
 use memchr::memmem::Finder;
 
-pub use self::classify::{classify, needs_body, says_context_too_long};
+pub(crate) use self::classify::QUOTA_PAUSE;
+pub use self::classify::{classify, needs_body};
 pub use self::confidence::{ConfidenceReader, Predicted, PredictionReader};
 pub use self::context::{ContextError, body_with_context};
 pub use self::error::{Failure, FailureCause, error};
 pub use self::hints::{Hints, hints};
+pub use self::key_fault::key_fault;
+pub(crate) use self::key_fault::of_kind as key_fault_of_kind;
 pub(crate) use self::open_inference::datatype;
+pub use self::open_inference_grpc::{Rpc, is_other_version as is_other_version_over_grpc, request_with_model};
+pub(crate) use self::open_inference_grpc::{answer_with_id, can_be_kept, identity, question, says_yes, yes};
 pub use self::retry_after::{MAX_RETRY_AFTER, retry_after};
+pub use self::success::{is_error, is_other_version};
 
+use crate::body::AnswerBody;
 use crate::json::{self, JsonError};
 
 /// What the gateway needs to know of a request's body.
@@ -59,6 +72,9 @@ pub enum BadRequest {
     /// The body is not JSON.
     #[error("the request's body is {0}")]
     Json(#[from] JsonError),
+    /// The body is no message of the protocol that could be read.
+    #[error("the request's body is not a message of this protocol, or compressed where it has to be read")]
+    Protobuf,
     /// The header that splits JSON from binary data is no number, or larger than the body.
     #[error("the header inference-header-content-length does not fit the body")]
     BinaryHeader,
@@ -79,6 +95,14 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// The body that is sent. A message of gRPC is followed by its status; without a message that stands in the headers.
+    pub(crate) fn into_body(self) -> AnswerBody {
+        if self.content_type == grpc::CONTENT_TYPE && !self.body.is_empty() {
+            return AnswerBody::message(self.body, grpc::ok());
+        }
+        AnswerBody::held(self.body)
+    }
+
     pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Rendered {
         Rendered { status, content_type: JSON, body: body.into() }
     }
@@ -140,6 +164,7 @@ pub enum RenderError {
 pub fn facts(protocol: Protocol, headers: &HeaderMap, body: &[u8]) -> Result<Facts, BadRequest> {
     match protocol {
         Protocol::OpenInference => open_inference::facts(json_part(headers, body)?),
+        Protocol::OpenInferenceGrpc => open_inference_grpc::facts(body),
         Protocol::Openai | Protocol::Anthropic => openai::facts(body),
         Protocol::Http => Ok(Facts::default()),
     }
@@ -149,11 +174,18 @@ pub fn facts(protocol: Protocol, headers: &HeaderMap, body: &[u8]) -> Result<Fac
 pub fn render(protocol: Protocol, answer: &Answer, context: &AnswerContext<'_>) -> Result<Rendered, RenderError> {
     match (protocol, answer) {
         (Protocol::OpenInference, Answer::Outputs(outputs)) => open_inference::render(outputs, context),
+        (Protocol::OpenInferenceGrpc, Answer::Outputs(outputs)) if Rpc::of(context.path) == Rpc::Infer => {
+            open_inference_grpc::render(outputs, context)
+        }
         (Protocol::Openai, Answer::Text(text)) if openai::is_chat(context.path) => Ok(openai::render(text, context)),
+        (Protocol::Anthropic, Answer::Text(text)) if anthropic::is_messages(context.path) => {
+            Ok(anthropic::render(text, context))
+        }
         (Protocol::OpenInference | Protocol::Openai | Protocol::Anthropic | Protocol::Http, Answer::Body(body)) => {
             Ok(Rendered::json(StatusCode::OK, body.to_string()))
         }
         (Protocol::OpenInference, Answer::Text(_))
+        | (Protocol::OpenInferenceGrpc, Answer::Text(_) | Answer::Outputs(_) | Answer::Body(_))
         | (Protocol::Openai | Protocol::Anthropic | Protocol::Http, Answer::Text(_) | Answer::Outputs(_)) => {
             Err(RenderError::Kind {
                 kind: kind_name(answer),
@@ -217,8 +249,13 @@ pub fn path_with_model(path: &str, model: &str, version: Option<&str>) -> String
 pub fn body_with_model(protocol: Protocol, body: &Bytes, model: &str) -> Result<Bytes, BadRequest> {
     match protocol {
         Protocol::Openai | Protocol::Anthropic => openai::with_model(body, model),
-        Protocol::OpenInference | Protocol::Http => Ok(body.clone()),
+        Protocol::OpenInference | Protocol::OpenInferenceGrpc | Protocol::Http => Ok(body.clone()),
     }
+}
+
+/// The body of a streamed request to OpenAI's protocol that asks for a last chunk about usage; everything else stays as it is.
+pub fn body_with_usage(body: &Bytes) -> Result<Bytes, BadRequest> {
+    openai::with_usage(body)
 }
 
 /// Quoted names that a body has to be parsed for.

@@ -23,7 +23,7 @@ use mainstay_tower::clock::Clock;
 use writer::Writer;
 
 /// How long a request waits to be held.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = mainstay_core::plan::HOLD_PATIENCE;
 /// Longest body that is held.
 pub(crate) const BODY_MAX: usize = 256 << 10;
 

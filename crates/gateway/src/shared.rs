@@ -1,7 +1,10 @@
 //! What all workers share under one config. A reload makes a new one and carries over what did not change.
 
 mod backend;
+mod checks;
 mod features;
+mod groups;
+mod keys;
 mod orders;
 mod route;
 
@@ -13,12 +16,15 @@ use mainstay_tower::breaker::SharedBreaker;
 use mainstay_tower::clock::Clock;
 
 pub(crate) use backend::{BackendShared, Health};
+pub(crate) use checks::{CheckShared, Server};
 pub(crate) use features::FeatureShared;
+pub(crate) use keys::{KeyInUse, KeyRing};
 pub use orders::BlockError;
 pub(crate) use orders::Orders;
 pub(crate) use route::{Around, RouteShared, written};
 
 use crate::answers::files::{self, DataFile};
+use crate::chaos::Injector;
 use crate::counters::{Ledger, Totals};
 use crate::events::EventSink;
 use crate::identity::Clients;
@@ -41,8 +47,13 @@ pub(crate) struct Shared {
     pub(crate) routing: Routing,
     /// By `BackendId`.
     pub(crate) backends: Vec<Arc<BackendShared>>,
+    /// By `BackendId`.
+    pub(crate) keys: Vec<Arc<KeyRing>>,
+    pub(crate) groups: groups::Groups,
     /// By `FeatureSetId`.
     pub(crate) features: Vec<Arc<FeatureShared>>,
+    /// By index into the plan's checks.
+    pub(crate) checks: Vec<CheckShared>,
     /// By index into the plan's routes.
     pub(crate) routes: Vec<Arc<RouteShared>>,
     pub(crate) totals: Arc<Mutex<Totals>>,
@@ -56,6 +67,7 @@ pub(crate) struct Shared {
     /// Lines in which requests wait for a person.
     pub(crate) lines: Vec<Arc<ReviewLine>>,
     pub(crate) events: EventSink,
+    pub(crate) injector: Arc<Injector>,
 }
 
 /// What outlives every config.
@@ -71,6 +83,7 @@ pub(crate) struct Lasting {
     pub(crate) answers: Arc<answers::AnswerCache>,
     pub(crate) flights: answers::Flights,
     pub(crate) events: EventSink,
+    pub(crate) injector: Arc<Injector>,
 }
 
 impl Shared {
@@ -79,8 +92,11 @@ impl Shared {
         let now = lasting.clock.now();
         let backends =
             plan.backends.iter().map(|b| BackendShared::carry_over(b, &lasting, old, now)).collect::<Result<_, _>>()?;
+        let keys = plan.backends.iter().map(|b| KeyRing::carry_over(b, old)).collect();
         let features =
             plan.features.iter().map(|f| FeatureShared::carry_over(f, &lasting, old, now)).collect::<Result<_, _>>()?;
+        let checks =
+            plan.checks.iter().map(|c| CheckShared::carry_over(c, &lasting, old, now)).collect::<Result<_, _>>()?;
         let files = files::files(&plan, old.map_or(&[], |old| &old.files), now);
         let lines = reviews::lines(&plan, old.map_or(&[], |old| &old.lines), lasting.clock)
             .map_err(|(file, error)| StartError::Queue(file, error))?;
@@ -92,7 +108,10 @@ impl Shared {
             clients: Clients::new(&plan)?,
             routing: Routing::new(&plan),
             backends,
+            keys,
+            groups: groups::Groups::new(&plan),
             features,
+            checks,
             routes,
             plan,
             clock: lasting.clock,
@@ -107,6 +126,7 @@ impl Shared {
             files,
             lines,
             events: lasting.events,
+            injector: lasting.injector,
         })
     }
 
@@ -131,6 +151,7 @@ impl Shared {
             answers: Arc::clone(&self.answers),
             flights: self.flights.clone(),
             events: self.events.clone(),
+            injector: Arc::clone(&self.injector),
         }
     }
 }

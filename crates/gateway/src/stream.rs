@@ -3,9 +3,11 @@
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use mainstay_core::event::RequestFinished;
@@ -15,7 +17,10 @@ use tokio::time::Sleep;
 
 use crate::attempt::Flight;
 use crate::body::Upload;
+use crate::chaos::{Cut, Met, Standing, StreamFault, StreamWork};
+use crate::checks::Case;
 use crate::counters::{Ended, Ending};
+use crate::protocol::grpc::{self, Code};
 use crate::upstream::pool::Lease;
 use crate::worker::State;
 
@@ -39,6 +44,10 @@ pub(crate) struct Relay {
     verdict: Outcome,
     /// The request's body, where it may still be on its way.
     upload: Option<Upload>,
+    /// What becomes of it on purpose.
+    fault: Option<Box<StreamWork>>,
+    /// Where gRPC is spoken: whether the status that ends it has gone on.
+    grpc: Option<bool>,
 }
 
 /// What is counted when the answer ends.
@@ -49,6 +58,44 @@ pub(crate) struct Record {
     pub(crate) ended: Ended,
     /// What is told of it where it is kept.
     pub(crate) draft: Box<RequestFinished>,
+    /// The order that the request met; its place is given back when the answer has ended.
+    pub(crate) met: Option<Box<Met>>,
+    /// Its checks.
+    pub(crate) case: Option<Box<Case>>,
+}
+
+impl Record {
+    /// Counts the request; `None`: it ended as it began.
+    pub(crate) fn end(mut self, ending: Option<Ending>, parts: u32) {
+        self.ended.at = self.state.shared.clock.now();
+        self.ended.parts = parts;
+        let whole = self.ended.at.since(self.began);
+        // The model went on answering since the head came.
+        let streamed = whole.saturating_sub(self.ended.duration);
+        self.ended.inference = self.ended.inference.map(|took| took + streamed);
+        self.ended.duration = whole;
+        self.ended.ending = ending.unwrap_or(self.ended.ending);
+        self.state.end(self.route, &self.ended);
+        // Who left has not seen all of it, and nobody knows how much.
+        if let Some(case) = self.case.take().filter(|_| self.ended.ending != Ending::Cancelled) {
+            case.close(&self.state, self.ended);
+        }
+        let Record { state, route, ended, mut draft, met, .. } = self;
+        if let Some(met) = &met {
+            met.count(&state, &ended);
+            if met.is_left_out(&state.shared.plan) {
+                return;
+            }
+        }
+        let kept = state.kept(route, &ended);
+        if kept.any() {
+            (draft.duration, draft.inference, draft.first_token) = (ended.duration, ended.inference, ended.first_part);
+            if ended.ending == Ending::BrokenOff && draft.reason.is_none() {
+                draft.reason = Some("broken_off".into());
+            }
+            state.keep(*draft, &kept, ended.at);
+        }
+    }
 }
 
 /// Why a relayed answer broke off. The caller sees its connection (HTTP/1.1) or stream (HTTP/2) reset.
@@ -56,6 +103,8 @@ pub(crate) struct Record {
 pub(crate) enum Broken {
     /// The backend's connection broke.
     Backend(hyper::Error),
+    /// As if the backend's connection had broken.
+    OnPurpose,
     /// The deadline passed.
     Deadline,
 }
@@ -64,6 +113,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::Backend(error) => write!(f, "the backend broke the answer off: {error}"),
+            Broken::OnPurpose => f.write_str("the answer was broken off on purpose"),
             Broken::Deadline => f.write_str("the deadline passed during the answer"),
         }
     }
@@ -91,7 +141,66 @@ impl Relay {
             parts: 0,
             verdict: Outcome::Success,
             upload: None,
+            fault: None,
+            grpc: None,
         }
+    }
+
+    /// The same over gRPC: how it ends stands in its trailers, and where the backend sends none the caller is told all the same.
+    pub(crate) fn of_grpc(mut self) -> Relay {
+        self.grpc = Some(false);
+        self
+    }
+
+    /// The next frame over gRPC.
+    fn poll_grpc(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.grpc == Some(true) {
+            return Poll::Ready(None);
+        }
+        if let Some(start) = self.start.take() {
+            self.note_part();
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        let (kind, code, why) = match self.poll_rest(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                match frame.trailers_ref() {
+                    Some(trailers) => self.told(trailers),
+                    None => self.note_part(),
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "a stream broke off");
+                (FailureKind::BrokenStream, Code::Unavailable, "the backend broke its answer off")
+            }
+            Poll::Ready(None) => {
+                (FailureKind::BrokenStream, Code::Unavailable, "the backend's answer ended without a status")
+            }
+            Poll::Pending => {
+                std::task::ready!(self.poll_deadline(cx));
+                (FailureKind::Timeout, Code::DeadlineExceeded, "the deadline passed during the answer")
+            }
+        };
+        self.grpc = Some(true);
+        self.break_off(kind);
+        Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(code, why)))))
+    }
+
+    /// The status came that ends it.
+    fn told(&mut self, trailers: &HeaderMap) {
+        self.grpc = Some(true);
+        let code = Code::of(trailers).unwrap_or(Code::Unknown);
+        let now = self.record.as_ref().map_or(Time::ZERO, |record| record.state.shared.clock.now());
+        self.verdict = grpc::outcome(code, trailers, now);
+        let ending = match self.verdict {
+            Outcome::Success => None,
+            Outcome::Caller { .. } => Some(Ending::CallersFault),
+            Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => Some(Ending::BrokenOff),
+        };
+        if let Some(record) = &mut self.record {
+            record.ended.code = code.http_status();
+        }
+        self.end_as(ending);
     }
 
     /// The same for an answer that is no success.
@@ -106,6 +215,31 @@ impl Relay {
         self
     }
 
+    /// The same for an answer that a fault on purpose comes to, for as long as its order stands.
+    pub(crate) fn disturbed(mut self, fault: Option<(StreamFault, Arc<Standing>)>, headers: &HeaderMap) -> Relay {
+        if let Some((fault, standing)) = fault {
+            let start = self.start.take().unwrap_or_default();
+            self.fault = Some(Box::new(StreamWork::new(fault, standing, headers, start)));
+        }
+        self
+    }
+
+    /// Whether the backend's answer has ended, and nothing is done to it on purpose.
+    fn has_ended(&self) -> bool {
+        self.rest.is_end_stream() && self.fault.as_ref().is_none_or(|fault| fault.ends_with_the_rest())
+    }
+
+    /// The next frame that goes on.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.fault {
+            None => Pin::new(&mut self.rest).poll_frame(cx).map_err(Broken::Backend),
+            Some(fault) => fault.poll_frame(&mut self.rest, cx).map_err(|cut| match cut {
+                Cut::Broke(error) => Broken::Backend(error),
+                Cut::Fault => Broken::OnPurpose,
+            }),
+        }
+    }
+
     /// Says what to count once the answer ends.
     pub(crate) fn record(&mut self, record: Record) {
         self.record = Some(record);
@@ -113,13 +247,17 @@ impl Relay {
 
     /// The answer has ended well.
     fn end(&mut self) {
+        self.end_as(None);
+    }
+
+    fn end_as(&mut self, ending: Option<Ending>) {
         if let Some(flight) = self.flight.take() {
             flight.finish(self.verdict);
         }
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
-        self.count(None);
+        self.count(ending);
     }
 
     /// The answer broke off: by the backend, or because the caller's own body did.
@@ -135,24 +273,8 @@ impl Relay {
 
     /// Counts the request, once; `None`: it ended as it began.
     fn count(&mut self, ending: Option<Ending>) {
-        let Some(mut record) = self.record.take() else { return };
-        record.ended.at = record.state.shared.clock.now();
-        record.ended.parts = self.parts;
-        let whole = record.ended.at.since(record.began);
-        // The model went on answering since the head came.
-        let streamed = whole.saturating_sub(record.ended.duration);
-        record.ended.inference = record.ended.inference.map(|took| took + streamed);
-        record.ended.duration = whole;
-        record.ended.ending = ending.unwrap_or(record.ended.ending);
-        record.state.end(record.route, &record.ended);
-        let Record { state, route, ended, mut draft, .. } = record;
-        let kept = state.kept(route, &ended);
-        if kept.any() {
-            (draft.duration, draft.inference, draft.first_token) = (ended.duration, ended.inference, ended.first_part);
-            if ended.ending == Ending::BrokenOff {
-                draft.reason = Some("broken_off".into());
-            }
-            state.keep(*draft, &kept, ended.at);
+        if let Some(record) = self.record.take() {
+            record.end(ending, self.parts);
         }
     }
 
@@ -182,23 +304,26 @@ impl Body for Relay {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let me = self.get_mut();
+        if me.grpc.is_some() {
+            return me.poll_grpc(cx);
+        }
         if let Some(start) = me.start.take() {
-            if me.rest.is_end_stream() {
+            if me.has_ended() {
                 me.end();
             }
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
-        match Pin::new(&mut me.rest).poll_frame(cx) {
+        match me.poll_rest(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 me.note_part();
-                if me.rest.is_end_stream() {
+                if me.has_ended() {
                     me.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 me.break_off(FailureKind::BrokenStream);
-                Poll::Ready(Some(Err(Broken::Backend(error))))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 me.end();
@@ -213,10 +338,16 @@ impl Body for Relay {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.start.is_none() && self.rest.is_end_stream()
+        match self.grpc {
+            Some(ended) => ended,
+            None => self.start.is_none() && self.has_ended(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.grpc.is_some() {
+            return SizeHint::default();
+        }
         let first = self.start.as_ref().map_or(0, |b| b.len() as u64);
         self.rest.size_hint().exact().map_or_else(SizeHint::default, |n| SizeHint::with_exact(n + first))
     }

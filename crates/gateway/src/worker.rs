@@ -8,19 +8,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mainstay_core::chaos::arms::Arms;
 use mainstay_core::event::{Event, EventKind, RequestFinished};
 use mainstay_core::observe::sample::{self, Kept, Sampler};
 use mainstay_core::observed::Observed;
 use mainstay_core::rng::Rng;
 use mainstay_core::route::Level;
+use mainstay_core::safety::Flag;
 use mainstay_core::time::Time;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use crate::chaos::{Sending, Standing};
 use crate::connection::{self, Drain};
 use crate::counters::{Counters, Ended, Ending, Sums};
+use crate::pipeline;
 use crate::shared::Shared;
 use crate::upstream::Pool;
 use crate::watch::Thinning;
@@ -32,6 +36,8 @@ const SETTLE_EVERY: Duration = Duration::from_millis(200);
 pub(crate) enum Command {
     /// Serve this caller.
     Serve(std::net::TcpStream, SocketAddr),
+    /// Send a request on top of the real ones.
+    Send(Box<Sending>),
     /// Requests from here on run under this config.
     Reload(Arc<Shared>),
     /// Finish what runs, within the time given, and end.
@@ -60,6 +66,8 @@ pub(crate) struct State {
     pub(crate) pools: Vec<Vec<Rc<Pool>>>,
     /// By feature set.
     pub(crate) feature_pools: Vec<Rc<Pool>>,
+    /// By check; `None`: it asks nobody.
+    pub(crate) check_pools: Vec<Option<Rc<Pool>>>,
     pub(crate) counters: RefCell<Counters>,
     sums: RefCell<Sums>,
     pub(crate) rng: RefCell<Rng>,
@@ -68,7 +76,10 @@ pub(crate) struct State {
     /// By route: which requests monitors look at.
     thinning: Vec<Thinning>,
     observed: RefCell<Vec<Observed>>,
+    flags: RefCell<Vec<Flag>>,
     sampler: RefCell<Sampler>,
+    /// What was counted of orders since the last hand-over.
+    arms: RefCell<Vec<(Arc<Standing>, Arms)>>,
 }
 
 /// Starts a worker's thread.
@@ -99,6 +110,9 @@ impl Worker {
             tokio::select! {
                 command = inbox.recv() => match command {
                     Some(Command::Serve(stream, peer)) => self.serve(stream, peer),
+                    Some(Command::Send(sending)) => {
+                        tokio::task::spawn_local(pipeline::again(self.state(), *sending));
+                    }
                     Some(Command::Reload(shared)) => self.reload(shared),
                     Some(Command::Drain(patience)) => break patience,
                     None => break Duration::ZERO,
@@ -157,24 +171,49 @@ impl State {
     fn new(shared: Arc<Shared>, seed: u64, old: Option<&State>) -> State {
         let pools = shared.backends.iter().map(|b| b.pools(old)).collect();
         let feature_pools = shared.features.iter().map(|f| f.pool(old)).collect();
+        let check_pools = shared.checks.iter().map(|check| check.pool(old)).collect();
         State {
             pools,
             feature_pools,
+            check_pools,
             counters: RefCell::new(Counters::new(&shared.plan)),
             sums: RefCell::new(Sums::new(&shared.plan)),
             rng: RefCell::new(Rng::new(seed)),
             admitted: shared.routes.iter().map(|_| Cell::new(0)).collect(),
             thinning: shared.routes.iter().map(|_| Thinning::default()).collect(),
             observed: RefCell::default(),
+            flags: RefCell::default(),
             sampler: RefCell::new(Sampler::new(shared.plan.observability.rules, shared.workers)),
+            arms: RefCell::default(),
             shared,
         }
     }
 
     /// Counts a request that ended.
     pub(crate) fn end(&self, route: usize, ended: &Ended) {
-        self.counters.borrow_mut().routes[route].end(ended);
+        self.counters.borrow_mut().end(route, ended);
         self.sums.borrow_mut().end(&self.shared.plan, route, ended);
+    }
+
+    /// It turned out, after a request was counted, whether its answer did harm: counted at this moment.
+    pub(crate) fn judged(&self, route: usize, ended: &Ended) {
+        let ended = Ended { at: self.shared.clock.now(), unjudged: false, ..*ended };
+        self.sums.borrow_mut().judged(&self.shared.plan, route, &ended);
+    }
+
+    /// An answer was flagged.
+    pub(crate) fn flag(&self, flag: Flag) {
+        self.flags.borrow_mut().push(flag);
+    }
+
+    /// Counts something of an order's arms.
+    pub(crate) fn count_arm(&self, standing: &Arc<Standing>, count: impl FnOnce(&mut Arms)) {
+        let mut arms = self.arms.borrow_mut();
+        let at = arms.iter().position(|(of, _)| Arc::ptr_eq(of, standing)).unwrap_or_else(|| {
+            arms.push((Arc::clone(standing), Arms::default()));
+            arms.len() - 1
+        });
+        count(&mut arms[at].1);
     }
 
     /// Which filters of the route's objectives hold for a request.
@@ -241,7 +280,12 @@ impl State {
         }
         let rate = self.watch_rate();
         self.thinning.iter().for_each(|thinning| thinning.settle(rate, SETTLE_EVERY));
-        self.pools.iter().flatten().chain(&self.feature_pools).for_each(|pool| pool.sweep());
+        self.pools
+            .iter()
+            .flatten()
+            .chain(&self.feature_pools)
+            .chain(self.check_pools.iter().flatten())
+            .for_each(|pool| pool.sweep());
     }
 
     fn hand_over(&self) {
@@ -250,7 +294,9 @@ impl State {
         drop(totals);
         let mut ledger = self.shared.ledger.lock().expect("counting does not panic");
         ledger.absorb(&self.shared.plan, &mut self.sums.borrow_mut());
+        ledger.flag(&mut self.flags.borrow_mut());
         drop(ledger);
+        self.arms.borrow_mut().drain(..).for_each(|(standing, counted)| standing.count(&counted));
         let mut observations = self.shared.observations.lock().expect("handing over does not panic");
         observations.absorb(&self.shared.plan, &mut self.observed.borrow_mut());
     }

@@ -131,7 +131,7 @@ fn a_spent_quota_is_not_waited_for() {
     assert_eq!(says(r#"{"error":{"code":"insufficient_quota"}}"#), spent);
     let second = Some(Duration::from_secs(1));
     assert_eq!(says(r#"{"error":{"code":"slow_down"}}"#), Outcome::Throttled { retry_after: second });
-    assert!(needs_body(Protocol::Openai, 429));
+    assert!(needs_body(Protocol::Openai, 429) && !needs_body(Protocol::Openai, 200));
 }
 
 #[test]
@@ -139,8 +139,14 @@ fn statuses_are_classified_alike_everywhere() {
     for protocol in PROTOCOLS {
         let class = |status| classify(protocol, status, &HeaderMap::new(), None, NOW);
         assert_eq!(class(204), Outcome::Success);
-        for status in [400, 401, 404, 408, 409, 422, 425] {
+        for status in [400, 401, 404, 422] {
             assert_eq!(class(status), Outcome::Caller { status });
+        }
+        // Providers of language models answer so when they were too slow or too early themselves, and their clients come again.
+        let asks_again = matches!(protocol, Protocol::Openai | Protocol::Anthropic);
+        for status in [408, 409, 425] {
+            let callers = Outcome::Caller { status };
+            assert_eq!(class(status), if asks_again { Outcome::failure(FailureKind::Server) } else { callers });
         }
         assert_eq!(class(429), Outcome::Throttled { retry_after: None });
         for status in [500, 503, 529] {

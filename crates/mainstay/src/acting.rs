@@ -1,7 +1,8 @@
-//! What is done for incidents: by the gateway, and by the registry of models.
+//! What is done for incidents: by the gateway, by the registry of models, and by whoever looks after experiments.
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use mainstay_control::chaos::ChaosError;
 use mainstay_control::{Acting, Done, Registry};
 use mainstay_core::incident::record::Act;
 use mainstay_core::route::Level;
@@ -55,6 +56,7 @@ impl Acting for Actors {
                     let blocked = actor.plane()?.gateway.block(route, pattern, until);
                     blocked.map(|()| None).map_err(|error| error.to_string())
                 }
+                Act::StopExperiment { run } => actor.stop_experiment(run, why).await,
             }
         })
     }
@@ -74,6 +76,8 @@ impl Acting for Actors {
                 Act::BlockPattern { route, pattern } => {
                     actor.plane()?.gateway.unblock(route, pattern).map_err(|error| error.to_string())?;
                 }
+                // What was stopped stays stopped.
+                Act::StopExperiment { .. } => {}
             }
             Ok(None)
         })
@@ -87,6 +91,16 @@ impl Actor {
 
     fn registry(&self) -> Result<Arc<Registry>, String> {
         self.registry.upgrade().ok_or_else(|| "the service has stopped".to_owned())
+    }
+
+    /// Stops an experiment; one that is over has been.
+    async fn stop_experiment(&self, run: &str, why: &str) -> Result<Option<Value>, String> {
+        let plane = self.plane()?;
+        let experiments = plane.experiments().ok_or_else(|| "the service is not ready".to_owned())?;
+        match experiments.stop(run, ACTOR, why).await {
+            Ok(()) | Err(ChaosError::Refused(_) | ChaosError::Owed(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Holds a route at a level; the pin that this one replaces undoes it.

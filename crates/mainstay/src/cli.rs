@@ -1,11 +1,15 @@
 //! The command line.
 
+mod chaos;
 mod drift;
+mod gameday;
 mod incident;
 mod oncall;
 mod quality;
+mod simulate;
 mod slo;
 mod train;
+mod wall;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,15 +20,19 @@ use clap_complete::Shell;
 use crate::commands::init::System;
 use crate::output::Format;
 
+pub(crate) use chaos::{ChaosApprove, ChaosCommand, ChaosRun};
 pub(crate) use drift::{DriftBaseline, DriftCheck, DriftCommand};
+pub(crate) use gameday::{GamedayCommand, GamedayRehearse, GamedayRun, GamedayTabletop};
 pub(crate) use incident::{
     IncidentAction, IncidentCommand, IncidentFindings, IncidentOpen, IncidentReview, IncidentSilence, IncidentStatus,
     ReviewForm,
 };
 pub(crate) use oncall::OncallCommand;
 pub(crate) use quality::QualityCommand;
+pub(crate) use simulate::Simulate;
 pub(crate) use slo::{CorrectionCommand, MaintenanceCommand, SloCommand, SloExport};
 pub(crate) use train::{Limit, Train};
+pub(crate) use wall::WallOptions;
 
 /// Keeps AI services answering, and proves it.
 #[derive(Debug, Parser)]
@@ -109,6 +117,14 @@ pub(crate) enum Command {
     /// Show incidents and what was done about them, take them, act, and write their reviews
     #[command(subcommand)]
     Incident(IncidentCommand),
+    /// Let something go wrong on purpose, for a few, for a while, and see what it shows
+    #[command(subcommand)]
+    Chaos(ChaosCommand),
+    /// Run scenarios of experiments, talk them through, and see what came of them
+    #[command(subcommand)]
+    Gameday(GamedayCommand),
+    /// Run drills in virtual time: your config, a world of numbers, and what must hold
+    Simulate(Simulate),
     /// Show what a type of incident looks like and what to do about it; without a type, list the types
     Runbook {
         /// Such as serving_latency
@@ -120,6 +136,8 @@ pub(crate) enum Command {
     Oncall(OncallCommand),
     /// Supervise a training run: start it again after failures, from its newest checkpoint that is whole
     Train(Box<Train>),
+    /// Play upstreams that fail in known ways, chosen by the model's name, to see what a gateway or a client makes of it
+    Wall(WallOptions),
     /// Tell more about a finding of `check`
     Explain {
         /// The finding's code, such as E0101

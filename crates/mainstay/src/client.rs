@@ -203,17 +203,21 @@ fn refused(status: StatusCode, body: &[u8]) -> Stop {
         let line = finding["line"].as_u64().map_or_else(String::new, |line| format!("line {line}: "));
         Some(format!("\n  {line}{}", words::lines(finding["message"].as_str()?)))
     });
-    let error = anyhow!("{status}: {text}{}", findings.collect::<String>());
+    let refusals = problem["refusals"].as_array().into_iter().flatten();
+    let refusals: String =
+        refusals.filter_map(|it| Some(format!("\n  {}", words::lines(it["text"].as_str()?)))).collect();
+    let error = anyhow!("{status}: {text}{}{refusals}", findings.collect::<String>());
     let error = match status {
         StatusCode::UNAUTHORIZED => error.context("the admin API wants a token: --token or MAINSTAY_TOKEN"),
         _ => error,
     };
     // The service worked and decided against it.
-    if ["promotion-refused", "promotion-failed"]
+    if ["promotion-refused", "promotion-failed", "experiment-refused"]
         .iter()
         .any(|kind| problem["type"].as_str().is_some_and(|it| it.ends_with(kind)))
     {
-        return Stop::no(anyhow!("{text}"));
+        let several = problem["refusals"].as_array().is_some_and(|list| list.len() > 1);
+        return Stop::no(anyhow!("{text}{}", if several { refusals.as_str() } else { "" }));
     }
     if status.is_client_error() { Stop::usage(error) } else { Stop::unreachable(error) }
 }

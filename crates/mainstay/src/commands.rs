@@ -1,7 +1,9 @@
 //! One module per command.
 
+pub(crate) mod chaos;
 pub(crate) mod check;
 pub(crate) mod drift;
+pub(crate) mod gameday;
 pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod level;
@@ -13,6 +15,8 @@ pub(crate) mod review;
 pub(crate) mod runbook;
 pub(crate) mod runs;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod slo;
 pub(crate) mod status;
 pub(crate) mod train;
+pub(crate) mod wall;

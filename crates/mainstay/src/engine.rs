@@ -159,7 +159,13 @@ fn summed(source: Arc<OnceLock<Arc<Plane>>>) -> impl FnMut() -> Summed + Send {
     move || {
         let taken = source.get().map(|plane| plane.gateway.take_sums()).unwrap_or_default();
         let observed = source.get().map(|plane| plane.gateway.take_observed()).unwrap_or_default();
-        Summed { counts: taken.counts, latencies: taken.latencies, waiting: taken.waiting, observed }
+        Summed {
+            counts: taken.counts,
+            latencies: taken.latencies,
+            flags: taken.flags,
+            waiting: taken.waiting,
+            observed,
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub(crate) fn event(event: &Event) {
             tracing::debug!(%backend, from, to, %reason, "limit changed");
         }
         EventKind::EndpointEjected { backend, endpoint } => tracing::warn!(%backend, %endpoint, "endpoint ejected"),
+        EventKind::KeyRests { backend, key, reason, until } => {
+            tracing::warn!(%backend, key, %reason, until = %mainstay_core::event::format_time(*until), "key left out");
+        }
+        EventKind::KeyReturned { backend, key } => tracing::info!(%backend, key, "key used again"),
         EventKind::EndpointReturned { backend, endpoint } => tracing::info!(%backend, %endpoint, "endpoint returned"),
         EventKind::HealthChanged { component, healthy, reason } => {
             tracing::warn!(%component, healthy, %reason, "health changed");
@@ -88,6 +92,14 @@ pub(crate) fn event(event: &Event) {
         EventKind::ModelPromotionFailed { model, model_version, outcome, reason } => {
             tracing::error!(%model, %model_version, %outcome, %reason, "model not promoted");
         }
+        EventKind::ExperimentChanged(it) => {
+            tracing::warn!(run = %it.run, experiment = %it.experiment, phase = %it.phase, reason = it.reason.as_deref(), by = %it.by, "experiment");
+        }
+        EventKind::ExperimentEnded { run, experiment, verdict, reason, .. } => {
+            tracing::warn!(%run, %experiment, %verdict, %reason, "experiment ended");
+        }
+        EventKind::HaltChanged { halted, by, reason } => tracing::warn!(halted, %by, %reason, "halt of all faults"),
+        EventKind::GamedayChanged { gameday, to, what, .. } => tracing::info!(%gameday, %to, %what, "game day"),
         EventKind::RequestFinished(request) => tracing::trace!(
             request_id = %request.request_id,
             route = %request.route,

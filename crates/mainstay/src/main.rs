@@ -3,6 +3,7 @@
 //! The only crate that reads the wall clock, the environment and the command line; everything else is told.
 
 mod acting;
+mod chaos;
 mod cli;
 mod client;
 mod commands;
@@ -10,6 +11,7 @@ mod demo;
 mod difference;
 mod engine;
 mod exit;
+mod gamedays;
 mod imported;
 mod log;
 mod output;
@@ -20,6 +22,7 @@ mod service;
 mod serving;
 mod source;
 mod table;
+mod wall;
 mod words;
 
 use std::process::ExitCode;
@@ -28,8 +31,8 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    check, drift, incident, init, level, models, oncall, quality, reference, review, runbook, runs, serve, slo, status,
-    train,
+    chaos as chaos_command, check, drift, gameday, incident, init, level, models, oncall, quality, reference, review,
+    runbook, runs, serve, simulate, slo, status, train, wall as wall_command,
 };
 use crate::exit::{Exit, Stop};
 
@@ -65,10 +68,14 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Drift(command) => drift::run(global, command),
         Command::Quality(command) => quality::run(global, command),
         Command::Incident(command) => incident::run(global, command),
+        Command::Chaos(command) => chaos_command::run(global, command),
+        Command::Gameday(command) => gameday::run(global, command),
+        Command::Simulate(options) => simulate::run(global, options),
         Command::Runbook { kind } => runbook::run(global, kind.as_deref()),
         Command::Oncall(command) => oncall::run(global, command),
         Command::Slo(command) => slo::run(global, command),
         Command::Train(options) => train::run(global, options),
+        Command::Wall(options) => wall_command::run(global, options),
         Command::Explain { code } => reference::explain(code, global.format),
         Command::Schema(schema) => reference::schema(schema),
         Command::Completions { shell } => reference::completions(*shell),

@@ -1,13 +1,13 @@
 //! The gateway as the admin API and the signals see it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mainstay_config::openslo;
 use mainstay_control::{
-    ControlError, DataPlane, Deciding, Engine, Finding, Form, Formats, Imported, Incidents, Reload, ReloadReport,
-    ReviewProblem, Reviews,
+    ControlError, DataPlane, Deciding, Engine, Experiments, Finding, Form, Formats, Gamedays, Imported, Incidents,
+    Reload, ReloadReport, ReviewProblem, Reviews,
 };
 use mainstay_core::answer::review::{Decision, Review};
 use mainstay_core::event::{Event, EventKind};
@@ -23,6 +23,7 @@ use mainstay_tower::clock::Clock;
 
 use crate::difference;
 use crate::engine;
+use crate::gamedays;
 use crate::imported;
 use crate::source::{Refused, Source};
 
@@ -35,6 +36,9 @@ pub(crate) struct Plane {
     engine: Engine,
     incidents: Incidents,
     telemetry: Arc<Telemetry>,
+    /// Experiments, once there are any to look after.
+    experiments: OnceLock<Experiments>,
+    gamedays: OnceLock<Gamedays>,
     /// Held for the whole of a reload, so that two of them do not mix.
     rests: Mutex<Rests>,
 }
@@ -75,7 +79,23 @@ impl Plane {
         (engine, incidents, telemetry): (Engine, Incidents, Arc<Telemetry>),
         rests: Rests,
     ) -> Plane {
-        Plane { gateway, clock, source, events, engine, incidents, telemetry, rests: Mutex::new(rests) }
+        let (experiments, gamedays, rests) = (OnceLock::new(), OnceLock::new(), Mutex::new(rests));
+        Plane { gateway, clock, source, events, engine, incidents, telemetry, experiments, gamedays, rests }
+    }
+
+    /// From now on these go by the config as well.
+    pub(crate) fn set_experiments(&self, experiments: Experiments) {
+        let _ = self.experiments.set(experiments);
+    }
+
+    /// From now on these know the config's scenarios as well.
+    pub(crate) fn set_gamedays(&self, gamedays: Gamedays) {
+        let _ = self.gamedays.set(gamedays);
+    }
+
+    /// Experiments, once they are there.
+    pub(crate) fn experiments(&self) -> Option<&Experiments> {
+        self.experiments.get()
     }
 
     /// Where kept requests go.
@@ -98,6 +118,7 @@ impl Plane {
             return Err(format!("the gateway cannot switch to it: {error}"));
         }
         let asked = Some(version).filter(|version| !version.is_empty());
+        self.tell_experiments();
         let plan = self.gateway.plan();
         let follow = plan.backends.iter().filter(|b| b.follows_registry && b.model.as_deref() == Some(model));
         let other = follow.filter(|backend| backend.version.as_deref() != asked).map(|backend| backend.name.as_str());
@@ -134,10 +155,21 @@ impl Plane {
         self.gateway.reload(Arc::new(plan)).map_err(|error| Refused::Gateway(anyhow::Error::new(error)))?;
         self.telemetry.set(telemetry);
         self.incidents.set_terms(desk);
+        self.tell_experiments();
         if let Err(error) = self.engine.set_terms(terms) {
             tracing::error!(%error, "the objectives are not looked at any more");
         }
         Ok(())
+    }
+
+    fn tell_experiments(&self) {
+        if let Some(experiments) = self.experiments.get() {
+            experiments.set_plan(self.gateway.plan());
+        }
+        // They were read before this plan was put in force.
+        if let (Some(known), Ok(scenarios)) = (self.gamedays.get(), gamedays::of(&self.gateway.plan())) {
+            known.set_scenarios(scenarios);
+        }
     }
 
     fn rests(&self) -> MutexGuard<'_, Rests> {

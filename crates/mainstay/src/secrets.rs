@@ -1,6 +1,6 @@
 //! Gives the plan's secrets their values. Messages name the reference, never the value.
 
-use mainstay_core::plan::{Plan, Secret, SecretSource};
+use mainstay_core::plan::{CheckBy, Plan, Secret, SecretSource};
 
 /// Most bytes of a secret; a longer file is a mistake.
 const SECRET_BYTES_MAX: usize = 64 << 10;
@@ -13,8 +13,12 @@ pub(crate) fn resolve(plan: &mut Plan) -> Vec<String> {
     let observability = &mut plan.observability;
     let headers = observability.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
     let observed = observability.key.iter_mut().chain(headers);
+    let checks = plan.checks.iter_mut().filter_map(|check| match &mut check.by {
+        CheckBy::Moderation(server) => server.key.as_mut(),
+        CheckBy::Rule(_) | CheckBy::Patterns(_) => None,
+    });
     let told = plan.incidents.secrets_mut();
-    let all = tokens.chain(clients).chain(keys).chain(observed).chain(told);
+    let all = tokens.chain(clients).chain(keys).chain(observed).chain(checks).chain(told);
     let mut missing: Vec<String> = all.filter_map(|secret| resolve_one(secret).err()).collect();
     missing.sort();
     missing.dedup();

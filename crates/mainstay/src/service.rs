@@ -16,10 +16,13 @@ use mainstay_core::time::Time;
 use mainstay_gateway::{EventSink, Gateway};
 use mainstay_telemetry::Telemetry;
 use mainstay_tower::clock::Clock;
+use ring::rand::SecureRandom as _;
 
 use crate::acting::Actors;
+use crate::chaos::{self, Chaos};
 use crate::engine::{self, Keeping};
 use crate::exit::Stop;
+use crate::gamedays::{self, Keeper};
 use crate::plane::{Plane, Rests, telemetry_settings};
 use crate::serving::Served;
 use crate::source::Source;
@@ -33,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     /// What the admin API and signals act on.
     pub(crate) plane: Arc<Plane>,
+    gamedays: Mutex<Option<Keeper>>,
+    chaos: Mutex<Option<Chaos>>,
     keeping: Mutex<Option<Keeping>>,
 }
 
@@ -53,14 +58,15 @@ impl Service {
         let (mut keeping, plan, rests) = engine::start(plan, (clock, seed), sink.clone(), Arc::new(actors.clone()))?;
         let kept = (keeping.engine.clone(), keeping.incidents.clone(), actors);
         match Service::front((plan, rests), source, (clock, seed), (sink, events), kept, on_event).await {
-            Ok((plane, admin)) => {
+            Ok((plane, admin, (chaos, gamedays))) => {
                 let _ = keeping.source.set(Arc::clone(&plane));
                 keeping.begin();
-                Ok((Service { clock, plane, keeping: Mutex::new(Some(keeping)) }, admin))
+                let (gamedays, chaos) = (Mutex::new(Some(gamedays)), Mutex::new(Some(chaos)));
+                Ok((Service { clock, plane, gamedays, chaos, keeping: Mutex::new(Some(keeping)) }, admin))
             }
             Err(stop) => {
-                // The store is closed as on any other day.
-                keeping.stop();
+                // The store is closed as on any other day; its connections come back by tasks of this runtime, which goes on.
+                let _ = tokio::task::spawn_blocking(|| keeping.stop()).await;
                 Err(stop)
             }
         }
@@ -74,7 +80,7 @@ impl Service {
         (sink, events): (EventSink, Receiver<Event>),
         (engine, incidents, actors): (Engine, Incidents, Actors),
         on_event: impl FnMut(&Event) + Send + 'static,
-    ) -> Result<(Arc<Plane>, Admin), Stop> {
+    ) -> Result<(Arc<Plane>, Admin, (Chaos, Keeper)), Stop> {
         let tokens = plan.admin.tokens.clone();
         let admin_address = plan.admin.listen;
         let service = plan.service.clone();
@@ -83,7 +89,7 @@ impl Service {
         let telemetry = Telemetry::start(telemetry_settings(&plan), Arc::new(move || clock.now()), seed, metrics);
         let telemetry = Arc::new(telemetry.context("cannot start a thread").map_err(Stop::unreachable)?);
         let gateway = Gateway::start(Arc::new(plan), clock, seed, sink.clone()).context("cannot start the gateway");
-        let events_of_models = sink.clone();
+        let (events_of_models, events_of_chaos, events_of_gamedays) = (sink.clone(), sink.clone(), sink.clone());
         let plane = Plane::new(
             gateway.map_err(Stop::unreachable)?,
             (clock, source),
@@ -99,18 +105,35 @@ impl Service {
         actors.set(&plane, &registry);
         let site = Site::new(Arc::clone(&plane) as _).with_reviews(Arc::clone(&plane) as _);
         let site = site.with_engine(engine.clone()).with_formats(Arc::clone(&plane) as _).with_registry(registry);
-        let site = site.with_incidents(incidents);
+        let (chaos, experiments) = chaos::start(&plane, (engine.clone(), incidents.clone()), events_of_chaos, seed)
+            .await
+            .map_err(Stop::unreachable)?;
+        plane.set_experiments(experiments.clone());
+        let (keeper, gamedays) = gamedays::start(&plane, engine.clone(), experiments.clone(), events_of_gamedays)
+            .await
+            .map_err(Stop::unreachable)?;
+        plane.set_gamedays(gamedays.clone());
+        let site = site.with_incidents(incidents).with_experiments(experiments).with_gamedays(gamedays);
         let admin = Admin::bind(admin_address, &tokens, site)
             .await
             .with_context(|| format!("cannot open the admin API at {admin_address}"))
-            .map_err(Stop::unreachable)?;
+            .map_err(Stop::unreachable)?
+            .with_key(key().map_err(Stop::unreachable)?);
         spawn_events(events, (engine, telemetry), on_event).map_err(Stop::unreachable)?;
         plane.emit(EventKind::Started { service, build: env!("CARGO_PKG_VERSION").into() });
-        Ok((plane, admin))
+        Ok((plane, admin, (chaos, keeper)))
     }
 
     /// Takes no new requests and finishes those that run, within the config's drain time.
     pub(crate) async fn stop(&self) {
+        // Faults first: nobody is to meet one while the service drains.
+        let gamedays = self.gamedays.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let chaos = self.chaos.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stopped = || {
+            drop(gamedays);
+            drop(chaos);
+        };
+        let _ = tokio::task::spawn_blocking(stopped).await;
         let plane = Arc::clone(&self.plane);
         let drained = tokio::task::spawn_blocking(move || plane.gateway.shutdown()).await;
         if drained.is_err() {
@@ -148,6 +171,13 @@ fn entropy() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// A key that nobody else has, for sessions of the dashboard.
+fn key() -> anyhow::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    ring::rand::SystemRandom::new().fill(&mut key).ok().context("the system has no random numbers")?;
+    Ok(key)
+}
+
 /// Reads the system's time once; from then on the clock is monotonic.
 fn wall_clock() -> anyhow::Result<Clock> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).context("the system's time lies before 1970")?;
@@ -164,13 +194,17 @@ fn spawn_events(
         for event in events {
             on_event(&event);
             telemetry.send(&event);
-            // Requests are told by a sample and counted by sums; the log is for what changed. What the desk tells is in it already.
+            // Requests are told by a sample and counted by sums; the log is for what changed. What the desk and experiments tell is in
+            // it already.
             let is_logged = matches!(
                 event.kind,
                 EventKind::RequestFinished(_)
                     | EventKind::IncidentOpened(_)
                     | EventKind::IncidentChanged(_)
                     | EventKind::IncidentNotified { .. }
+                    | EventKind::ExperimentChanged(_)
+                    | EventKind::ExperimentEnded { .. }
+                    | EventKind::HaltChanged { .. }
             );
             if !is_logged && !engine.note(event) {
                 tracing::debug!("an event was not stored");

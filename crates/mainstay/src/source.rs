@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use mainstay_config::Finding;
 use mainstay_core::plan::Plan;
 
+use crate::exit::{Exit, Stop};
+use crate::gamedays;
+use crate::output;
 use crate::secrets;
 
 /// A config that can be read again.
@@ -42,9 +46,16 @@ impl Source {
         let document = Document::read(&self.0).map_err(|error| Refused::Unreadable(self.0.clone(), error))?;
         let (plan, findings) = mainstay_config::load(&document.text);
         let Some(mut plan) = plan else { return Err(Refused::Findings(findings, document)) };
+        gamedays::of(&plan)?;
         let missing = secrets::resolve(&mut plan);
         if missing.is_empty() { Ok((plan, findings, document)) } else { Err(Refused::Secrets(missing)) }
     }
+}
+
+/// The plan of a config's file, as [`Document::plan`] has it.
+pub(crate) fn plan(file: &Path) -> Result<Plan, Stop> {
+    let document = Document::read(file).with_context(|| format!("cannot read {}", file.display()));
+    document.map_err(Stop::usage)?.plan()
 }
 
 impl Document {
@@ -52,6 +63,15 @@ impl Document {
     pub(crate) fn read(path: &Path) -> std::io::Result<Document> {
         let text = std::fs::read_to_string(path)?;
         Ok(Document { name: path.display().to_string(), text })
+    }
+
+    /// The plan of the config in it; what is wrong with it is told. Secrets stay references.
+    pub(crate) fn plan(&self) -> Result<Plan, Stop> {
+        let (plan, findings) = mainstay_config::load(&self.text);
+        plan.ok_or_else(|| {
+            output::say(format_args!("{}", self.render(&findings, output::stderr_has_colours())));
+            Stop::Said(Exit::Usage)
+        })
     }
 
     /// Findings as programs read them.

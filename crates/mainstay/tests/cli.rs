@@ -158,10 +158,8 @@ fn wrong_usage_is_two_and_help_is_data() {
     }
     let help = bench.run(&["--help"]);
     assert!(help.status.success() && help.stderr.is_empty());
-    for later in ["chaos", "simulate", "top"] {
-        let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with(&format!("{later} ")));
-        assert!(!promised, "{later} is not built");
-    }
+    let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with("top "));
+    assert!(!promised, "top is not built");
     let version = bench.run(&["version"]);
     assert_eq!(text(&version.stdout), format!("mainstay {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(json(&bench.run(&["version", "--format", "json"]))["version"], env!("CARGO_PKG_VERSION"));
@@ -220,6 +218,21 @@ fn serve_refuses_what_cannot_run() {
     let refused = bench.run(&["serve"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(text(&refused.stderr).contains("env:MAINSTAY_TEST_ABSENT is not set"), "{refused:?}");
+}
+
+#[test]
+fn a_service_whose_admin_port_is_taken_says_why_and_ends() {
+    let bench = Bench::new("taken");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    bench.write(
+        "mainstay.yaml",
+        &MINIMAL.replace("admin: { listen: 127.0.0.1:0 }", &format!("admin: {{ listen: '{address}' }}")),
+    );
+    let ended = bench.run(&["serve"]);
+    let talk = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{talk}");
+    assert!(talk.contains(&address) && talk.contains("in use"), "{talk}");
 }
 
 #[test]
@@ -614,4 +627,97 @@ fn train_says_only_transitions_where_no_terminal_is_and_leaves_numbers_to_scrape
     let wrong = bench.run(&["train", "--deadline", "tomorrow", "--", "true"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("2030-01-31T06:00:00Z"));
+}
+
+#[test]
+fn drills_are_run_judged_and_refused_with_a_place() {
+    let bench = Bench::new("simulate");
+    let drill = |name: &str| format!("{}/../../docs/drills/{name}.md", env!("CARGO_MANIFEST_DIR"));
+    let (calm, plot) = (drill("d1-all-hang"), bench.0.join("plot.html"));
+    let ran = bench.run(&["simulate", &calm, "--plot", plot.to_str().unwrap()]);
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    assert!(text(&ran.stdout).contains("backend model hangs"), "{}", text(&ran.stdout));
+    assert!(bench.read("plot.html").contains("<svg"));
+    let again = bench.run(&["simulate", &calm]);
+    assert_eq!(text(&ran.stdout), text(&again.stdout), "two processes tell the same");
+    let strict = std::fs::read_to_string(&calm).unwrap().replace("degraded > 0", "degraded == 0");
+    bench.write("strict.md", &strict);
+    let failed = bench.run(&["simulate", "strict.md", "--seeds", "2"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stdout).contains("seed 1 + commit"), "{}", text(&failed.stdout));
+    bench.write("wrong.md", &strict.replace("backend: small, hang", "backend: smal, hang"));
+    let wrong = bench.run(&["simulate", "wrong.md"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = text(&wrong.stderr);
+    assert!(said.contains("there is no backend `smal`") && said.contains("did you mean `small`"), "{said}");
+}
+
+#[test]
+fn a_game_day_is_rehearsed_in_virtual_time_as_far_as_that_goes() {
+    let bench = Bench::new("rehearse");
+    let config = "service: web
+environment: demo
+listen: 127.0.0.1:0
+admin: { listen: '127.0.0.1:0' }
+backends: { model: { url: 'http://10.0.0.1:9001', protocol: http } }
+routes:
+  - { name: score, path: /score, deadline: 500ms, ladder: [{ level: 0, backend: model }, { level: 4, respond: { body: {} } }] }
+";
+    bench.write("mainstay.yaml", config);
+    let day = |fault: &str, share: &str| {
+        format!(
+            "name: outage
+steps:
+  - experiment: {{ name: broken, hypothesis: h, route: score, fault: {fault}, blast: full, cohort: {{ share: {share} }}, duration: 1m, lead_in: 10s, recovery: 30s }}
+    criteria:
+      - {{ name: all answered, holds: 'unanswered == 0' }}
+      - {{ name: seen soon, holds: 'detected_s < 5.0' }}
+      - {{ name: the control is spared, holds: 'control_p99_s < 0.3' }}
+      - {{ name: somebody comes, holds: 'paged_s < 60.0' }}
+criteria:
+  - {{ name: nobody is left, holds: 'unanswered_class[0] == 0 && experiment.broken.injected > 0' }}
+"
+        )
+    };
+    bench.write("day.yaml", &day("{ model_error: {} }", "50%"));
+    let ran = bench.run(&["gameday", "rehearse", "day.yaml", "--rate", "0.3x", "--format", "json"]);
+    assert_eq!(ran.status.code(), Some(0), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let held = |results: &serde_json::Value| {
+        results.as_array().unwrap().iter().map(|it| it["held"].as_bool()).collect::<Vec<_>>()
+    };
+    let step = &told["steps"][0];
+    assert_eq!(held(&step["results"]), [Some(true), Some(true), Some(true), None], "{told:#}");
+    assert_eq!(held(&told["results"]), [Some(true)], "{told:#}");
+    assert!(step["facts"]["breaker_opened"].as_bool().unwrap() && step["facts"]["max_level"] == 4, "{told:#}");
+    let again = bench.run(&["gameday", "rehearse", "day.yaml", "--rate", "0.3x", "--format", "json"]);
+    assert_eq!(text(&ran.stdout), text(&again.stdout), "two processes tell the same");
+
+    // A delay beyond the deadline is seen by those who meet it; a level below is no error.
+    bench.write("late.yaml", &day("{ model_latency: { fixed: 200ms } }", "50%"));
+    let ran = bench.run(&["gameday", "rehearse", "late.yaml", "--rate", "0.3x", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let facts = &told["steps"][0]["facts"];
+    let (arm, control) = (facts["p99_s"].as_f64().unwrap(), facts["control_p99_s"].as_f64().unwrap());
+    assert!(arm > 0.2 && arm < 0.5 && control < 0.2, "{told:#}");
+
+    // Load that the ladder takes without a level below is seen by nobody. It has no arms, and nothing is said of them.
+    bench.write("load.yaml", &day("{ overload: { factor: 10 } }", "100%"));
+    let ran = bench.run(&["gameday", "rehearse", "load.yaml", "--format", "json"]);
+    assert_eq!(ran.status.code(), Some(1), "{}", text(&ran.stdout));
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(held(&told["steps"][0]["results"]), [Some(true), Some(false), None, None], "{told:#}");
+
+    // What virtual time does not have is said, and nothing is claimed of it.
+    bench.write("version.yaml", &day("{ model_error: { status: 404 } }", "50%"));
+    let ran = bench.run(&["gameday", "rehearse", "version.yaml"]);
+    assert!(text(&ran.stdout).contains("not rehearsed: in virtual time"), "{}", text(&ran.stdout));
+    assert_eq!(ran.status.code(), Some(0));
+    bench.write("wrong.yaml", &day("{ model_error: {} }", "50%").replace("route: score", "route: scor"));
+    let wrong = bench.run(&["gameday", "rehearse", "wrong.yaml"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("scor"), "{}", text(&wrong.stderr));
+    let wrong = bench.run(&["gameday", "rehearse", "day.yaml", "--rate", "fast"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("0.5x"), "{}", text(&wrong.stderr));
 }

@@ -49,6 +49,9 @@ pub trait Store: Send + Sync + 'static {
     fn document(&self, kind: &str, id: &str) -> Answer<'_, Option<Document>>;
     /// Documents of a kind with an id after `after`, in the order of ids; at most [`PAGE_MAX`](crate::record::PAGE_MAX).
     fn documents(&self, kind: &str, after: &str) -> Answer<'_, Vec<Document>>;
+    /// Documents of a kind with an id before `before`, or all where it is empty, the greatest id first; at most `limit`, and at most
+    /// [`PAGE_MAX`](crate::record::PAGE_MAX).
+    fn documents_before(&self, kind: &str, before: &str, limit: usize) -> Answer<'_, Vec<Document>>;
     /// A page of the log of events.
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>>;
     /// A run.

@@ -3,6 +3,7 @@
 //! Each takes any bytes and panics where a promise is broken; that no code below panics is the first of the promises.
 //! They are run by `cargo fuzz` (`fuzz/fuzz_targets`, nightly) and by `tests/mutate.rs` (stable), on the same corpus.
 
+mod answering;
 mod config;
 mod expression;
 mod feast;
@@ -15,6 +16,7 @@ mod pointer;
 mod queue_file;
 mod table;
 
+pub use answering::answering;
 pub use config::config;
 pub use expression::expression;
 pub use feast::feast;
@@ -30,7 +32,8 @@ pub use table::table;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("answering", answering),
     ("config", config),
     ("expression", expression),
     ("feast", feast),

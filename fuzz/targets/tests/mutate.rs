@@ -11,6 +11,11 @@ use mainstay_fuzz_targets::mutate::mutate;
 use mainstay_fuzz_targets::{TARGETS, Target};
 
 #[test]
+fn answering() {
+    fuzz("answering");
+}
+
+#[test]
 fn config() {
     fuzz("config");
 }

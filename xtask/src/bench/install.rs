@@ -31,13 +31,13 @@ pub(super) fn programs(mainstay: Option<&Path>, need_mainstay: bool) -> Result<P
     })
 }
 
-fn build_mainstay() -> Result<PathBuf> {
+pub(super) fn build_mainstay() -> Result<PathBuf> {
     let built = shell::watch(&mut shell::cargo(&["build", "--release", "--package", "mainstay"]))?;
     ensure!(built.success, "the mainstay binary does not build");
     Ok(shell::target().join("release/mainstay"))
 }
 
-fn build(package: &Path, binary: &str) -> Result<PathBuf> {
+pub(super) fn build(package: &Path, binary: &str) -> Result<PathBuf> {
     let target = shell::target().join("bench");
     let mut command = shell::cargo(&["build", "--release", "--locked", "--quiet"]);
     command.current_dir(package).env("CARGO_TARGET_DIR", &target);

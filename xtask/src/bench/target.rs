@@ -140,21 +140,41 @@ impl Running {
         processes::tree(self.child.id())
     }
 
-    fn start(name: &str, port: u16, mut command: Command, home: &Path) -> Result<Self> {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn start(name: &str, port: u16, command: Command, home: &Path) -> Result<Self> {
         ensure!(Connection::open(port).is_err(), "something else listens on port {port}");
-        let log = File::create(home.join(format!("{name}.log")))?;
+        let (running, ()) =
+            Self::until(name, command, home, START_LIMIT, |_| Connection::open(port).is_ok().then_some(()))?;
+        Ok(running)
+    }
+
+    /// Starts a process whose output goes to `NAME.log` in `home`, and waits until `ready` finds in that file, or elsewhere, what it needs.
+    pub(super) fn until<T>(
+        name: &str,
+        mut command: Command,
+        home: &Path,
+        limit: Duration,
+        ready: impl Fn(&Path) -> Option<T>,
+    ) -> Result<(Self, T)> {
+        let path = home.join(format!("{name}.log"));
+        let log = File::create(&path)?;
         command.current_dir(home).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let mut running = Self { child };
         let start = Instant::now();
-        while Connection::open(port).is_err() {
-            if let Some(status) = running.child.try_wait()? {
-                bail!("{name} ended with {status}, see its log in {}", home.display());
+        loop {
+            if let Some(found) = ready(&path) {
+                return Ok((running, found));
             }
-            ensure!(start.elapsed() < START_LIMIT, "{name} does not listen on port {port}");
+            if let Some(status) = running.child.try_wait()? {
+                bail!("{name} ended with {status}, see {}", path.display());
+            }
+            ensure!(start.elapsed() < limit, "{name} is not ready, see {}", path.display());
             thread::sleep(Duration::from_millis(50));
         }
-        Ok(running)
     }
 }
 

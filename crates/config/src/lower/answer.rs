@@ -26,7 +26,7 @@ pub(super) fn protocol_of(raw: &raw::Answer) -> Option<Protocol> {
 /// The key under which answers of a protocol are written.
 const fn shape_of(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::OpenInference => "outputs",
+        Protocol::OpenInference | Protocol::OpenInferenceGrpc => "outputs",
         Protocol::Openai | Protocol::Anthropic => "text",
         Protocol::Http => "body",
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mainstay_core::plan::{Backend, Health};
+use mainstay_core::plan::{Backend, Health, SecretSource};
+use mainstay_core::resilience::keys::KEYS_MAX;
 use mainstay_core::resilience::{breaker, limiter};
 use mainstay_core::route::Protocol;
 
@@ -21,14 +22,27 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) fn backends(raw: Option<&At<Vec<Entry<raw::Backend>>>>, reader: &mut Reader<'_>) -> Option<Vec<Backend>> {
     // Each is checked, also after one was refused.
     let lowered: Vec<Option<Backend>> = entries(raw).iter().map(|entry| backend(entry, reader)).collect();
+    groups(entries(raw), reader);
     lowered.into_iter().collect()
+}
+
+/// A group of one shares its fate with nobody.
+fn groups(entries: &[Entry<raw::Backend>], reader: &mut Reader<'_>) {
+    let groups: Vec<&At<String>> =
+        entries.iter().filter_map(|entry| entry.value.as_ref()?.value.group.as_ref()).collect();
+    for group in &groups {
+        check_name(group, "a group", reader);
+        if groups.iter().filter(|other| other.value == group.value).count() == 1 {
+            no_effect(group.span, "no other backend is of this group", reader);
+        }
+    }
 }
 
 fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backend> {
     check_name(&entry.name, "a backend", reader);
     let raw = &entry.value.as_ref()?.value;
     let endpoints = endpoints(raw, entry.name.span, reader);
-    let protocol = protocol(raw, reader);
+    let protocol = raw.protocol.as_ref().map(|protocol| protocol.value);
     let follows_registry = follows_registry(raw, reader);
     let health = raw.health.as_ref().map(health);
     let limit = raw.limit.as_ref().map_or(Some(limiter::Config::default()), |limit| self::limit(limit, reader));
@@ -36,6 +50,7 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
     if let Some(endpoints) = &endpoints {
         transport(raw, endpoints, reader);
     }
+    keys(raw, reader);
     Some(Backend {
         name: entry.name.value.clone(),
         endpoints: endpoints?,
@@ -43,9 +58,10 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
         model: value(raw.model.clone()),
         version: value(raw.version.clone()).filter(|_| !follows_registry),
         follows_registry,
+        group: value(raw.group.clone()),
         keys: raw.keys.iter().flat_map(|keys| &keys.value).map(|key| key.value.clone()).collect(),
         ca: value(raw.ca.clone()),
-        h2c: value_or(raw.h2c.as_ref(), false),
+        h2c: value_or(raw.h2c.as_ref(), protocol.is_some_and(Protocol::is_grpc)),
         health: health.flatten(),
         limit: limit?,
         breaker,
@@ -86,15 +102,21 @@ fn endpoints(raw: &raw::Backend, name: Span, reader: &mut Reader<'_>) -> Option<
     Some(endpoints.value.iter().map(|url| url.value.clone()).collect())
 }
 
-fn protocol(raw: &raw::Backend, reader: &mut Reader<'_>) -> Option<Protocol> {
-    let protocol = raw.protocol.as_ref()?;
-    if protocol.value == Protocol::Anthropic {
-        let finding = Finding::new(Code::NotBuilt, protocol.span, "the anthropic protocol is not built yet")
-            .help("a model behind an OpenAI-compatible address takes `openai`");
-        reader.report(finding);
-        return None;
+/// Each key is one of a bounded number, and written once: a second time it would be taken for another.
+fn keys(raw: &raw::Backend, reader: &mut Reader<'_>) {
+    let Some(keys) = &raw.keys else { return };
+    if keys.value.len() > KEYS_MAX {
+        let message = format!("a backend has at most {KEYS_MAX} keys, not {}", keys.value.len());
+        reader.report(Finding::new(Code::OutOfRange, keys.span, message));
     }
-    Some(protocol.value)
+    let mut seen: Vec<&SecretSource> = Vec::new();
+    for key in &keys.value {
+        if seen.contains(&&key.value.source) && !reader.is_full() {
+            let message = format!("`{}` is written twice", key.value.source);
+            reader.report(Finding::new(Code::Duplicate, key.span, message).help("give each key once"));
+        }
+        seen.push(&key.value.source);
+    }
 }
 
 /// Keys about the transport that the URLs do not call for.
@@ -106,6 +128,11 @@ fn transport(raw: &raw::Backend, endpoints: &[String], reader: &mut Reader<'_>) 
     }
     if let Some(h2c) = raw.h2c.as_ref().filter(|h2c| h2c.value && !http) {
         no_effect(h2c.span, "`h2c` is for `http` URLs, and there is none here", reader);
+    }
+    let grpc = raw.protocol.as_ref().is_some_and(|protocol| protocol.value.is_grpc());
+    if let Some(h2c) = raw.h2c.as_ref().filter(|h2c| grpc && http && !h2c.value) {
+        let finding = Finding::new(Code::Grpc, h2c.span, "gRPC needs HTTP/2");
+        reader.report(finding.help("leave `h2c` out: it is true for open-inference-grpc"));
     }
 }
 

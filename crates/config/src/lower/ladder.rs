@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mainstay_core::expr::Program;
-use mainstay_core::plan::{AnswerBy, AnswerRule, Entry, FeatureMode, FeatureSetId};
+use mainstay_core::llm::Dialect;
+use mainstay_core::llm::translate::translates;
+use mainstay_core::plan::{AnswerBy, AnswerRule, Entry, FeatureMode, FeatureSetId, PathMatch};
 use mainstay_core::route::{Level, Protocol};
 
 use super::answer::{self, answer};
@@ -32,7 +34,10 @@ pub(super) struct Around<'a> {
 
 /// What the entries of one ladder have in common.
 struct Common {
+    /// What the first backend speaks.
     protocol: Option<Protocol>,
+    /// What each of them speaks, and where it is named.
+    spoken: Vec<(At<String>, Protocol)>,
     refs: BTreeSet<String>,
 }
 
@@ -43,10 +48,13 @@ pub(super) fn ladder(route: &raw::Route, names: &mut Names, reader: &mut Reader<
         return None;
     }
     check_levels(&raw.value, reader);
-    let mut common = Common { protocol: None, refs: BTreeSet::new() };
+    let mut common = Common { protocol: None, spoken: Vec::new(), refs: BTreeSet::new() };
     let called: Vec<Option<AnswerBy>> =
         raw.value.iter().map(|entry| backend(&entry.value, &mut common, names, reader)).collect();
-    let protocol = common.protocol.or_else(|| spoken(&raw.value));
+    let protocol = spoken_at(route, &common).or(common.protocol).or_else(|| spoken(&raw.value));
+    if let Some(protocol) = protocol {
+        check_translations(route, protocol, &common, reader);
+    }
     let around = Around { protocol, refs: &common.refs, places: route.request.as_ref().map(|places| &places.value) };
     let entries: Vec<Option<Entry>> = raw
         .value
@@ -57,6 +65,42 @@ pub(super) fn ladder(route: &raw::Route, names: &mut Names, reader: &mut Reader<
     check_end(&raw.value, &entries, reader);
     check_timeouts(route, &raw.value, reader);
     Some(Ladder { protocol: protocol.unwrap_or(Protocol::Http), entries: entries.into_iter().collect::<Option<_>>()? })
+}
+
+/// The dialect of a route that takes one path.
+fn dialect_of(route: &raw::Route) -> Option<Dialect> {
+    match &route.path.as_ref()?.value {
+        PathMatch::Exact(path) => Dialect::of_path(path),
+        PathMatch::Prefix(_) => None,
+    }
+}
+
+/// What callers of language models speak is what their path says, whatever the backends do.
+fn spoken_at(route: &raw::Route, common: &Common) -> Option<Protocol> {
+    let of_models = common.protocol.is_some_and(Protocol::is_of_language_models);
+    dialect_of(route).filter(|_| of_models).map(|dialect| match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => Protocol::Openai,
+        Dialect::AnthropicMessages => Protocol::Anthropic,
+    })
+}
+
+/// Backends that speak otherwise than the callers have to be given translations.
+fn check_translations(route: &raw::Route, protocol: Protocol, common: &Common, reader: &mut Reader<'_>) {
+    for (name, this) in common.spoken.iter().filter(|(_, this)| *this != protocol) {
+        let to = if *this == Protocol::Anthropic { Dialect::AnthropicMessages } else { Dialect::OpenaiChat };
+        let of_models = protocol.is_of_language_models() && this.is_of_language_models();
+        if of_models && dialect_of(route).is_some_and(|from| translates(from, to)) {
+            continue;
+        }
+        let message =
+            format!("backend `{}` speaks {}, this route's callers {}", name.value, this.name(), protocol.name());
+        let help = if of_models {
+            "chats are translated, on routes of their own: with a path that ends in /chat/completions or /messages"
+        } else {
+            "only openai and anthropic are translated to one another; all backends of a ladder speak one of the others"
+        };
+        reader.report(Finding::new(Code::Untranslatable, name.span, message).help(help));
+    }
 }
 
 /// Where no backend says it, the way the answers are written does.
@@ -172,13 +216,7 @@ fn backend(raw: &raw::Entry, common: &mut Common, names: &mut Names, reader: &mu
     let name = raw.backend.as_ref()?;
     let found = names.backend(name, reader);
     let protocol = found.and_then(|(_, protocol)| protocol);
-    if let (Some(first), Some(this)) = (common.protocol, protocol)
-        && first != this
-    {
-        let message = format!("backend `{}` speaks {}, those above {}", name.value, this.name(), first.name());
-        let finding = Finding::new(Code::MixedProtocols, name.span, message);
-        reader.report(finding.help("all backends of a ladder speak one protocol"));
-    }
+    common.spoken.extend(protocol.map(|protocol| (name.clone(), protocol)));
     common.protocol = common.protocol.or(protocol);
     let features = match &raw.features {
         Some(features) => Some(feature_use(&features.value, protocol, common, names, reader)?),
@@ -203,7 +241,7 @@ fn feature_use(
     let facts = names.features(set, reader)?;
     common.refs.extend(facts.refs);
     let fits = match (facts.into_tensor, protocol) {
-        (None, _) | (_, None) => true,
+        (None, _) | (_, None | Some(Protocol::OpenInferenceGrpc)) => true,
         (Some(tensor), Some(protocol)) => tensor == (protocol == Protocol::OpenInference),
     };
     if let (false, Some(protocol)) = (fits, protocol) {

@@ -73,7 +73,7 @@ fn schedule(entry: &Entry<raw::Schedule>, names: &mut Names, reader: &mut Reader
     Some(Schedule { name: entry.name.value.clone(), zone: zone?, layers })
 }
 
-fn zone(raw: Option<&At<String>>, reader: &mut Reader<'_>) -> Option<TimeZone> {
+pub(super) fn zone(raw: Option<&At<String>>, reader: &mut Reader<'_>) -> Option<TimeZone> {
     let Some(raw) = raw else { return Some(TimeZone::UTC) };
     match window::zone(&raw.value) {
         Ok(zone) => Some(zone),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_core::plan::{
-    Confidence, ConfidenceFrom, ConfidenceScale, Environment, PathMatch, Prediction, PriorityRule, Queue, Route, Stream,
+    Confidence, ConfidenceFrom, ConfidenceScale, Environment, OnRefusal, PathMatch, Prediction, PriorityRule, Queue,
+    Route, Stream,
 };
 use mainstay_core::resilience::ladder::Hysteresis;
 use mainstay_core::resilience::queue::Shed;
-use mainstay_core::route::Protocol;
 
 use super::ladder::{self, Ladder};
-use super::{Names, check_distinct, check_name, empty, line_of, no_effect, value, value_or};
+use super::{Names, check_distinct, check_name, empty, grpc, line_of, no_effect, value, value_or};
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::raw::route as raw;
@@ -65,6 +65,9 @@ fn route(raw: &raw::Route, environment: Environment, names: &mut Names, reader: 
     if let Some(ladder) = &ladder {
         fitness(raw, ladder, reader);
     }
+    if ladder.as_ref().is_some_and(|ladder| ladder.protocol.is_grpc()) {
+        grpc::check(raw, reader);
+    }
     let ladder = ladder?;
     Some(Route {
         name: raw.name.as_ref()?.value.clone(),
@@ -79,14 +82,18 @@ fn route(raw: &raw::Route, environment: Environment, names: &mut Names, reader: 
         shed_before: value(raw.shed_before.clone()),
         hysteresis: hysteresis(raw.hysteresis.as_ref(), environment),
         stream: stream(raw.stream.as_ref()),
+        on_content_refusal: value_or(raw.on_content_refusal.as_ref(), OnRefusal::Stop),
         ladder: ladder.entries,
     })
 }
 
 /// Keys that say nothing on such a route.
 fn fitness(raw: &raw::Route, ladder: &Ladder, reader: &mut Reader<'_>) {
-    if let Some(stream) = raw.stream.as_ref().filter(|_| ladder.protocol != Protocol::Openai) {
+    if let Some(stream) = raw.stream.as_ref().filter(|_| !ladder.protocol.is_of_language_models()) {
         no_effect(stream.span, "`stream` is for language models, and this route has none", reader);
+    }
+    if let Some(word) = raw.on_content_refusal.as_ref().filter(|_| !ladder.protocol.is_of_language_models()) {
+        no_effect(word.span, "`on_content_refusal` is for language models, and this route has none", reader);
     }
     let deepest = ladder.entries.last().map(|entry| entry.level);
     if let Some(level) = raw.shed_before.as_ref().filter(|level| deepest.is_some_and(|deepest| level.value > deepest)) {

@@ -95,6 +95,10 @@ fn source(at: &At<raw::Monitor>, route: &Route, around: &Around<'_>, reader: &mu
         }
         return Some(source);
     }
+    if route.protocol.is_grpc() {
+        super::grpc::refuse("a watched value of a request or an answer", at.span, reader);
+        return None;
+    }
     let request = raw.request.as_ref().map(|pointer| ValueSource::Request(pointer.value.clone()));
     request.or_else(|| raw.answer.as_ref().map(|pointer| ValueSource::Answer(pointer.value.clone())))
 }

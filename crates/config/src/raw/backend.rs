@@ -17,17 +17,20 @@ section! {
         /// Several base URLs: the less loaded of two is called, failing ones are left out, at most half and never the
         /// last.
         endpoints: List<Url>,
-        /// What it speaks: open-inference, openai, anthropic or http.
+        /// What it speaks: open-inference, open-inference-grpc, openai, anthropic or http.
         protocol (required): ProtocolName,
         /// The model's name at the backend. Default: what the request says.
         model: Text,
         /// The model's version, or `registry`: whichever is the model's champion. Default: what the request says.
         version: Text,
-        /// Keys that are sent to it, used in turn.
+        /// What it shares its fate with, such as a region or a provider: where several backends of a group are left alone, the others of it are
+        /// asked after those of other groups. Default: it stands alone.
+        group: Text,
+        /// Keys that are sent to it, used in turn. One that is refused, spent or asked too often rests, and the others go on.
         keys: List<SecretRef>,
         /// PEM file with extra certificate authorities for `https` URLs.
         ca: File,
-        /// Whether it is spoken to in HTTP/2 without TLS. Default: false.
+        /// Whether it is spoken to in HTTP/2 without TLS. Default: true for open-inference-grpc, otherwise false.
         h2c: Flag,
         /// How it is asked whether it is well. Default: it is not asked.
         health: Health,
@@ -50,6 +53,7 @@ choice! {
     /// What a backend speaks.
     ProtocolName = "a protocol" {
         "open-inference" => Protocol::OpenInference,
+        "open-inference-grpc" => Protocol::OpenInferenceGrpc,
         "openai" => Protocol::Openai,
         "anthropic" => Protocol::Anthropic,
         "http" => Protocol::Http,
@@ -59,7 +63,7 @@ choice! {
 section! {
     /// How a component is asked whether it is well.
     Health = "`health`" {
-        /// Path that answers 2xx when well.
+        /// Path that answers 2xx when well; over gRPC a method that says so, `/inference.GRPCInferenceService/ServerReady`.
         path (required): UrlPath,
         /// How often. Default: 2s.
         every: Dur,

@@ -1,6 +1,6 @@
 //! Routes: a path, a deadline, who comes first, and the ladder of answers.
 
-use mainstay_core::plan::{AfterCommit, ConfidenceScale, FeatureMode};
+use mainstay_core::plan::{AfterCommit, ConfidenceScale, FeatureMode, OnRefusal};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::raw::local;
@@ -35,6 +35,8 @@ section! {
         hysteresis: Hysteresis,
         /// Bounds of a streamed answer.
         stream: Stream,
+        /// What is done where a provider's filter refuses what is asked: stop or next. Default: stop, the caller is told.
+        on_content_refusal: OnRefusalWord,
         /// Where requests hold what levels ask for: items, text, user, key.
         request: local::RequestPlaces,
         /// What answers, level by level; the last must be local and always answer.
@@ -190,6 +192,14 @@ choice! {
         "restart" => AfterCommit::Restart,
         "fail" => AfterCommit::Fail,
     } -> AfterCommit
+}
+
+choice! {
+    /// What is done where a provider's filter refuses what is asked.
+    OnRefusalWord = "what is done about a refusal" {
+        "stop" => OnRefusal::Stop,
+        "next" => OnRefusal::Next,
+    } -> OnRefusal
 }
 
 section! {

@@ -168,7 +168,12 @@ async fn whole(incidents: &Incidents, id: &str) -> Result<Json<wire::Incident>, 
 }
 
 /// Asks the desk for something, on behalf of somebody; the incident as it is then.
-async fn ask(site: &Site, caller: Caller, id: String, asked: Vec<Asked>) -> Result<Json<wire::Incident>, Problem> {
+pub(crate) async fn ask(
+    site: &Site,
+    caller: Caller,
+    id: String,
+    asked: Vec<Asked>,
+) -> Result<Json<wire::Incident>, Problem> {
     let incidents = site.incidents()?.clone();
     finished(async move {
         let into =

@@ -140,7 +140,7 @@ async fn add(State(site): State<Site>, request: Request) -> Result<Response, Pro
         return Err(invalid(format!("there is no person `{person}` in the config")));
     }
     let read = |text: &String| {
-        time(Some(text), Time::ZERO).map_err(|_| invalid(format!("`{text}` is not a time of RFC 3339")))
+        time(Some(text), Time::ZERO).map_err(|_| invalid(format!("`{text}` is not a time of RFC 3339 since 1970")))
     };
     let (from, until) = (read(&from)?, read(&until)?);
     if until <= from {

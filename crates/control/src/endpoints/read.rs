@@ -16,7 +16,7 @@ const BODY_MAX: usize = 1 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parameters of a path.
-pub(super) fn readable<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
+pub(crate) fn readable<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
     match path {
         Ok(Path(value)) => Ok(value),
         Err(rejection) => Err(Problem::new(Kind::BadRequest, rejection.body_text())),
@@ -24,7 +24,7 @@ pub(super) fn readable<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Pro
 }
 
 /// A body of JSON. That its media type must be JSON also keeps plain HTML forms out.
-pub(super) async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+pub(crate) async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     expect_media(request.headers(), &["application/json"])?;
     let body = read_body(request.into_body(), BODY_MAX).await?;
     serde_json::from_slice(&body).map_err(|error| {
@@ -34,7 +34,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T
 }
 
 /// Refuses a body of another media type than these; says which of them it is.
-pub(super) fn expect_media(headers: &HeaderMap, known: &'static [&'static str]) -> Result<&'static str, Problem> {
+pub(crate) fn expect_media(headers: &HeaderMap, known: &'static [&'static str]) -> Result<&'static str, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.and_then(|value| value.split(';').next()).map(str::trim).unwrap_or_default();
     let found = known.iter().find(|known| media_type.eq_ignore_ascii_case(known));
@@ -42,7 +42,7 @@ pub(super) fn expect_media(headers: &HeaderMap, known: &'static [&'static str]) 
 }
 
 /// A body of at most `longest` bytes.
-pub(super) async fn read_body(body: Body, longest: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(body: Body, longest: usize) -> Result<Bytes, Problem> {
     let whole = axum::body::to_bytes(body, longest);
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(body)) => Ok(body),

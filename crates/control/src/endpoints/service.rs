@@ -55,6 +55,8 @@ async fn metrics(State(site): State<Site>, State(plane): State<Plane>, headers: 
     let mut families = plane.metrics();
     families.extend(site.registry_metrics());
     families.extend(site.incident_metrics());
+    families.extend(site.experiment_metrics());
+    families.extend(site.gameday_metrics());
     families.extend(site.engine().map(Engine::metrics).unwrap_or_default());
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let openmetrics = accepted.flat_map(|accept| accept.split(',')).any(accepts_openmetrics);
@@ -81,6 +83,9 @@ async fn describe() -> Json<serde_json::Value> {
 async fn status(State(site): State<Site>, State(plane): State<Plane>) -> Json<wire::Status> {
     let mut status = wire::Status::from(plane.status());
     status.budgets = site.engine().map(budgets).unwrap_or_default();
+    if let Ok(experiments) = site.experiments() {
+        (status.experiments, status.halt) = experiments.at_a_glance();
+    }
     Json(status)
 }
 

@@ -333,6 +333,7 @@ fn facts(observation: &Observation) -> Facts<'_> {
         per_token: None,
         confidence: None,
         features: None,
+        unjudged: false,
         origin: Origin::Caller,
     };
     match &observation.what {

@@ -16,6 +16,7 @@ use super::ingest::{Entry, Taken, ingest};
 use super::settle::Settling;
 use super::{Budgets, Engine, EngineError, News, OnEvent, Source, Terms};
 use super::{models, quality};
+use crate::ingest::report;
 
 /// How often sums are taken from their source and stored: what a killed process may lose.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
@@ -23,6 +24,9 @@ const SETTLE_EVERY: Duration = Duration::from_millis(500);
 const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
 /// Most events that are appended to the log in one transaction.
 const LOG_MAX: usize = 1_000;
+
+/// Most flags in one transaction.
+const FLAGS_BATCH: usize = 1_000;
 
 /// What the engine is told.
 pub(super) enum Command {
@@ -160,12 +164,29 @@ impl Running {
             self.settling.add(series, start, counts);
         }
         self.settling.store(&self.engine).await;
+        self.flag().await;
         self.watch().await;
         match quality::settle(&self.engine, &mut self.settling.predictions).await {
             Ok(events) => events.into_iter().for_each(&mut self.on_event),
             Err(error) => tracing::warn!(%error, "predictions and labels wait for the store"),
         }
         self.append_log().await;
+    }
+
+    /// Counts what our own checks flagged, as if it had been reported: each of them rests before it counts, and counts once.
+    async fn flag(&mut self) {
+        while !self.settling.flags.is_empty() {
+            let batch = self.settling.flags.len().min(FLAGS_BATCH);
+            let entries = self.settling.flags[..batch].iter().map(|flag| {
+                let (item, meaning) = report::flagged(flag);
+                Entry { item, meaning }
+            });
+            if let Err(error) = ingest(&self.engine, entries.collect()).await {
+                tracing::warn!(%error, "flags wait for the store");
+                return;
+            }
+            self.settling.flags.drain(..batch);
+        }
     }
 
     /// Tells what monitors found, and makes what they learned rest.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mainstay_core::safety::Flag;
 use mainstay_core::slo::series::Counts;
 use mainstay_core::stats::LogHistogram;
 use mainstay_core::time::Time;
@@ -13,6 +14,8 @@ use super::{Engine, Source, Summed};
 
 /// Most predictions that wait for the store; the oldest are not remembered then.
 const PREDICTIONS_MAX: usize = 100_000;
+/// Most flags that wait for the store; the oldest are given up then.
+const FLAGS_MAX: usize = 100_000;
 /// Most sums in one transaction.
 const SUMS_MAX: usize = 100_000;
 
@@ -26,6 +29,8 @@ pub(super) struct Settling {
     sketches: BTreeMap<(String, Time), Vec<u8>>,
     /// Predictions that labels will be about, and that do not rest yet.
     pub(super) predictions: Vec<Item>,
+    /// Flags of our own checks that do not rest yet.
+    pub(super) flags: Vec<Flag>,
     /// What was offered to the store and may have been stored: it is offered again as it was.
     offered: Option<Sums>,
 }
@@ -33,7 +38,8 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn new(source: Source, instance: String) -> Settling {
         let (waiting, states, sketches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Settling { source, instance, sequence: 0, waiting, states, sketches, predictions: Vec::new(), offered: None }
+        let (predictions, flags) = (Vec::new(), Vec::new());
+        Settling { source, instance, sequence: 0, waiting, states, sketches, predictions, flags, offered: None }
     }
 
     /// Will store events of an objective that have been counted.
@@ -53,7 +59,13 @@ impl Settling {
 
     /// Takes what was summed up, and counts it.
     pub(super) fn take(&mut self, engine: &Engine) {
-        let Summed { counts, latencies, waiting, observed } = (self.source)();
+        let Summed { counts, latencies, flags, waiting, observed } = (self.source)();
+        self.flags.extend(flags);
+        let beyond = self.flags.len().saturating_sub(FLAGS_MAX);
+        if beyond > 0 {
+            tracing::error!(beyond, "flags that the store did not take in time are given up");
+            self.flags.drain(..beyond);
+        }
         let now = engine.now();
         let mut watching = engine.watching();
         for (plan, observed) in &observed {

@@ -151,12 +151,12 @@ fn audited(it: &Audited) -> Change {
     })
 }
 
-fn document(kind: &str, id: &str, expect: Expect, body: &impl Serialize) -> Change {
+pub(crate) fn document(kind: &str, id: &str, expect: Expect, body: &impl Serialize) -> Change {
     let body = serde_json::to_string(body).expect("what rests becomes JSON");
     Change::Document { kind: kind.to_owned(), id: id.to_owned(), expect, body }
 }
 
-pub(super) fn put(kind: &str, id: &str, body: &impl Serialize) -> Change {
+pub(crate) fn put(kind: &str, id: &str, body: &impl Serialize) -> Change {
     document(kind, id, Expect::Any, body)
 }
 
@@ -175,6 +175,17 @@ pub(super) async fn incidents(store: &dyn Store) -> Result<Vec<Incident>, StoreE
     Ok(all)
 }
 
+/// Those before an id, the last first, at most `limit` of which are read, and the id to go on before; `None` where that was all.
+pub(super) async fn incidents_before(
+    store: &dyn Store,
+    before: &str,
+    limit: usize,
+) -> Result<(Vec<Incident>, Option<String>), StoreError> {
+    let page = store.documents_before(INCIDENT, before, limit).await?;
+    let next = page.last().filter(|_| page.len() >= limit).map(|last| last.id.clone());
+    Ok((page.iter().filter_map(read).collect(), next))
+}
+
 /// All of them, or those of one incident, by when they were made.
 pub(super) async fn deliveries(store: &dyn Store, incident: Option<&str>) -> Result<Vec<Delivery>, StoreError> {
     let prefix = incident.map(|id| format!("{id}-")).unwrap_or_default();
@@ -184,7 +195,11 @@ pub(super) async fn deliveries(store: &dyn Store, incident: Option<&str>) -> Res
 }
 
 /// Documents of a kind whose ids start with a prefix, in the order of ids.
-async fn documents<T: DeserializeOwned>(store: &dyn Store, kind: &str, prefix: &str) -> Result<Vec<T>, StoreError> {
+pub(crate) async fn documents<T: DeserializeOwned>(
+    store: &dyn Store,
+    kind: &str,
+    prefix: &str,
+) -> Result<Vec<T>, StoreError> {
     let (mut all, mut after) = (Vec::new(), prefix.to_owned());
     loop {
         let page = store.documents(kind, &after).await?;
@@ -200,7 +215,7 @@ async fn documents<T: DeserializeOwned>(store: &dyn Store, kind: &str, prefix: &
     }
 }
 
-fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(document: &Document) -> Option<T> {
     let read = serde_json::from_str(&document.body);
     read.inspect_err(
         |error| tracing::error!(kind = document.kind, id = document.id, %error, "a document cannot be read"),

@@ -1,5 +1,6 @@
 //! Labels, flags and signals: what turned out later.
 
+use mainstay_core::safety;
 use mainstay_store::item::{Item, Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub(crate) struct Flag {
     /// Who or what judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<String>,
+    /// The run of the experiment that touched the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    experiment: Option<String>,
 }
 
 /// What was found about an answer.
@@ -129,7 +133,7 @@ impl Incoming for Flag {
         let at = checks.time(self.at.as_deref());
         let mut fine = checks.word("request_id", &self.request_id) && checks.word_maybe("id", self.id.as_deref());
         fine &= checks.word_maybe("kind", self.kind.as_deref()) && checks.word_maybe("by", self.by.as_deref());
-        fine &= checks.route(self.route.as_deref());
+        fine &= checks.route(self.route.as_deref()) && checks.word_maybe("experiment", self.experiment.as_deref());
         let at = at?;
         let word = match self.verdict {
             Verdict::Confirmed => "confirmed",
@@ -145,6 +149,33 @@ impl Incoming for Flag {
         };
         fine.then_some((item, meaning))
     }
+}
+
+/// A flag of our own checks, as if it had been reported. All checks of an answer together flag it once.
+pub(crate) fn flagged(flag: &safety::Flag) -> (Item, Meaning) {
+    let verdict = if flag.confirmed { Verdict::Confirmed } else { Verdict::Suspected };
+    let id = format!("{}/checks", flag.request_id);
+    let wire = Flag {
+        request_id: flag.request_id.clone(),
+        client: flag.client.clone(),
+        id: Some(id.clone()),
+        verdict,
+        kind: flag.kind.clone(),
+        at: None,
+        route: Some(flag.route.clone()),
+        model: flag.model.clone(),
+        by: Some(flag.by.clone()),
+        experiment: flag.experiment.clone(),
+    };
+    let (body, about) = (content(&wire), Some(wire.request_id));
+    let item = Item { kind: Kind::Flag, client: wire.client, id, about, at: flag.at, body, deltas: Vec::new() };
+    let meaning = match verdict {
+        Verdict::Confirmed => {
+            Meaning::Harm { request: flag.request_id.clone(), at: flag.at, route: wire.route, model: wire.model }
+        }
+        Verdict::Suspected | Verdict::Cleared => Meaning::Nothing,
+    };
+    (item, meaning)
 }
 
 impl Incoming for Signal {

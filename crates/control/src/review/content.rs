@@ -7,9 +7,9 @@ use std::time::Duration;
 use mainstay_core::incident::record::{Act, Action, ActionState, Entry, Held, Ranked, Sign};
 use mainstay_core::time::Time;
 
-use super::plot::Drawn;
 use super::text::{Text, number, percent, spoken, utc};
 use super::{PLOTS_MAX, ROWS_MAX, Review};
+use crate::plot::Drawn;
 
 /// What stands where people have not written anything.
 pub(super) const UNWRITTEN: &str = "not written yet";
@@ -18,13 +18,15 @@ pub(super) const UNWRITTEN: &str = "not written yet";
 pub(super) const PREAMBLE: &str = "This review is blameless: it asks how the system let it happen, not who did it. Everybody acted on what they knew then. All times are UTC.";
 
 /// A part of a review.
-pub(super) struct Section {
-    pub(super) title: &'static str,
-    pub(super) blocks: Vec<Block>,
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// A part of a section.
-pub(super) enum Block {
+pub(crate) enum Block {
+    /// A heading within a section.
+    Heading(Text),
     /// A paragraph.
     Line(Text),
     /// A paragraph that is still to be written.
@@ -312,6 +314,7 @@ fn deed(act: &Act) -> Text {
         Act::PreviousModel { model } => format!("serve the champion of {model} before this one"),
         Act::RaiseSampling { route } => format!("keep more of the requests of route {route}"),
         Act::BlockPattern { route, pattern } => format!("refuse requests of route {route} that hold: {pattern}"),
+        Act::StopExperiment { run } => format!("stop the experiment {run}"),
     })
 }
 

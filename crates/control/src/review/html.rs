@@ -3,16 +3,21 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Review;
-use super::content::{self, Block, UNWRITTEN};
-use super::plot::Drawn;
-use super::text::{number, utc};
+use super::content::{self, Block, Section, UNWRITTEN};
+use super::text::{Text, number, utc};
+use crate::plot::Drawn;
 
-const STYLE: &str = include_str!("page.css");
+/// The style of reviews and reports; the dashboard's begins with it.
+pub(crate) const STYLE: &str = include_str!("page.css");
 /// Nothing but the page's own style.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 pub(super) fn write(review: &Review) -> String {
-    let title = content::title(review);
+    page(&content::title(review), &content::sections(review))
+}
+
+/// A page of sections under a headline.
+pub(crate) fn page(title: &Text, sections: &[Section]) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -28,7 +33,7 @@ pub(super) fn write(review: &Review) -> String {
             body {
                 main {
                     h1 { (title.as_str()) }
-                    @for section in content::sections(review) {
+                    @for section in sections {
                         section {
                             h2 { (section.title) }
                             @for block in &section.blocks { (write_block(block)) }
@@ -45,6 +50,7 @@ fn write_block(block: &Block) -> Markup {
     html! {
         @match block {
             Block::Line(text) => p { (text.as_str()) },
+            Block::Heading(text) => h3 { (text.as_str()) },
             Block::Unwritten => p.unknown { (UNWRITTEN) },
             Block::List(texts) => ul { @for text in texts { li { (text.as_str()) } } },
             Block::Pairs(pairs) => dl {
@@ -63,7 +69,8 @@ fn write_block(block: &Block) -> Markup {
     }
 }
 
-fn figure(plot: &Drawn) -> Markup {
+/// A plot with its headline and its extremes.
+pub(crate) fn figure(plot: &Drawn) -> Markup {
     html! {
         figure {
             figcaption { (plot.headline().as_str()) }

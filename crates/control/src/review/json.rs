@@ -8,9 +8,9 @@ use mainstay_core::incident::record::Incident;
 use mainstay_core::time::Time;
 
 use super::content::{PREAMBLE, between};
-use super::plot::Drawn;
 use super::text::Text;
 use super::{Impact, PLOTS_MAX, Review};
+use crate::plot::Drawn;
 
 /// Grows when an older reader would misread what is written.
 const VERSION: u32 = 1;

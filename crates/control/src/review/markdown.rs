@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use super::Review;
-use super::content::{self, Block, UNWRITTEN};
-use super::plot::Drawn;
+use super::content::{self, Block, Section, UNWRITTEN};
 use super::text::{Text, number, utc};
+use crate::plot::Drawn;
 
 /// Most values of a plot that stand in its table.
 const VALUES_MAX: usize = 12;
@@ -16,8 +16,13 @@ const VALUES_MAX: usize = 12;
 const JOINER: char = '\u{2060}';
 
 pub(super) fn write(review: &Review) -> String {
-    let mut out = format!("# {}\n", heading(&content::title(review)));
-    for section in content::sections(review) {
+    page(&content::title(review), &content::sections(review))
+}
+
+/// A page of sections under a headline.
+pub(crate) fn page(title: &Text, sections: &[Section]) -> String {
+    let mut out = format!("# {}\n", heading(title));
+    for section in sections {
         push(&mut out, &format!("\n## {}\n", section.title));
         for block in &section.blocks {
             push(&mut out, "\n");
@@ -34,6 +39,7 @@ fn push(out: &mut String, text: &str) {
 fn write_block(out: &mut String, block: &Block) {
     match block {
         Block::Line(text) => push(out, &format!("{}\n", inline(text))),
+        Block::Heading(text) => push(out, &format!("### {}\n", heading(text))),
         Block::Unwritten => push(out, &format!("*{UNWRITTEN}*\n")),
         Block::List(texts) => {
             for text in texts {
@@ -78,7 +84,7 @@ fn write_plot(out: &mut String, plot: &Drawn) {
 }
 
 /// A text within a paragraph, an item or a cell.
-pub(super) fn inline(text: &Text) -> String {
+pub(crate) fn inline(text: &Text) -> String {
     let mut out = String::new();
     for (n, word) in text.as_str().split(' ').enumerate() {
         if n > 0 {
@@ -94,7 +100,7 @@ pub(super) fn inline(text: &Text) -> String {
 }
 
 /// The same as a heading: some readers take braces at its end for attributes, escaped or not.
-fn heading(text: &Text) -> String {
+pub(crate) fn heading(text: &Text) -> String {
     let text = inline(text);
     text.strip_suffix('}').map(|rest| format!("{rest}&#125;")).unwrap_or(text)
 }

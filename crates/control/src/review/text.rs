@@ -15,25 +15,25 @@ const LONG_MAX: usize = 4_000;
 
 /// A line without control characters, in which spaces are single; it still has to be escaped for where it goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
     /// A label.
-    pub(super) fn short(text: impl AsRef<str>) -> Text {
+    pub(crate) fn short(text: impl AsRef<str>) -> Text {
         Text(shown(text.as_ref(), SHORT_MAX))
     }
 
     /// A line.
-    pub(super) fn line(text: impl AsRef<str>) -> Text {
+    pub(crate) fn line(text: impl AsRef<str>) -> Text {
         Text(shown(text.as_ref(), LINE_MAX))
     }
 
     /// What people wrote.
-    pub(super) fn long(text: impl AsRef<str>) -> Text {
+    pub(crate) fn long(text: impl AsRef<str>) -> Text {
         Text(shown(text.as_ref(), LONG_MAX))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -72,13 +72,13 @@ fn is_hidden(it: char) -> bool {
 }
 
 /// `2026-03-01 12:00:00`, in UTC.
-pub(super) fn utc(time: Time) -> String {
+pub(crate) fn utc(time: Time) -> String {
     let whole = Time::from_secs(time.as_nanos() / 1_000_000_000);
     format_time(whole).replace('T', " ").replace('Z', "")
 }
 
 /// A duration in its two largest units.
-pub(super) fn spoken(duration: Duration) -> String {
+pub(crate) fn spoken(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (large, small) = match seconds {
         0 => return if duration.is_zero() { "0 s".to_owned() } else { format!("{} ms", duration.as_millis().max(1)) },
@@ -95,7 +95,7 @@ pub(super) fn spoken(duration: Duration) -> String {
 }
 
 /// A figure with at most four digits that matter.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "not known".to_owned();
@@ -112,7 +112,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A share as a percentage.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{} %", number((share * 1e3).round() / 10.0)) } else { "not known".to_owned() }
 }
 

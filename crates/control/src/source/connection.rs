@@ -1,6 +1,5 @@
 //! One request, one connection, one answer: a source is asked a few times a minute.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{ANSWER_BYTES_MAX, QueryError};
 use crate::outgoing::{self, Place, PlaceError};
+use crate::percent::encoded;
 
 /// Why a URL is no source.
 #[derive(Debug, thiserror::Error)]
@@ -95,20 +95,6 @@ impl Address {
         headers.insert(header::CONTENT_TYPE, form);
         request
     }
-}
-
-/// As a form's value.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            other => {
-                let _ = write!(out, "%{other:02X}");
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -82,11 +82,11 @@ impl IncidentLine {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IncidentsQuery {
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     #[serde(rename = "type")]
-    kind: Option<String>,
-    severity: Option<String>,
-    route: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) severity: Option<String>,
+    pub(crate) route: Option<String>,
     pub(crate) limit: Option<usize>,
 }
 
@@ -179,8 +179,9 @@ pub(crate) struct NewIncident {
 
 impl NewIncident {
     pub(crate) fn checked(self, kind: &str, or: Severity) -> Result<New, String> {
-        let onset =
-            self.onset.map(|text| parse_time(&text).ok_or_else(|| format!("`onset` {text} is not a time of RFC 3339")));
+        let onset = self.onset.map(|text| {
+            parse_time(&text).ok_or_else(|| format!("`onset` {text} is not a time of RFC 3339 since 1970"))
+        });
         Ok(New {
             title: self.title,
             kind: self.kind.unwrap_or_else(|| kind.to_owned()),
@@ -253,9 +254,9 @@ impl StandingRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActionRequest {
-    /// `pin_level`, `cached_features`, `previous_model`, `raise_sampling` or `block_pattern`.
+    /// `pin_level`, `cached_features`, `previous_model`, `raise_sampling`, `block_pattern` or `stop_experiment`.
     action: String,
-    /// The route; of all but `previous_model`.
+    /// The route; of all but `previous_model` and `stop_experiment`.
     #[serde(default)]
     route: Option<String>,
     /// The level; of `pin_level`.
@@ -267,6 +268,9 @@ pub(crate) struct ActionRequest {
     /// What requests must not hold; of `block_pattern`.
     #[serde(default)]
     pattern: Option<String>,
+    /// The run; of `stop_experiment`.
+    #[serde(default)]
+    run: Option<String>,
     /// How long, such as `30m`. Default: as the config says.
     #[serde(default, rename = "for")]
     lasting: Option<String>,
@@ -274,21 +278,23 @@ pub(crate) struct ActionRequest {
 
 impl ActionRequest {
     pub(crate) fn asked(self) -> Result<Asked, String> {
-        let ActionRequest { action, route, level, model, pattern, lasting } = self;
+        let ActionRequest { action, route, level, model, pattern, run, lasting } = self;
         let given = [
             ("route", route.is_some()),
             ("level", level.is_some()),
             ("model", model.is_some()),
             ("pattern", pattern.is_some()),
+            ("run", run.is_some()),
         ];
         let takes: &[&str] = match action.as_str() {
             "pin_level" => &["route", "level"],
             "cached_features" | "raise_sampling" => &["route"],
             "previous_model" => &["model"],
             "block_pattern" => &["route", "pattern"],
+            "stop_experiment" => &["run"],
             other => {
                 return Err(format!(
-                    "there is no action `{other}`; there are pin_level, cached_features, previous_model, raise_sampling, block_pattern"
+                    "there is no action `{other}`; there are pin_level, cached_features, previous_model, raise_sampling, block_pattern, stop_experiment"
                 ));
             }
         };
@@ -301,6 +307,7 @@ impl ActionRequest {
             "pin_level" => Act::PinLevel { route: with_route()?, level: level.ok_or_else(|| needs("level"))? },
             "cached_features" => Act::CachedFeatures { route: with_route()? },
             "raise_sampling" => Act::RaiseSampling { route: with_route()? },
+            "stop_experiment" => Act::StopExperiment { run: run.ok_or_else(|| needs("run"))? },
             "previous_model" => Act::PreviousModel { model: model.ok_or_else(|| needs("model"))? },
             _ => Act::BlockPattern { route: with_route()?, pattern: pattern.ok_or_else(|| needs("pattern"))? },
         };

@@ -28,7 +28,7 @@ const PARTS_SHOWN: usize = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QualityQuery {
-    window: Option<String>,
+    pub(crate) window: Option<String>,
 }
 
 impl QualityQuery {

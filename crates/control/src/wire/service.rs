@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answers::{EntryStatus, FileStatus, QueueStatus};
+use super::experiments::{ChaosHalt, ExperimentLine};
 use super::levels::Pin;
 
 /// `GET /api/v1/status`. Times are RFC 3339 in UTC.
@@ -29,6 +30,10 @@ pub(crate) struct Status {
     queues: Vec<QueueStatus>,
     /// The budgets of the objectives, in the config's order.
     pub(crate) budgets: Vec<BudgetStatus>,
+    /// Experiments that run.
+    pub(crate) experiments: Vec<ExperimentLine>,
+    /// Whether faults are halted.
+    pub(crate) halt: ChaosHalt,
 }
 
 /// How a budget stands, in short.
@@ -150,6 +155,8 @@ impl From<status::Status> for Status {
             files: from.files.into_iter().map(FileStatus::from).collect(),
             queues: from.reviews.into_iter().map(QueueStatus::from).collect(),
             budgets: Vec::new(),
+            experiments: Vec::new(),
+            halt: ChaosHalt::of(None),
         }
     }
 }

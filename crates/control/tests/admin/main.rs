@@ -4,7 +4,9 @@
 
 mod reviews;
 mod models;
+mod pages;
 mod roles;
+mod scale;
 mod support;
 
 use std::net::SocketAddr;
@@ -264,21 +266,32 @@ async fn the_description_matches_the_service() {
     assert_eq!(pin["properties"].as_object().unwrap().keys().collect::<Vec<_>>(), ["for", "level", "reason"]);
     operations.sort();
     expect_test::expect![[r"
+        DELETE /api/v1/chaos/halt
         DELETE /api/v1/corrections/{id}
         DELETE /api/v1/incidents/{id}/actions/{action}
         DELETE /api/v1/levels/{route}
         DELETE /api/v1/maintenance/{name}
         DELETE /api/v1/overrides/{id}
         DELETE /api/v1/silences/{id}
+        GET /api/v1/chaos/halt
         GET /api/v1/corrections
         GET /api/v1/drift
         GET /api/v1/drift/{name}
         GET /api/v1/events
+        GET /api/v1/experiments
+        GET /api/v1/experiments/catalogue
+        GET /api/v1/experiments/{id}
+        GET /api/v1/experiments/{id}/verdict
+        GET /api/v1/gamedays
+        GET /api/v1/gamedays/findings
+        GET /api/v1/gamedays/{id}
+        GET /api/v1/gamedays/{id}/report
         GET /api/v1/incidents
         GET /api/v1/incidents/metrics
         GET /api/v1/incidents/{id}
         GET /api/v1/incidents/{id}/review
         GET /api/v1/levels
+        GET /api/v1/live
         GET /api/v1/maintenance
         GET /api/v1/models
         GET /api/v1/models/{name}
@@ -307,7 +320,14 @@ async fn the_description_matches_the_service() {
         POST /api/v1/corrections
         POST /api/v1/drift/check
         POST /api/v1/events
+        POST /api/v1/experiments
+        POST /api/v1/experiments/{id}/approve
+        POST /api/v1/experiments/{id}/hold
+        POST /api/v1/experiments/{id}/stop
         POST /api/v1/flags
+        POST /api/v1/gamedays
+        POST /api/v1/gamedays/{id}/answers
+        POST /api/v1/gamedays/{id}/stop
         POST /api/v1/incidents
         POST /api/v1/incidents/{id}/ack
         POST /api/v1/incidents/{id}/actions
@@ -322,6 +342,7 @@ async fn the_description_matches_the_service() {
         POST /api/v1/signals
         POST /api/v1/silences
         POST /api/v1/slos/import
+        PUT /api/v1/chaos/halt
         PUT /api/v1/drift/references/{name}
         PUT /api/v1/incidents/{id}/review
         PUT /api/v1/levels/{route}

@@ -26,6 +26,8 @@ const NOW: Time = Time::from_secs(1_772_366_400);
 
 pub(crate) struct Plane {
     pin: Mutex<Option<Pin>>,
+    passed: Mutex<Duration>,
+    level: Mutex<u8>,
     ready: Mutex<Result<(), String>>,
     broken: AtomicBool,
     reloads: AtomicUsize,
@@ -38,6 +40,8 @@ impl Plane {
     pub(crate) fn new() -> Plane {
         Plane {
             pin: Mutex::new(None),
+            passed: Mutex::default(),
+            level: Mutex::default(),
             ready: Mutex::new(Ok(())),
             broken: AtomicBool::new(false),
             reloads: AtomicUsize::new(0),
@@ -49,6 +53,16 @@ impl Plane {
 
     pub(crate) fn set_ready(&self, ready: Result<(), String>) {
         *lock(&self.ready) = ready;
+    }
+
+    /// Lets requests start at another level.
+    pub(crate) fn set_level(&self, level: u8) {
+        *lock(&self.level) = level;
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, time: Duration) {
+        *lock(&self.passed) += time;
     }
 
     pub(crate) fn pinned(&self) -> Option<Level> {
@@ -93,7 +107,7 @@ impl DataPlane for Plane {
             routes: vec![RouteStatus {
                 name: "score".to_owned(),
                 path: "/v2/models/fraud/infer".to_owned(),
-                level: Level::FULL,
+                level: Level::new(*lock(&self.level)).unwrap(),
                 level_name: "full_service".to_owned(),
                 reason: "healthy".to_owned(),
                 pin: lock(&self.pin).clone(),
@@ -183,7 +197,7 @@ impl DataPlane for Plane {
     }
 
     fn now(&self) -> Time {
-        NOW
+        NOW + *lock(&self.passed)
     }
 }
 
@@ -258,8 +272,17 @@ impl Server {
     }
 
     pub(crate) async fn start_site(tokens: &[Token], plane: Arc<Plane>, site: Site) -> Server {
+        Server::start_admin(tokens, plane, site, |admin| admin).await
+    }
+
+    pub(crate) async fn start_admin(
+        tokens: &[Token],
+        plane: Arc<Plane>,
+        site: Site,
+        with: impl FnOnce(Admin) -> Admin,
+    ) -> Server {
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), tokens, site).await.unwrap();
-        let admin = admin.with_hosts(["ops.example".to_owned()]);
+        let admin = with(admin).with_hosts(["ops.example".to_owned()]);
         let addr = admin.local_addr();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(admin.serve(async { drop(stopped.await) }));
@@ -317,14 +340,21 @@ impl Server {
     }
 }
 
-/// Says `text` and hears all that comes back. The peer may answer and close before it has read everything.
+/// Says `text` and hears all that comes back, of a stream of events the first. The peer may answer and close before it has read everything.
 async fn exchange(addr: SocketAddr, text: String) -> String {
     let (mut read, mut write) = TcpStream::connect(addr).await.unwrap().into_split();
     let saying = tokio::spawn(async move { (write.write_all(text.as_bytes()).await, write) });
     let mut heard = Vec::new();
-    let _ = read.read_to_end(&mut heard).await;
+    while !has_event(&heard) && read.read_buf(&mut heard).await.is_ok_and(|read| read > 0) {}
     drop(saying.await);
     String::from_utf8(heard).unwrap()
+}
+
+/// Whether this is a stream of events, and its first event is there.
+fn has_event(heard: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(heard);
+    let body = text.split_once("\r\n\r\n").filter(|(head, _)| head.contains("text/event-stream"));
+    body.is_some_and(|(_, body)| body.contains("\n\n"))
 }
 
 #[derive(Debug)]

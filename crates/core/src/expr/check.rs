@@ -70,6 +70,7 @@ pub(super) struct Mentions {
     pub(super) route: bool,
     pub(super) client: bool,
     pub(super) request: Option<Mask>,
+    pub(super) answer: Option<Mask>,
     /// Features that are named by indexing.
     indexed: BTreeSet<String>,
 }
@@ -94,9 +95,10 @@ pub(super) struct Checked {
 }
 
 /// Checks a tree.
-pub(super) fn check(tree: &IdedExpr, places: &Places<'_>) -> Result<Checked, CompileError> {
+pub(super) fn check(tree: &IdedExpr, places: &Places<'_>, answers: bool) -> Result<Checked, CompileError> {
     let mut walk = Walk {
         places,
+        answers,
         mentions: Mentions::default(),
         warnings: Vec::new(),
         scopes: Vec::new(),
@@ -111,6 +113,8 @@ pub(super) fn check(tree: &IdedExpr, places: &Places<'_>) -> Result<Checked, Com
 
 struct Walk<'a> {
     places: &'a Places<'a>,
+    /// Whether there is an answer to look at.
+    answers: bool,
     mentions: Mentions,
     warnings: Vec<Warning>,
     scopes: Vec<&'a str>,
@@ -216,8 +220,13 @@ impl<'a> Walk<'a> {
             "headers" => self.mentions.all_headers = true,
             "features" => self.mentions.all_features = true,
             "request" => self.mentions.request.get_or_insert_default().whole = true,
+            "answer" if self.answers => self.mentions.answer.get_or_insert_default().whole = true,
             _ => {
-                let known = "the variables are `request`, `headers`, `features`, `route` and `client`";
+                let known = if self.answers {
+                    "the variables are `answer`, `request`, `headers`, `features`, `route` and `client`"
+                } else {
+                    "the variables are `request`, `headers`, `features`, `route` and `client`"
+                };
                 return self.fault(tree.id, format!("unknown variable `{name}`: {known}"));
             }
         }
@@ -288,8 +297,11 @@ impl<'a> Walk<'a> {
             }
         }
         match path(tree) {
-            Some(path) => {
-                let mut mask = self.mentions.request.get_or_insert_default();
+            Some((variable, _)) if variable == "answer" && !self.answers => self.expr(of),
+            Some((variable, path)) => {
+                let mentioned = &mut self.mentions;
+                let mask = if variable == "answer" { &mut mentioned.answer } else { &mut mentioned.request };
+                let mut mask = mask.get_or_insert_default();
                 for field in path {
                     mask = mask.fields.entry(field.to_owned()).or_default();
                 }
@@ -314,16 +326,21 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether a name has a meaning already.
+    fn is_taken(&self, name: &str) -> bool {
+        VARIABLES.contains(&name) || (self.answers && name == "answer")
+    }
+
     fn iteration(&mut self, tree: &'a IdedExpr, iteration: &'a ComprehensionExpr) -> Result<(), CompileError> {
         let over = &iteration.iter_range;
         if self.iterating {
             return self.fault(tree.id, "an iteration within an iteration");
         }
-        if matches!(&over.expr, Expr::Map(_)) || variable(over).is_some_and(|name| VARIABLES.contains(&name)) {
+        if matches!(&over.expr, Expr::Map(_)) || variable(over).is_some_and(|name| self.is_taken(name)) {
             return self.fault(tree.id, "iterations run over lists only, not over maps");
         }
         for name in [Some(&iteration.iter_var), iteration.iter_var2.as_ref()].into_iter().flatten() {
-            if VARIABLES.contains(&name.as_str()) {
+            if self.is_taken(name) {
                 return self.fault(tree.id, format!("`{name}` has a meaning: take another name"));
             }
         }
@@ -366,20 +383,20 @@ fn string(expr: &IdedExpr) -> Option<&str> {
     }
 }
 
-/// The fields that lead from `request` to this node, outermost first, where all of them are literals.
-fn path(expr: &IdedExpr) -> Option<Vec<&str>> {
+/// The fields that lead from `request` or `answer` to this node, outermost first, where all of them are literals.
+fn path(expr: &IdedExpr) -> Option<(&str, Vec<&str>)> {
     match &expr.expr {
-        Expr::Ident(name) => (name == "request").then(Vec::new),
+        Expr::Ident(name) => matches!(name.as_str(), "request" | "answer").then(|| (name.as_str(), Vec::new())),
         Expr::Select(select) => {
-            let mut fields = path(&select.operand)?;
+            let (variable, mut fields) = path(&select.operand)?;
             fields.push(&select.field);
-            Some(fields)
+            Some((variable, fields))
         }
         Expr::Call(call) if call.func_name == operators::INDEX => {
             let [of, key] = call.args.as_slice() else { return None };
-            let mut fields = path(of)?;
+            let (variable, mut fields) = path(of)?;
             fields.push(string(key)?);
-            Some(fields)
+            Some((variable, fields))
         }
         _ => None,
     }

@@ -71,6 +71,10 @@ fn context<'a>(mentions: &Mentions, facts: &'a dyn Facts) -> Result<Context<'a, 
         let request = budget.masked(facts.request().unwrap_or(&Value::Null), mask)?;
         context.add_variable_from_value("request", request);
     }
+    if let Some(mask) = &mentions.answer {
+        let answer = budget.masked(facts.answer().unwrap_or(&Value::Null), mask)?;
+        context.add_variable_from_value("answer", answer);
+    }
     Ok(context)
 }
 

@@ -282,6 +282,11 @@ pub enum Act {
         /// The text.
         pattern: String,
     },
+    /// Stops an experiment: its fault is taken away.
+    StopExperiment {
+        /// The run.
+        run: String,
+    },
 }
 
 impl Act {
@@ -296,6 +301,7 @@ impl Act {
             Act::PreviousModel { .. } => "previous_model",
             Act::RaiseSampling { .. } => "raise_sampling",
             Act::BlockPattern { .. } => "block_pattern",
+            Act::StopExperiment { .. } => "stop_experiment",
         }
     }
 }

@@ -129,7 +129,9 @@ impl Redaction {
             done.dropped += u32::from(kept.is_none());
             event.prediction = kept.map(Scalar::Word);
         }
-        event.request_id = self.text(&event.request_id, &mut done).unwrap_or_default();
+        if !is_own_id(&event.request_id) {
+            event.request_id = self.text(&event.request_id, &mut done).unwrap_or_default();
+        }
         event.finish_reason = event.finish_reason.take().and_then(|word| self.text(&word, &mut done));
         done
     }
@@ -373,6 +375,11 @@ fn tokens(text: &str, found: &mut Found) {
     }
 }
 
+/// Whether an id has the form in which the gateway makes them: 32 hexadecimal digits. It is no secret, and the request is found by it.
+fn is_own_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// Long words of letters and digits in which nothing repeats: at least 3.2 bits a character (hexadecimal digits: 4 at most). Ids in groups,
 /// such as UUIDs, are none: they are no secrets.
 fn is_random(word: &str) -> bool {
@@ -482,6 +489,16 @@ mod tests {
         assert_eq!((seen.prediction.clone(), seen.features.get("a:country").cloned()), (None, word("NO")));
         assert_eq!((seen.features.get("a:name"), seen.features.len()), (None, 2));
         assert_eq!(done, Redacted { replaced: 1, dropped: 2 });
+        // By the gateway's own ids requests are found; what merely looks like one may be a secret.
+        for (id, wanted) in [
+            ("3f9c0b7e5a1d482690ce7f13b8a4d25e", "3f9c0b7e5a1d482690ce7f13b8a4d25e"),
+            ("3F9C0B7E5A1D482690CE7F13B8A4D25E", "[token]"),
+            ("3f9c0b7e5a1d482690ce7f13b8a4d25e00", "[token]"),
+        ] {
+            let mut seen = RequestFinished { request_id: id.to_owned(), ..event.clone() };
+            some.apply(&mut seen, None);
+            assert_eq!(seen.request_id, wanted);
+        }
         // Without a key there is no pseudonym, and so no name.
         let mut closed = event.clone();
         some.apply(&mut closed, None);

@@ -23,7 +23,9 @@ pub struct Backend {
     pub version: Option<String>,
     /// Whether the version is the registry's champion: put in as it changes.
     pub follows_registry: bool,
-    /// Keys that are sent to it, used in turn.
+    /// What it shares its fate with, such as a region or a provider; `None`: it stands alone.
+    pub group: Option<String>,
+    /// Keys that are sent to it, used in turn; one that is refused, spent or asked too often rests.
     pub keys: Vec<Secret>,
     /// Extra certificate authorities (PEM) for `https` endpoints.
     pub ca: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::answer::template::Answer;
 use crate::expr::Program;
-use crate::resilience::ladder::Hysteresis;
+use crate::resilience::ladder::{self, Hysteresis};
 use crate::resilience::queue::Shed;
 use crate::route::{Class, Level, Protocol};
 
@@ -19,7 +19,7 @@ pub struct Route {
     pub path: PathMatch,
     /// ONE deadline for all levels.
     pub deadline: Duration,
-    /// What is spoken with the caller: that of its backends.
+    /// What is spoken with the caller: that of its path, else of its first backend.
     pub protocol: Protocol,
     /// Where the answer's prediction is found.
     pub prediction: Option<Prediction>,
@@ -37,6 +37,8 @@ pub struct Route {
     pub hysteresis: Hysteresis,
     /// Bounds of a streamed answer.
     pub stream: Stream,
+    /// What is done where a provider's filter refuses what is asked.
+    pub on_content_refusal: OnRefusal,
     /// Entries in order of level; the last is local.
     pub ladder: Vec<Entry>,
 }
@@ -154,6 +156,15 @@ pub enum AfterCommit {
     Fail,
 }
 
+/// What is done where a provider's filter refuses what is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnRefusal {
+    /// The caller is told: a refusal is an answer.
+    Stop,
+    /// The next entry is asked.
+    Next,
+}
+
 /// One entry of a ladder.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -168,6 +179,45 @@ pub struct Entry {
     pub budget: Option<Duration>,
     /// What answers.
     pub answer: AnswerBy,
+}
+
+/// What a request waits for the disk that holds it for a person, at most.
+pub const HOLD_PATIENCE: Duration = Duration::from_millis(50);
+
+impl Entry {
+    /// The entry as a walk down the ladder sees it.
+    pub fn walked(&self) -> ladder::Entry {
+        match &self.answer {
+            AnswerBy::Backend { backend, features, timeout, .. } => ladder::Entry {
+                level: self.level,
+                backend: Some(backend.0 as u32),
+                features: features.and_then(|(set, mode)| match mode {
+                    FeatureMode::Online => Some(set.0 as u32),
+                    FeatureMode::Cached => None,
+                }),
+                timeout: *timeout,
+            },
+            AnswerBy::Rules { .. }
+            | AnswerBy::Table(_)
+            | AnswerBy::Rank(_)
+            | AnswerBy::Keywords(_)
+            | AnswerBy::Velocity(_)
+            | AnswerBy::Cache { .. }
+            | AnswerBy::Respond(_) => ladder::Entry { timeout: self.budget, ..ladder::Entry::local(self.level) },
+            // What it may wait for the disk is kept back for it.
+            AnswerBy::Hold(_) => {
+                let patience = self.budget.unwrap_or(HOLD_PATIENCE).min(HOLD_PATIENCE);
+                ladder::Entry { timeout: Some(patience), ..ladder::Entry::local(self.level) }
+            }
+        }
+    }
+}
+
+impl Route {
+    /// Whether a request that its backend has no place for is shed, and not passed to a level as deep as `next`.
+    pub fn sheds_before(&self, next: Option<Level>) -> bool {
+        self.shed_before.is_some_and(|bound| next.is_none_or(|next| next >= bound))
+    }
 }
 
 /// What answers at a ladder entry.

@@ -19,6 +19,8 @@
 //! - An outcome decides only in the generation that admitted its call; a straggler is counted and ignored.
 //! - While half-open, no more calls are under way than allowed, and a lost one gives its permit back after a lease.
 //! - A call counts once: when it becomes slow or when it ends, whichever comes first.
+//! - Calls that began after the last answer and all became slow open it, however few the limit lets in.
+//! - Calls that ran out of time together are one failure in a row: that too many were let in is the limit's business.
 //! - The caller's own faults and cancelled calls never count. A throttled call is no failure, but the time the backend
 //!   asked for is kept.
 //!
@@ -164,7 +166,7 @@ impl Breaker {
         ticket.pace = Pace::Slow(now);
         match &mut self.state {
             State::Closed { watch, .. } | State::Forced { mode: Mode::MetricsOnly, watch, .. } => {
-                let trip = watch.handle_slow(&self.config, now);
+                let trip = watch.handle_slow(&self.config, ticket, now);
                 self.trip(trip, now);
             }
             State::HalfOpen(_) => self.conclude(Verdict::Ill(Why::ProbeSlow), now),

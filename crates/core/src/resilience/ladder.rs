@@ -25,7 +25,7 @@ mod health;
 mod walk;
 
 use health::Health;
-pub use walk::{Step, Walk};
+pub use walk::{Step, Walk, probe};
 
 /// How slowly the current level follows health.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -79,6 +79,18 @@ impl Outcome {
         }
     }
 
+    /// What a limit learns of the attempt: whether it was dropped. `None`: nothing. `overloaded` says that the backend
+    /// answered that it has too much to do.
+    pub const fn bears_on_limit(&self, overloaded: bool) -> Option<bool> {
+        match self {
+            Outcome::Success | Outcome::Caller { .. } => Some(false),
+            Outcome::Failure { kind: FailureKind::Timeout, .. } | Outcome::Throttled { .. } => Some(true),
+            Outcome::Failure { .. } if overloaded => Some(true),
+            // An instant error says nothing about how much the backend can carry.
+            Outcome::Failure { .. } | Outcome::Cancelled => None,
+        }
+    }
+
     /// Whether the same call may end otherwise when it is made again: failures before the answer began, and 408, 409,
     /// 425 and 429. An answer that broke off has already been seen by the caller and cannot be taken back.
     pub const fn is_retryable(&self) -> bool {

@@ -31,7 +31,7 @@ use crate::rng::Rng;
 use crate::time::Time;
 
 use super::delivery::{Delivery, State};
-use super::fact::Fact;
+use super::fact::{Fact, is_experiment};
 use super::reach::{Reach, Scope};
 use super::signature::Catalogue;
 
@@ -233,14 +233,15 @@ impl Desk {
         self.deliveries = pending.map(|delivery| (delivery.id.clone(), delivery)).collect();
     }
 
-    /// Goes by other terms from now on; what goes on goes on as it began. What was wrong with a part of the service that is gone is over.
+    /// Goes by other terms from now on; what goes on goes on as it began. What was wrong with a part of the service
+    /// that is gone, or that begins anew since its config is another, is over.
     pub fn set_terms(&mut self, terms: Terms, now: Time) {
         self.catalogue = Arc::new(Catalogue::with(&terms.incidents.types));
-        self.terms = Arc::new(terms);
+        let before = std::mem::replace(&mut self.terms, Arc::new(terms));
         for incident in self.incidents.values() {
             self.explained.insert(incident.id.clone(), explaining(&self.catalogue, incident));
         }
-        self.end_orphans(now);
+        self.end_orphans(&before.reach, now);
     }
 
     /// Who is on call instead, by exception; all of them.
@@ -336,9 +337,8 @@ impl Desk {
 fn explaining(catalogue: &Catalogue, incident: &Incident) -> Vec<usize> {
     let types = catalogue.types().iter().enumerate();
     let may = types.filter(|(_, it)| !incident.kind_chosen || it.kind == incident.kind);
-    may.filter(|(_, it)| incident.facts.iter().all(|held| it.explains(&held.fact, &held.labels)))
-        .map(|(at, _)| at)
-        .collect()
+    let facts: Vec<&Held> = incident.facts.iter().filter(|held| !is_experiment(&held.fact, &held.labels)).collect();
+    may.filter(|(_, it)| facts.iter().all(|held| it.explains(&held.fact, &held.labels))).map(|(at, _)| at).collect()
 }
 
 /// Where an incident is.

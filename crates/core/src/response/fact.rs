@@ -12,7 +12,7 @@ use super::reach::Reach;
 use crate::slo::window::written;
 
 /// Kinds of facts, and the labels that each carries.
-pub const KINDS: [(&str, &[&str]); 14] = [
+pub const KINDS: [(&str, &[&str]); 15] = [
     ("slo_burn", &["slo", "category", "promise", "severity", "why", "route", "model"]),
     ("budget", &["slo", "category", "promise", "status", "route", "model"]),
     ("harm", &["slo", "category", "promise", "severity", "why", "route", "model"]),
@@ -26,11 +26,22 @@ pub const KINDS: [(&str, &[&str]); 14] = [
     ("run_failed", &["model", "run", "state", "reason"]),
     ("promotion_failed", &["model", "version", "outcome"]),
     ("signal", &["name", "status"]),
-    ("change", &["what", "model", "version"]),
+    ("not_recovered", &["run", "experiment", "route"]),
+    ("change", &["what", "model", "version", "run", "experiment", "route", "fault"]),
 ];
 
 /// The kind of what other systems report; it carries their labels.
 pub const ALERT: &str = "alert";
+
+/// The kind of facts that say what else was going on, and are never wrong by themselves.
+pub const CHANGE: &str = "change";
+/// The label `what` of a change that lasts as long as the fault of an experiment is in force.
+const EXPERIMENT: &str = "experiment";
+
+/// Whether a fact says that an experiment's fault is in force: that goes with whatever is wrong meanwhile, whichever type it is.
+pub fn is_experiment(kind: &str, labels: &BTreeMap<String, String>) -> bool {
+    kind == CHANGE && labels.get("what").is_some_and(|what| what == EXPERIMENT)
+}
 
 /// Whether facts of this kind exist.
 pub fn is_known(kind: &str) -> bool {
@@ -127,7 +138,7 @@ pub fn read(event: &Event, reach: &Reach) -> Vec<Change> {
             vec![Change::Began(fact.with("name", name).with("status", "beyond"))]
         }
         EventKind::Starting {} => vec![Change::Forgotten],
-        _ => component(event, reach).or_else(|| model(event)).unwrap_or_default(),
+        _ => component(event, reach).or_else(|| model(event)).or_else(|| experiment(event)).unwrap_or_default(),
     }
 }
 
@@ -177,7 +188,7 @@ fn component(event: &Event, reach: &Reach) -> Option<Vec<Change>> {
         }
         EventKind::LevelChanged { route, to, reason, .. } => return Some(degraded(route, to.number(), reason)),
         EventKind::ConfigReloaded {} => {
-            let fact = Fact::new("change/config".to_owned(), "change", "another config is in force".to_owned());
+            let fact = Fact::new("change/config".to_owned(), CHANGE, "another config is in force".to_owned());
             vec![Change::Happened(fact.with("what", "config"))]
         }
         _ => return None,
@@ -223,9 +234,36 @@ fn model(event: &Event) -> Option<Vec<Change>> {
             let what = if it.rollback { "rollback" } else { "promoted" };
             let text = format!("version {} of {} became champion", it.model_version, it.model);
             let key = format!("change/{}/{}", it.model, it.model_version);
-            let fact = Fact::new(key, "change", text).with("what", what).with("model", &it.model);
+            let fact = Fact::new(key, CHANGE, text).with("what", what).with("model", &it.model);
             let fact = fact.with("version", &it.model_version);
             vec![Change::Ended(format!("promotion/{}", it.model)), Change::Happened(fact)]
+        }
+        _ => return None,
+    })
+}
+
+/// What experiments do, and leave behind.
+fn experiment(event: &Event) -> Option<Vec<Change>> {
+    let key = |run: &str| format!("change/experiment/{run}");
+    // Whoever begins the next one has seen that all is well.
+    let unwell = |route: &str| format!("not_recovered/{route}");
+    Some(match &event.kind {
+        EventKind::ExperimentChanged(it) if it.phase == "injecting" => {
+            let text = format!("an experiment began: {} ({}), {} on {}", it.experiment, it.run, it.fault, it.route);
+            let fact = Fact::new(key(&it.run), CHANGE, text).with("what", EXPERIMENT).with("run", &it.run);
+            let fact = fact.with("experiment", &it.experiment).with("route", &it.route).with("fault", &it.fault);
+            vec![Change::Began(fact)]
+        }
+        EventKind::ExperimentChanged(it) if it.phase == "lead_in" => vec![Change::Ended(unwell(&it.route))],
+        EventKind::ExperimentChanged(it) => vec![Change::Ended(key(&it.run))],
+        EventKind::ExperimentEnded { run, experiment, route, verdict, reason } => {
+            let mut changes = vec![Change::Ended(key(run))];
+            if verdict == "not_recovered" {
+                let text = format!("{route} was not well again after the experiment {experiment} ({run}): {reason}");
+                let fact = Fact::new(unwell(route), "not_recovered", text).with("run", run);
+                changes.push(Change::Began(fact.with("experiment", experiment).with("route", route)));
+            }
+            changes
         }
         _ => return None,
     })

@@ -17,6 +17,10 @@ pub struct Reach {
     pub models: BTreeMap<String, BTreeSet<String>>,
     /// By objective: what is known of it.
     pub objectives: BTreeMap<String, Promise>,
+    /// By route: the levels of its ladder; of one that is not here nothing is known.
+    pub levels: BTreeMap<String, BTreeSet<u8>>,
+    /// By backend or feature set: what tells one config of it from another.
+    pub configs: BTreeMap<String, u64>,
 }
 
 /// What is known of an objective.
@@ -53,6 +57,8 @@ impl Reach {
         for route in &plan.routes {
             let name = || route.name.clone();
             reach.routes.insert(name());
+            let levels = route.ladder.iter().map(|entry| entry.level.number());
+            reach.levels.insert(name(), levels.collect());
             for asked in route.ladder.iter().filter_map(|entry| entry.answer.asked()) {
                 let backend = &plan.backends[asked.backend.0];
                 reach.backends.entry(backend.name.clone()).or_default().insert(name());
@@ -64,6 +70,12 @@ impl Reach {
                 }
             }
         }
+        for backend in &plan.backends {
+            reach.configs.insert(backend.name.clone(), print(&format!("{backend:?}")));
+        }
+        for features in &plan.features {
+            reach.configs.insert(features.name.clone(), print(&format!("{features:?}")));
+        }
         for slo in &plan.slos {
             let promise = Promise {
                 category: slo.kind.category().name().to_owned(),
@@ -74,6 +86,19 @@ impl Reach {
             reach.objectives.insert(slo.name.clone(), promise);
         }
         reach
+    }
+
+    /// The level of a route's ladder that is nearest to one, no shallower than that.
+    pub fn level(&self, route: &str, least: u8) -> Option<u8> {
+        match self.levels.get(route) {
+            Some(levels) => levels.range(least..).next().copied(),
+            None => Some(least),
+        }
+    }
+
+    /// Whether a component runs by another config than before: what was seen of it is not known to hold.
+    pub fn differs(&self, component: &str, before: &Reach) -> bool {
+        self.configs.get(component) != before.configs.get(component)
     }
 
     /// Whether a component is a feature set; otherwise it is a backend.
@@ -118,6 +143,11 @@ impl Reach {
         let of = self.models.iter().filter(|(_, of)| !of.is_disjoint(routes));
         of.map(|(model, _)| model.as_str()).collect()
     }
+}
+
+/// FNV-1a (Fowler, Noll, Vo), 64 bits: the same in every process.
+fn print(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Scope {

@@ -34,13 +34,14 @@ const PAGE: (&str, &[&str]) = ("severity", &["page"]);
 const DEEP: Condition = one("degraded", &[("level", &["3", "4"])]);
 
 /// The worst first; the first that holds decides. What none holds for is the least.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     rule(&[any("harm")], 0.0, Severity::Sev1),
     rule(&[one("slo_burn", &[("category", &["safety"]), PAGE])], 0.0, Severity::Sev1),
     rule(&[one("slo_burn", &[("category", &["availability"]), PAGE]), DEEP], 0.5, Severity::Sev1),
     rule(&[one("slo_burn", &[PAGE])], 0.0, Severity::Sev2),
     rule(&[one("budget", &[("status", &["exhausted"])])], 0.0, Severity::Sev2),
     rule(&[DEEP], 0.0, Severity::Sev2),
+    rule(&[any("not_recovered")], 0.0, Severity::Sev2),
     rule(&[one("alert", &[("severity", &["critical", "page"])])], 0.0, Severity::Sev2),
     rule(&[any("slo_burn")], 0.0, Severity::Sev3),
     rule(&[any("budget")], 0.0, Severity::Sev3),

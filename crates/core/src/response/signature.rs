@@ -145,7 +145,8 @@ impl Signature {
     fn rank(&self, facts: &[Held]) -> Ranked {
         let (mut fired, mut silent, mut score) = (Vec::new(), Vec::new(), 0.0);
         for signal in &self.signals {
-            let of = facts.iter().filter(|held| signal.holds(&held.fact, &held.labels));
+            let of = facts.iter().filter(|held| !fact::is_experiment(&held.fact, &held.labels));
+            let of = of.filter(|held| signal.holds(&held.fact, &held.labels));
             let evidence: Vec<String> = of.map(|held| held.key.clone()).take(EVIDENCE_MAX).collect();
             let weight = if evidence.is_empty() {
                 ((1.0 - signal.often) / (1.0 - signal.otherwise)).ln()

@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub confidence: Option<f64>,
     /// The features that it was answered with; `None` where it used none.
     pub features: Option<Features<'a>>,
+    /// Checks of its answer have not told whether it did harm.
+    pub unjudged: bool,
     /// Who brought it to its end.
     pub origin: Origin,
 }
@@ -80,7 +82,7 @@ impl Scope {
 /// Judges a request that is within an objective's scope, or not: allocates nothing.
 ///
 /// The caller's own errors (4xx but 429), cancelled requests and synthetic traffic are ignored. To a safety objective every answer
-/// is good until it is flagged. Quality is judged by labels, model freshness by the clock, external ratios by their source:
+/// is good until it is flagged, except for those that checks were to judge and did not: they are ignored. Quality is judged by labels, model freshness by the clock, external ratios by their source:
 /// requests are ignored there.
 pub fn judge(objective: &Objective, facts: &Facts<'_>) -> Verdict {
     if facts.origin != Origin::Caller || is_callers_fault(facts.code) || !objective.scope.covers(facts) {
@@ -106,8 +108,8 @@ pub fn judge(objective: &Objective, facts: &Facts<'_>) -> Verdict {
             }
             features.oldest.map_or(!features.stale, |oldest| oldest <= *max_age)
         }
-        // An answer is harmless until somebody flags it.
-        Kind::Safety { .. } if is_answered(facts) => true,
+        // An answer is harmless until somebody flags it, unless somebody was to look at it and did not tell.
+        Kind::Safety { .. } if is_answered(facts) && !facts.unjudged => true,
         Kind::Safety { .. }
         | Kind::Quality { .. }
         | Kind::ModelFreshness { .. }

@@ -173,6 +173,36 @@ fn what_is_wrong_with_a_part_that_is_gone_is_over() {
 }
 
 #[test]
+fn what_is_set_up_anew_is_well_until_it_is_seen_to_be_not() {
+    let mut before = terms();
+    before.reach.configs.insert("primary".to_owned(), 1);
+    let mut desk = Desk::new(before.clone(), 1);
+    desk.hear(0, breaker("primary", "open"));
+    desk.hear(1, level("score", 2, "backend_unhealthy"));
+    desk.pass(60);
+    desk.set_terms(before.clone(), at(70));
+    assert!(desk.only().facts.iter().all(|held| held.until.is_none()), "another config of something else");
+    before.reach.configs.insert("primary".to_owned(), 2);
+    desk.set_terms(before, at(80));
+    let ended: Vec<_> =
+        desk.only().facts.iter().filter(|held| held.until.is_some()).map(|held| held.fact.as_str()).collect();
+    assert_eq!(ended, ["breaker_open"], "the route tells itself when it is back");
+}
+
+#[test]
+fn what_is_proposed_is_what_the_ladder_has() {
+    let mut terms = terms();
+    terms.reach.levels.insert("score".to_owned(), [0, 3, 4].into());
+    let mut desk = Desk::new(terms, 1);
+    desk.hear(0, burn("features", "page"));
+    let route = || "score".to_owned();
+    assert_eq!(desk.proposals(desk.only()), [Act::PinLevel { route: route(), level: 3 }]);
+    let id = desk.only().id.clone();
+    let asked = Asked::Act { act: Act::CachedFeatures { route: route() }, lasting: None };
+    assert!(desk.handle_asked(&id, asked, "ada", at(1)).is_err());
+}
+
+#[test]
 fn merging_moves_what_is_wrong_and_what_comes_of_it() {
     let mut desk = desk();
     desk.hear(0, burn("latency", "ticket"));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod experiments;
 mod grouping;
 mod lifecycle;
 mod paging;
@@ -69,6 +70,7 @@ pub(crate) fn terms() -> Terms {
             ("features".to_owned(), promise("freshness", "feature_freshness", Some("score"))),
             ("safety".to_owned(), promise("safety", "safety", Some("chat"))),
         ]),
+        ..Reach::default()
     };
     let layer = Layer {
         name: "week".to_owned(),

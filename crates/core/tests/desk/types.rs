@@ -134,6 +134,7 @@ fn the_catalogue_is_whole() {
             "drift_detected",
             "training_failure",
             "feedback_loop",
+            "not_recovered",
             "unclassified"
         ]
     );

@@ -41,6 +41,8 @@ pub struct CachedAnswer {
 enum IdPlace {
     /// The protocol echoes no id.
     None,
+    /// In a field of a message.
+    Field,
     /// These bytes are the id.
     At(Range<usize>),
     /// It has none; one would go here. `is_first`: no other member follows.
@@ -57,7 +59,7 @@ pub enum NotStored {
     Headers,
     /// Longer than an eighth of the cache.
     TooLong,
-    /// Not JSON where the protocol has an id to echo.
+    /// Not JSON, or no message, where the protocol has an id to echo.
     Json,
 }
 
@@ -100,6 +102,11 @@ impl AnswerCache {
         Ok(())
     }
 
+    /// Forgets an answer: it turned out not to be a good one.
+    pub fn forget(&self, key: RequestKey) {
+        self.answers.invalidate(&key);
+    }
+
     /// The last good answer, if it is no older than `max_age`.
     pub fn find(&self, key: RequestKey, max_age: Duration, now: Time) -> Option<CachedAnswer> {
         self.answers.get(&key).filter(|answer| now.since(answer.stored_at) <= max_age)
@@ -112,6 +119,7 @@ impl CachedAnswer {
     pub fn body_for(&self, id: Option<&str>) -> Bytes {
         let quoted = serde_json::Value::from(id.unwrap_or_default()).to_string();
         match (&self.id, id) {
+            (IdPlace::Field, id) => crate::protocol::answer_with_id(&self.body, id),
             (IdPlace::At(place), _) => json::splice(&self.body, place.clone(), &[quoted.as_bytes()]),
             (IdPlace::Before { at, is_first }, Some(_)) => {
                 let comma: &[u8] = if *is_first { b"" } else { b"," };
@@ -136,6 +144,7 @@ fn may_be_stored(headers: &HeaderMap) -> bool {
 fn id_place(protocol: Protocol, body: &[u8]) -> Option<IdPlace> {
     match protocol {
         Protocol::Openai | Protocol::Anthropic | Protocol::Http => Some(IdPlace::None),
+        Protocol::OpenInferenceGrpc => crate::protocol::can_be_kept(body).then_some(IdPlace::Field),
         Protocol::OpenInference => {
             let [id] = json::fields(body, ["id"]).ok()?;
             match id {

@@ -79,13 +79,16 @@ const fn left_out(protocol: Protocol) -> &'static [&'static [&'static str]] {
     match protocol {
         Protocol::OpenInference => &[&["id"], &["parameters", "priority"], &["parameters", "timeout"]],
         Protocol::Openai => &[&["user"], &["safety_identifier"], &["prompt_cache_key"]],
-        Protocol::Anthropic | Protocol::Http => &[],
+        Protocol::OpenInferenceGrpc | Protocol::Anthropic | Protocol::Http => &[],
     }
 }
 
 fn canonical(protocol: Protocol, body: &[u8]) -> Option<Vec<u8>> {
     if body.is_empty() {
         return Some(Vec::new());
+    }
+    if protocol.is_grpc() {
+        return crate::protocol::identity(body);
     }
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
     let mut out = Vec::with_capacity(body.len());

@@ -4,7 +4,7 @@ use mainstay_core::metric::{Family, Histogram, Kind, Sample, Value};
 use mainstay_core::route::Level;
 
 use super::totals::Model;
-use super::{FeatureCounters, RouteCounters, Totals};
+use super::{FeatureCounters, RouteCounters, Totals, checks, language};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -15,6 +15,9 @@ impl Totals {
         all.extend(self.degradation_families());
         all.extend(self.prediction_families());
         all.extend(self.feature_families());
+        all.extend(self.fault_families());
+        all.extend(checks::families(&self.checks));
+        all.extend(language::families(&self.languages));
         let refused = self.refused.iter().map(|(why, n)| (vec![("reason", (*why).to_owned())], *n));
         all.push(counters("mainstay_refused_requests", "Requests that reached no route.", refused));
         all
@@ -36,10 +39,6 @@ impl Totals {
         let of_route = |pick: fn(&RouteCounters) -> &Histogram| {
             self.routes.iter().map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
         };
-        let of_streams = |pick: fn(&RouteCounters) -> &Histogram| {
-            let streamed = self.routes.iter().filter(move |(_, r)| pick(r).count() > 0);
-            streamed.map(move |(route, r)| (vec![route_label(route)], pick(r).clone()))
-        };
         vec![
             counters("mainstay_requests", "Requests by class, answering level and status code.", requests),
             histograms(
@@ -53,16 +52,6 @@ impl Totals {
                 of_route(|r| &r.overhead),
             ),
             counters("mainstay_shed", "Requests turned away by a full backend, or blocked by what they hold.", shed),
-            histograms(
-                "gen_ai_server_time_to_first_token",
-                "From the head of a request to the first part of a language model's stream, in seconds.",
-                of_streams(|r| &r.first_token),
-            ),
-            histograms(
-                "gen_ai_server_time_per_output_token",
-                "Between the parts of a language model's stream, on average, in seconds.",
-                of_streams(|r| &r.per_token),
-            ),
         ]
     }
 
@@ -118,6 +107,20 @@ impl Totals {
             counters("mainstay_predictions", "Answers by models.", predictions),
             histograms("mainstay_prediction_latency_seconds", "How long models took to answer.", latency),
             histograms("mainstay_prediction_confidence", "Confidence as reported by the answers.", confidence),
+        ]
+    }
+
+    fn fault_families(&self) -> [Family; 2] {
+        let count = |at: usize| {
+            self.routes.iter().flat_map(move |(route, r)| {
+                r.faults.iter().map(move |(fault, counted)| {
+                    (vec![("fault", (*fault).to_owned()), route_label(route)], counted[at])
+                })
+            })
+        };
+        [
+            counters("mainstay_faults_injected", "Requests that met a fault on purpose.", count(0)),
+            counters("mainstay_faults_spared", "Requests that a cap kept from meeting a fault on purpose.", count(1)),
         ]
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mainstay_core::expr;
 use mainstay_core::plan::Plan;
 use mainstay_core::rng::Rng;
+use mainstay_core::safety::Flag;
 use mainstay_core::slo::objective::{Kind, Objective};
 use mainstay_core::slo::series::{Counts, bucket_of};
 use mainstay_core::slo::sli::{Facts, Features, Origin, Verdict, judge};
@@ -23,6 +24,9 @@ const SAMPLED_ONE_IN: u64 = 100;
 const FILTERS_MAX: usize = u64::BITS as usize;
 /// Most sums that wait for the engine. Beyond them, counts go into the latest bucket of their objective: none is lost.
 const SUMS_MAX: usize = 65_536;
+
+/// Most flags that wait for the engine; further ones are dropped and counted.
+const FLAGS_MAX: usize = 10_000;
 
 /// What a worker sums up under one config.
 #[derive(Debug)]
@@ -91,11 +95,27 @@ impl Sums {
         if facts.origin == Origin::Caller {
             self.latencies[route].record(ended.duration);
         }
+        self.count(plan, route, ended, &facts, |_| true);
+    }
+
+    /// It turned out, after a request was counted, whether its answer did harm.
+    pub(crate) fn judged(&mut self, plan: &Plan, route: usize, ended: &Ended) {
+        if self.bucket != bucket_of(ended.at) {
+            self.roll(bucket_of(ended.at));
+        }
+        let facts = facts(plan, route, ended);
+        self.count(plan, route, ended, &facts, |kind| matches!(kind, Kind::Safety { .. }));
+    }
+
+    fn count(&mut self, plan: &Plan, route: usize, ended: &Ended, facts: &Facts<'_>, of: impl Fn(&Kind) -> bool) {
         for applies in &self.routes[route] {
+            if !of(&plan.slos[applies.objective].kind) {
+                continue;
+            }
             if applies.filter.is_some_and(|bit| ended.filters & (1 << bit) == 0) {
                 continue;
             }
-            let counts = match judge(&plan.slos[applies.objective], &facts) {
+            let counts = match judge(&plan.slos[applies.objective], facts) {
                 Verdict::Good => Counts { good: applies.weight, bad: 0 },
                 Verdict::Bad => Counts { good: 0, bad: applies.weight },
                 Verdict::Ignored => continue,
@@ -158,6 +178,7 @@ fn facts<'a>(plan: &'a Plan, route: usize, ended: &Ended) -> Facts<'a> {
         per_token: per_token(ended).filter(|_| whole),
         confidence: ended.confidence,
         features,
+        unjudged: ended.unjudged,
         origin: match ended.ending {
             _ if ended.synthetic => Origin::Synthetic,
             Ending::Cancelled => Origin::Cancelled,
@@ -177,6 +198,9 @@ fn per_token(ended: &Ended) -> Option<Duration> {
 pub(crate) struct Ledger {
     counts: BTreeMap<(String, Time), Counts>,
     latencies: BTreeMap<(String, Time), LogHistogram>,
+    flags: Vec<Flag>,
+    /// Flags that nobody took in time.
+    pub(crate) flags_dropped: u64,
 }
 
 /// What was summed up at the source.
@@ -186,6 +210,8 @@ pub struct Summed {
     pub counts: Vec<(String, Time, Counts)>,
     /// Latencies of a route, by its name, in the bucket of ten seconds that starts at the time.
     pub latencies: Vec<(String, Time, LogHistogram)>,
+    /// Answers that checks flagged.
+    pub flags: Vec<Flag>,
     /// Queues, each with since when its oldest request waits for a person: the present where nobody does.
     pub waiting: Vec<(String, Time)>,
 }
@@ -204,11 +230,24 @@ impl Ledger {
         }
     }
 
+    /// Takes over the flags of a worker.
+    pub(crate) fn flag(&mut self, flags: &mut Vec<Flag>) {
+        let room = FLAGS_MAX.saturating_sub(self.flags.len());
+        self.flags_dropped += flags.len().saturating_sub(room) as u64;
+        flags.truncate(room);
+        self.flags.append(flags);
+    }
+
     /// All of it.
     pub(crate) fn take(&mut self) -> Summed {
         let counts = std::mem::take(&mut self.counts).into_iter().map(|((name, at), counts)| (name, at, counts));
         let latencies = std::mem::take(&mut self.latencies).into_iter().map(|((name, at), seen)| (name, at, seen));
-        Summed { counts: counts.collect(), latencies: latencies.collect(), waiting: Vec::new() }
+        Summed {
+            counts: counts.collect(),
+            latencies: latencies.collect(),
+            flags: std::mem::take(&mut self.flags),
+            waiting: Vec::new(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Level;
 
+use super::checks::{self, CheckTotals};
+use super::language::{self, Language, Speaker};
 use super::{BLOCKED, BackendCounters, Counters, EntryCounters, FeatureCounters, RouteCounters, add_all};
 
 /// Everything counted since start.
@@ -13,6 +15,8 @@ pub(crate) struct Totals {
     pub(super) routes: BTreeMap<String, RouteCounters>,
     pub(super) models: BTreeMap<Model, BackendCounters>,
     pub(super) features: BTreeMap<String, FeatureCounters>,
+    pub(super) checks: CheckTotals,
+    pub(super) languages: BTreeMap<Speaker, Language>,
     pub(super) refused: BTreeMap<&'static str, u64>,
 }
 
@@ -37,6 +41,8 @@ impl Totals {
         for (set, counted) in plan.features.iter().zip(&mut counters.features) {
             entry(&mut self.features, &set.name, FeatureCounters::new).absorb(counted);
         }
+        checks::absorb(&mut self.checks, plan, &mut counters.checks);
+        language::absorb(&mut self.languages, plan, &mut counters.languages);
         add_all(&mut self.refused, &mut counters.refused);
     }
 

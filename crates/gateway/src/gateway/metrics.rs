@@ -2,6 +2,7 @@
 
 use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::resilience::breaker::Phase;
+use mainstay_core::resilience::keys::{Fault, View};
 
 use crate::counters::families::gauges;
 use crate::shared::Shared;
@@ -26,6 +27,12 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         "mainstay_inflight",
         "Calls under way at a backend.",
         backends.iter().map(|b| (label(&b.name), f64::from(b.limit.view().in_flight))),
+    ));
+    all.extend(keys(shared));
+    all.push(gauges(
+        "mainstay_group_open",
+        "Backends of a group whose breakers are not closed.",
+        shared.groups.open(&shared.backends).map(|(group, open)| (vec![("group", group.to_owned())], open as f64)),
     ));
     all.push(gauges(
         "mainstay_level",
@@ -60,11 +67,12 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         files.iter().map(|(labels, status)| (labels.clone(), f64::from(u8::from(status.fault.is_some())))),
     ));
     let unseen = shared.observations.lock().expect("handing over does not panic").dropped;
+    let unflagged = shared.ledger.lock().expect("counting does not panic").flags_dropped;
     let dropped = shared
         .events
         .dropped()
         .into_iter()
-        .chain([("observations_full", unseen)])
+        .chain([("observations_full", unseen), ("flags_full", unflagged)])
         .map(|(reason, n)| Sample { labels: vec![("reason", reason.to_owned())], value: Value::Count(n) });
     let (replaced, dropped_texts) = shared.kept.redacted();
     let of = |what: &str, count: u64| Sample { labels: vec![("what", what.to_owned())], value: Value::Count(count) };
@@ -81,6 +89,43 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         samples: dropped.collect(),
     });
     all
+}
+
+/// Keys by their place in the config, never by what they are.
+fn keys(shared: &Shared) -> [Family; 3] {
+    let views = || shared.keys.iter().filter(|ring| ring.len() > 0).map(|ring| (ring.backend.as_str(), ring.view()));
+    let each =
+        || views().flat_map(|(backend, views)| views.into_iter().enumerate().map(move |(at, v)| (backend, at, v)));
+    let labels = |backend: &str, at: usize| vec![("backend", backend.to_owned()), ("key", at.to_string())];
+    let faults = each().flat_map(|(backend, at, view)| {
+        Fault::ALL.into_iter().zip(view.faults).map(move |(fault, count)| {
+            let mut labels = labels(backend, at);
+            labels.push(("reason", fault.word().to_owned()));
+            Sample { labels, value: Value::Count(count) }
+        })
+    });
+    let calls =
+        each().map(|(backend, at, view)| Sample { labels: labels(backend, at), value: Value::Count(view.calls) });
+    let up = |view: &View| f64::from(u8::from(view.rests_until.is_none()));
+    [
+        gauges(
+            "mainstay_key_up",
+            "1 where a key is used, 0 where it rests.",
+            each().map(|(b, at, v)| (labels(b, at), up(&v))),
+        ),
+        Family {
+            name: "mainstay_key_calls",
+            help: "Calls that bore a key.",
+            kind: Kind::Counter,
+            samples: calls.collect(),
+        },
+        Family {
+            name: "mainstay_key_faults",
+            help: "Calls that were not taken for their key's sake.",
+            kind: Kind::Counter,
+            samples: faults.collect(),
+        },
+    ]
 }
 
 /// Durations point at requests that are kept.

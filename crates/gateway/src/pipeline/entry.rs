@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use mainstay_core::answer::review::Held;
-use mainstay_core::plan::{Answer, AnswerBy, Backend, Hold};
+use mainstay_core::llm::taxonomy::Kind;
+use mainstay_core::plan::{Answer, AnswerBy, Backend, Hold, OnRefusal};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::queue::LoadReason;
@@ -22,8 +23,10 @@ use crate::answers::local::{Found, Local, Miss};
 use crate::answers::{Led, answer_by_rules};
 use crate::attempt::{self, Answered, Call, Failed, Flight};
 use crate::body::{AnswerBody, Outgoing, UploadFault};
+use crate::chaos::Met;
+use crate::crossing::Crossing;
 use crate::headers;
-use crate::protocol::{self, AnswerContext, ContextError, Rendered};
+use crate::protocol::{self, AnswerContext, ContextError, Rendered, Rpc, grpc};
 use crate::reviews::{self, PATIENCE};
 
 /// How an entry did.
@@ -57,6 +60,9 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     let AnswerBy::Backend { backend, features, context, .. } = &visit.entry(entry).answer else {
         return Tried::Passed("not_remote");
     };
+    if visit.too_long_for.is_some() && !visit.takes_more(entry) {
+        return Tried::Passed("context_too_long");
+    }
     if let Some(served) = behind(visit, entry, until).await {
         return Tried::Answered(served);
     }
@@ -74,6 +80,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     let attempts = visit.shared().plan.backends[backend.0].attempts;
     let mut retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
     let mut avoid = None;
+    let mut changes = 0;
     loop {
         let (failed, endpoint) = match try_once(visit, entry, &mut prepared, avoid, until).await {
             Ok(tried) => return tried,
@@ -83,6 +90,11 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
             return Tried::Refused(fault);
         }
         avoid = Some(endpoint);
+        if failed.key.is_some() && visit.may_change_key(backend.0, changes, until) {
+            changes += 1;
+            continue;
+        }
+        let failed = visit.with_keys_wish(failed, backend.0);
         let Some(pause) = visit.may_retry(&mut retry, &failed, until) else {
             return Tried::Passed(failed.reason);
         };
@@ -94,7 +106,11 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
 /// Where equal requests wait for one call: the answer of the one that called, unless this is the one to call.
 async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Served> {
     let shared = visit.shared();
-    if !shared.routes[visit.route].single_flight || visit.entry(entry).level != Level::FULL || visit.lead.is_some() {
+    if !shared.routes[visit.route].single_flight
+        || visit.entry(entry).level != Level::FULL
+        || visit.lead.is_some()
+        || visit.is_dosed()
+    {
         return None;
     }
     match shared.flights.join(visit.cache_key()?) {
@@ -122,6 +138,8 @@ struct Prepared {
     keyed: bool,
     /// The body as changed for this backend; `None`: as it came.
     body: Option<bytes::Bytes>,
+    /// What of the call is translated.
+    crossing: Option<Crossing>,
 }
 
 impl Prepared {
@@ -135,18 +153,14 @@ impl Prepared {
         let shared = visit.shared();
         let config = &shared.plan.backends[backend];
         let mut body = None;
-        if let Some(model) = &config.model
-            && matches!(config.protocol, Protocol::Openai | Protocol::Anthropic)
-        {
+        let crossing = Crossing::of(visit.protocol(), config.protocol, visit.uri.path())?;
+        if let Some(model) = config.model.as_ref().filter(|_| visit.rpc.is_some_and(Rpc::names_model)) {
             let whole = visit.whole_body().ok_or("body_too_long_for_model")?;
-            let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
-            body = (changed != whole).then_some(changed);
+            let changed = protocol::request_with_model(&whole, model, config.version.as_deref());
+            body = Some(changed.map_err(|_| "bad_request_body")?).filter(|changed| *changed != whole);
         }
         if let Some(max) = context {
-            let whole = match body.take() {
-                Some(changed) => changed,
-                None => visit.whole_body().ok_or("body_too_long_for_context")?,
-            };
+            let whole = as_changed(visit, body, "body_too_long_for_context")?;
             body = Some(protocol::body_with_context(&whole, max).map_err(|error| match error {
                 ContextError::TooLong => "context_too_long",
                 ContextError::Json(_) | ContextError::NoMessages => "bad_request_body",
@@ -155,19 +169,30 @@ impl Prepared {
         if let Some(set) = set
             && let Some(retrieved) = visit.features.get(set).and_then(Option::as_ref)
         {
-            let whole = match body.take() {
-                Some(changed) => changed,
-                None => visit.whole_body().ok_or("body_too_long_for_features")?,
-            };
+            let whole = as_changed(visit, body, "body_too_long_for_features")?;
             let stage = &shared.features[set].stage;
             body = Some(stage.inject(&visit.headers, &whole, retrieved).map_err(|error| {
                 tracing::debug!(%error, "features could not be put into a request");
                 "features_do_not_fit"
             })?);
         }
-        let path = path_for(visit, entry, config);
-        let headers = Some(headers_for(visit, config));
-        Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body })
+        if let Some(crossing) = crossing {
+            body = Some(crossing.request(&as_changed(visit, body, "body_too_long_to_translate")?)?);
+        }
+        if let Some(model) = &config.model
+            && config.protocol.is_of_language_models()
+        {
+            let whole = as_changed(visit, body.clone(), "body_too_long_for_model")?;
+            let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
+            body = if changed == whole { body } else { Some(changed) };
+        }
+        if visit.streaming.is_some() && config.protocol == Protocol::Openai {
+            let whole = as_changed(visit, body, "body_too_long_for_stream")?;
+            body = Some(protocol::body_with_usage(&whole).map_err(|_| "bad_request_body")?);
+        }
+        let path = path_for(visit, entry, config, crossing);
+        let headers = Some(headers_for(visit, config, crossing));
+        Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body, crossing })
     }
 
     fn body(&self, visit: &mut Visit<'_>) -> Option<Outgoing> {
@@ -178,9 +203,22 @@ impl Prepared {
     }
 }
 
+/// The body as changed so far, or as it came.
+fn as_changed(
+    visit: &Visit<'_>,
+    changed: Option<bytes::Bytes>,
+    too_long: &'static str,
+) -> Result<bytes::Bytes, &'static str> {
+    changed.or_else(|| visit.whole_body()).ok_or(too_long)
+}
+
 /// The path at the backend, whose model may have another name.
-fn path_for(visit: &Visit<'_>, entry: usize, config: &Backend) -> PathAndQuery {
+fn path_for(visit: &Visit<'_>, entry: usize, config: &Backend, crossing: Option<Crossing>) -> PathAndQuery {
     let asked = || visit.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    // Parameters of the one provider's path mean nothing at the other's.
+    if let Some(path) = crossing.and_then(|crossing| crossing.path(visit.uri.path())) {
+        return PathAndQuery::try_from(path).unwrap_or_else(|_| asked());
+    }
     let Some(model) = &config.model else { return asked() };
     let known = visit.shared().routes[visit.route].paths[entry].as_ref();
     if let Some(path) = known.filter(|_| visit.uri.query().is_none()) {
@@ -199,8 +237,11 @@ fn path_for(visit: &Visit<'_>, entry: usize, config: &Backend) -> PathAndQuery {
 }
 
 /// The headers at the backend. Length and host are written when the request is sent.
-fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
+fn headers_for(visit: &Visit<'_>, config: &Backend, crossing: Option<Crossing>) -> HeaderMap {
     let mut headers = visit.headers.clone();
+    if crossing.is_some() {
+        Crossing::clean(&mut headers);
+    }
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::EXPECT);
     if let Some((_, context)) = &visit.trace
@@ -208,20 +249,42 @@ fn headers_for(visit: &Visit<'_>, config: &Backend) -> HeaderMap {
     {
         headers.insert(headers::TRACEPARENT, value);
     }
-    if visit.reads_answers() {
+    if visit.reads_answers() || visit.streaming.is_some() {
         headers.remove(header::ACCEPT_ENCODING);
     }
     if !config.keys.is_empty() {
-        let at = (visit.key as usize) % config.keys.len();
-        let value = config.keys[at].expose().and_then(|key| HeaderValue::from_str(&format!("Bearer {key}")).ok());
         headers.remove(header::AUTHORIZATION);
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+        headers.remove(API_KEY);
+    }
+    if config.protocol.is_grpc() {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        if visit.reads_answers() || config.version.is_some() {
+            headers.remove(grpc::ACCEPT_ENCODING);
         }
+    }
+    if config.protocol == Protocol::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
     }
     headers
 }
+
+/// Puts a key of ours where the protocol wants it.
+fn put_key(headers: &mut HeaderMap, config: &Backend, at: usize) {
+    let (name, scheme) = match config.protocol {
+        Protocol::Anthropic => (API_KEY, ""),
+        Protocol::OpenInference | Protocol::OpenInferenceGrpc | Protocol::Openai | Protocol::Http => {
+            (header::AUTHORIZATION, "Bearer ")
+        }
+    };
+    let key = config.keys.get(at).and_then(|key| key.expose());
+    if let Some(mut value) = key.and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok()) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// One attempt. `Err` holds what failed and at which endpoint.
 async fn try_once(
@@ -241,49 +304,105 @@ async fn try_once(
         return Ok(Tried::Passed("body_too_long_to_resend"));
     };
     let began = clock.now();
+    let Ok(key) = visit.shared().keys[prepared.backend].pick(began) else {
+        return Ok(Tried::Passed("keys_rest"));
+    };
     let Ok(ticket) = backend.breaker.admit(visit.key, began) else {
         return Ok(Tried::Passed("breaker_open"));
     };
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
-    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began);
+    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began).with_key(key.clone());
     visit.attempts += 1;
     let config = &visit.shared().plan.backends[prepared.backend];
-    let headers = prepared.headers.take().unwrap_or_else(|| headers_for(visit, config));
+    let mut fields = prepared.headers.take().unwrap_or_else(|| headers_for(visit, config, prepared.crossing));
+    if visit.attempts + visit.earlier > 1 {
+        fields.insert(headers::ATTEMPT, HeaderValue::from(visit.attempts + visit.earlier));
+    }
+    if let Some(key) = &key {
+        put_key(&mut fields, config, key.at);
+    }
+    if visit.rpc.is_some() {
+        let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.deadline } else { until };
+        fields.insert(grpc::TIMEOUT, grpc::timeout_value(last.since(clock.now())));
+    }
+    let other = visit.met.as_deref().and_then(|met| other_version(visit, met, prepared));
+    let (path, body) = match other {
+        None => (None, body),
+        Some((path, changed)) => (path, changed.map_or(body, Outgoing::held)),
+    };
     let state = Rc::clone(visit.state);
     let call = Call {
         state: &state,
         backend: prepared.backend,
-        protocol: visit.protocol(),
+        protocol: config.protocol,
         method: &visit.method,
-        path: &prepared.path,
-        headers,
+        path: path.as_ref().unwrap_or(&prepared.path),
+        headers: fields,
         body,
         keyed: prepared.keyed,
         until,
         deadline: visit.deadline,
         reader: visit.shared().routes[visit.route].confidence.as_ref(),
+        streaming: visit.streaming.as_deref(),
+        crossing: prepared.crossing,
+        request_id: visit.id.to_str().unwrap_or_default(),
+        rpc: visit.rpc,
+        route: visit.route,
+        met: visit.met.as_deref(),
     };
     let sent = attempt::send(call, endpoint, flight).await;
     let took = clock.now().since(began);
     visit.waited += took;
     match sent {
         Ok(answered) if too_long_for_the_model(visit, entry, &answered) => Ok(Tried::Passed("context_too_long")),
+        Ok(answered) if is_asked_elsewhere(visit, entry, &answered) => Ok(Tried::Passed("content_refused")),
         Ok(answered) => Ok(Tried::Answered(served(visit, prepared.backend, answered, took))),
         Err(failed) => Err((failed, endpoint)),
     }
 }
 
-/// Whether a chat is refused as too long for the model where an entry further down leaves out its oldest turns. Without
-/// such an entry the refusal is the caller's to read.
-fn too_long_for_the_model(visit: &Visit<'_>, entry: usize, answered: &Answered) -> bool {
-    let refused = matches!(answered.outcome, Outcome::Caller { status: 400 | 413 });
-    if !refused || !visit.can_send_again() || !visit.trims_after(entry) {
+/// The path and the body that ask for another version of the model on purpose, as far as they differ.
+fn other_version(
+    visit: &Visit<'_>,
+    met: &Met,
+    prepared: &Prepared,
+) -> Option<(Option<PathAndQuery>, Option<bytes::Bytes>)> {
+    let config = &visit.shared().plan.backends[prepared.backend];
+    let version = met.other_version(&config.name)?;
+    let asked = if config.protocol.is_of_language_models() {
+        let whole = prepared.body.clone().or_else(|| visit.whole_body())?;
+        let changed = protocol::body_with_model(config.protocol, &whole, version.model.as_deref()?).ok()?;
+        (None, Some(changed))
+    } else {
+        let (model, _) = protocol::model_in_path(prepared.path.path())?;
+        let model = version.model.as_deref().unwrap_or(model);
+        let path = protocol::path_with_model(prepared.path.path(), model, version.version.as_deref());
+        let query = prepared.path.query().map(|query| format!("?{query}")).unwrap_or_default();
+        (Some(PathAndQuery::try_from(path + &query).ok()?), None)
+    };
+    met.touch(visit.state, visit.route).then_some(asked)
+}
+
+/// Whether a chat is refused as too long for the model where an entry further down takes more tokens, or leaves out its
+/// oldest turns. Without such an entry the refusal is the caller's to read.
+fn too_long_for_the_model(visit: &mut Visit<'_>, entry: usize, answered: &Answered) -> bool {
+    if !visit.is_for_language_model() || !visit.can_send_again() || !visit.takes_more_after(entry) {
         return false;
     }
-    match &answered.body {
-        AnswerBody::Held(Some(body)) => protocol::says_context_too_long(body),
-        AnswerBody::Held(None) | AnswerBody::Relayed(_) => false,
+    let refused = answered.says == Some(Kind::Context);
+    if refused {
+        visit.too_long_for = visit.context_of(entry).max(visit.too_long_for);
     }
+    refused
+}
+
+/// Whether a provider's filter refuses what is asked, and the route has others asked then.
+fn is_asked_elsewhere(visit: &Visit<'_>, entry: usize, answered: &Answered) -> bool {
+    let plan = visit.plan();
+    answered.says == Some(Kind::Content)
+        && plan.on_content_refusal == OnRefusal::Next
+        && visit.can_send_again()
+        && entry + 1 < plan.ladder.len()
 }
 
 /// A place at the backend: at once, after a wait in the route's line, or not at all.
@@ -374,6 +493,8 @@ async fn local_answer(visit: &mut Visit<'_>, entry: usize) -> Tried {
         AnswerBy::Cache { max_age, .. } => {
             return recall(visit, *max_age).map_or(Tried::Declined("not_cached"), Tried::Answered);
         }
+        // Nobody is to look at a request that nobody sent.
+        AnswerBy::Hold(_) if visit.is_sent_again() => return Tried::Declined("sent_again"),
         AnswerBy::Hold(hold) => {
             let answer = self::hold(visit, entry, hold).await;
             match answer {
@@ -440,7 +561,8 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     if let Some(content_type) = &kept.content_type {
         headers.insert(header::CONTENT_TYPE, content_type.clone());
     }
-    let body = AnswerBody::held(kept.body_for(facts.id.as_deref()));
+    let body = kept.body_for(facts.id.as_deref());
+    let body = if visit.rpc.is_some() { AnswerBody::message(body, grpc::ok()) } else { AnswerBody::held(body) };
     Some(Served { status: kept.status, headers, body, confidence: None, by_model: None, inference: None })
 }
 
@@ -465,7 +587,7 @@ impl Served {
         Served {
             status: rendered.status,
             headers,
-            body: AnswerBody::held(rendered.body),
+            body: rendered.into_body(),
             confidence: None,
             by_model: None,
             inference: None,

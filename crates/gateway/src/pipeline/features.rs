@@ -10,6 +10,7 @@ use mainstay_tower::breaker::Guard;
 
 use super::visit::Visit;
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
+use crate::chaos::{FeaturesFault, Met};
 use crate::counters::UsedFeatures;
 use crate::features::{FEAST_PATH, Keys, Retrieved};
 use crate::shared::FeatureShared;
@@ -81,7 +82,25 @@ async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> 
     let began = clock.now();
     let until = until.min(began + shared.plan.features[set].timeout);
     let id = visit.id.clone();
-    let asked = tokio::time::timeout_at(clock.instant(until), ask(visit.state, set, features, keys, id)).await;
+    let met = visit.met.as_deref();
+    let fault = met.and_then(|met| met.features_fault(visit.state, visit.route, &features.name));
+    let pause = match fault {
+        Some(FeaturesFault::Later(delay)) => met.map(|met| Box::pin(met.pause(delay))),
+        _ => None,
+    };
+    let answered = async {
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        match fault {
+            Some(FeaturesFault::Transport) => Err(Unavailable::Transport),
+            Some(FeaturesFault::Status(status)) => Err(Unavailable::Status(status)),
+            None | Some(FeaturesFault::Later(_) | FeaturesFault::Spoil(_)) => {
+                ask(visit.state, set, features, keys, id).await
+            }
+        }
+    };
+    let asked = tokio::time::timeout_at(clock.instant(until), answered).await;
     let took = clock.now().since(began);
     visit.waited += took;
     visit.state.counters.borrow_mut().features[set].latency.observe(took.as_secs_f64());
@@ -98,7 +117,16 @@ async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> 
         }
         Ok(Ok(body)) => body,
     };
-    match features.stage.absorb(&body, keys, clock.now()) {
+    let spoil = match fault {
+        Some(FeaturesFault::Spoil(spoil)) => Some(spoil),
+        _ => None,
+    };
+    let absorbed = if met.is_some_and(Met::is_touched) {
+        features.stage.absorb_apart(&body, keys, spoil, clock.now())
+    } else {
+        features.stage.absorb(&body, keys, clock.now())
+    };
+    match absorbed {
         Ok(retrieved) => {
             guard.finish(Outcome::Success);
             Ok(retrieved)
@@ -136,7 +164,7 @@ async fn ask(
     })?;
     let (parts, mut body) = reply.response.into_parts();
     match read_up_to(&mut body, ANSWER_MAX).await {
-        Ok(ReadUpTo::Whole(bytes)) => {
+        Ok(ReadUpTo::Whole(bytes, _)) => {
             reply.lease.give_back();
             if parts.status.is_success() { Ok(bytes) } else { Err(Unavailable::Status(parts.status.as_u16())) }
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{RequestFinished, Scalar};
+use mainstay_core::llm;
 use mainstay_core::observed::{Observed, Value, is_remembered};
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::route::{Level, Protocol};
@@ -15,7 +16,7 @@ use crate::counters::{Ended, Ending};
 use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::kept;
-use crate::protocol::{Failure, FailureCause, Rendered};
+use crate::protocol::{Failure, FailureCause, Rendered, grpc};
 use crate::stream::Record;
 use crate::watch::Seen;
 
@@ -39,24 +40,27 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     if let Some(confidence) = confidence {
         visit.state.counters.borrow_mut().routes[visit.route].confidence.observe(confidence);
     }
-    if level == Level::FULL && by_model.is_some() && status.is_success() {
+    let is_fine = visit.case.as_ref().is_none_or(|case| case.is_fine_so_far());
+    if level == Level::FULL && by_model.is_some() && status.is_success() && is_fine {
         remember(visit, status, &fields, &body);
     }
     let kind = visit.entry(entry).answer.kind();
     visit.state.counters.borrow_mut().routes[visit.route].entry(level, kind).answered += 1;
     let ending = if status.is_client_error() { Ending::CallersFault } else { Ending::Answered };
     let features = visit.used.filter(|_| by_model.is_some());
-    let ended = Ended { model: by_model, inference, confidence, features, ..ended(visit, Some(level), status, ending) };
+    let (streamed, usage) = (matches!(body, AnswerBody::Streamed(_)), usage(visit, by_model, &body));
+    let ended = ended(visit, Some(level), status, ending);
+    let ended = Ended { model: by_model, inference, confidence, features, streamed, usage, ..ended };
     observe(visit, level, &ended, &body);
     let body = count(visit, entry, ended, body);
-    respond(status, fields, body)
+    respond(if visit.protocol().is_grpc() { StatusCode::OK } else { status }, fields, body)
 }
 
 /// No level admitted the request.
 pub(super) fn shed(visit: &mut Visit<'_>, reason: LoadReason) -> Response<AnswerBody> {
     let wait = visit.retry_after();
     let failure = Failure::new(FailureCause::Shed, "the service is at its limit; try again later")
-        .with_retry(wait, visit.retries_are_welcome());
+        .with_retry(wait, visit.retry_is_welcome());
     visit.reason = Some(reason.as_str());
     fail(visit, &failure, Ending::Shed)
 }
@@ -90,10 +94,10 @@ pub(super) fn broken_off(visit: &mut Visit<'_>, fault: UploadFault) -> Response<
 fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Response<AnswerBody> {
     let rendered = super::error(visit.protocol(), failure, &visit.id);
     let mut fields = HeaderMap::with_capacity(10);
-    failure.write_headers(&mut fields);
+    failure.write_headers_of(visit.protocol(), &mut fields);
     write_headers(visit, None, &mut fields);
     let ended = ended(visit, None, rendered.status, ending);
-    visit.state.end(visit.route, &ended);
+    end(visit, &ended);
     keep(visit, None, &ended, &[]);
     respond_with(rendered, fields)
 }
@@ -122,6 +126,9 @@ fn write_headers(visit: &Visit<'_>, level: Option<Level>, fields: &mut HeaderMap
     if degraded {
         fields.insert(headers::REASON, HeaderValue::from_static(visit.reason.unwrap_or("level")));
     }
+    if let Some(tag) = visit.met.as_ref().and_then(|met| met.tag()).filter(|_| visit.trusted) {
+        fields.insert(headers::EXPERIMENT, tag.clone());
+    }
     if visit.stale > 0 {
         fields.insert(headers::STALE, HeaderValue::from(visit.stale));
     }
@@ -130,10 +137,10 @@ fn write_headers(visit: &Visit<'_>, level: Option<Level>, fields: &mut HeaderMap
 /// Keeps a good answer for the `cache` level.
 fn remember(visit: &Visit<'_>, status: StatusCode, fields: &HeaderMap, body: &AnswerBody) {
     let shared = visit.shared();
-    if !shared.routes[visit.route].caches {
+    if !shared.routes[visit.route].caches || visit.is_touched() {
         return;
     }
-    let (AnswerBody::Held(Some(bytes)), Some(key)) = (body, visit.cache_key()) else { return };
+    let (Some(bytes), Some(key)) = (body.whole(), visit.cache_key()) else { return };
     let mut answer = Response::new(bytes.clone());
     *answer.status_mut() = status;
     *answer.headers_mut() = fields.clone();
@@ -160,32 +167,64 @@ fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode, ending: En
         confidence: None,
         features: None,
         filters: visit.state.filters(visit.route, &visit.facts()),
+        unjudged: visit.case.as_ref().is_some_and(|case| !case.is_judged(visit.state)),
         synthetic: visit.synthetic,
-        language: visit.protocol() == Protocol::Openai,
+        operation: visit.operation(),
+        usage: llm::Usage::default(),
+        streamed: false,
+    }
+}
+
+/// Counts a request that ended.
+fn end(visit: &Visit<'_>, ended: &Ended) {
+    visit.state.end(visit.route, ended);
+    if let Some(met) = &visit.met {
+        met.count(visit.state, ended);
     }
 }
 
 /// Counts the request: at once, or when its relayed answer ends.
-fn count(visit: &Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) -> AnswerBody {
+fn count(visit: &mut Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) -> AnswerBody {
     match body {
-        AnswerBody::Held(ref bytes) => {
-            visit.state.end(visit.route, &ended);
-            keep(visit, Some(entry), &ended, bytes.as_deref().unwrap_or_default());
+        AnswerBody::Held(_) | AnswerBody::Message(_) => {
+            end(visit, &ended);
+            keep(visit, Some(entry), &ended, body.whole().map_or(&[][..], |bytes| bytes));
+            if let Some(case) = visit.case.take() {
+                case.close(visit.state, ended);
+            }
             body
         }
         AnswerBody::Relayed(mut relay) => {
-            let state = Rc::clone(visit.state);
-            let draft = RequestFinished { stream: true, ..draft(visit, Some(entry), &ended, &[]) };
-            relay.record(Record { state, route: visit.route, began: visit.began, ended, draft: Box::new(draft) });
+            relay.record(record(visit, entry, ended));
             AnswerBody::Relayed(relay)
         }
+        AnswerBody::Streamed(mut streamed) => {
+            if let Some(operation) = ended.operation {
+                let speaker = (visit.route, ended.model, operation);
+                visit.state.counters.borrow_mut().languages.entry(speaker).or_default().begin_stream();
+            }
+            let plan = visit.plan_of_rescue(entry);
+            streamed.record(record(visit, entry, ended), plan);
+            AnswerBody::Streamed(streamed)
+        }
     }
+}
+
+/// What is counted when an answer ends that goes on after its head.
+fn record(visit: &mut Visit<'_>, entry: usize, ended: Ended) -> Record {
+    let draft = RequestFinished { stream: true, ..draft(visit, Some(entry), &ended, &[]) };
+    let (state, met, case) = (Rc::clone(visit.state), visit.met.take(), visit.case.take());
+    Record { state, route: visit.route, began: visit.began, ended, draft: Box::new(draft), met, case }
 }
 
 /// Shows monitors and labels what they are to see.
 fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
     let watch = &visit.shared().routes[visit.route].watch;
-    if visit.synthetic || ended.ending != Ending::Answered || (!watch.has_monitors() && watch.share.is_none()) {
+    if visit.synthetic
+        || visit.is_left_out()
+        || ended.ending != Ending::Answered
+        || (!watch.has_monitors() && watch.share.is_none())
+    {
         return;
     }
     let id = visit.id.to_str().unwrap_or_default();
@@ -197,7 +236,7 @@ fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
     }
     let answer = match body {
         AnswerBody::Held(Some(bytes)) if by_model => &**bytes,
-        AnswerBody::Held(_) | AnswerBody::Relayed(_) => &[],
+        AnswerBody::Held(_) | AnswerBody::Message(_) | AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => &[],
     };
     let prediction = watch.predicted(answer);
     let confidence = ended.confidence.filter(|_| by_model);
@@ -226,6 +265,9 @@ fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
 
 /// Keeps the request where it is among those that are kept.
 fn keep(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answer: &[u8]) {
+    if visit.is_left_out() {
+        return;
+    }
     let kept = visit.state.kept(visit.route, ended);
     if kept.any() {
         visit.state.keep(draft(visit, entry, ended, answer), &kept, ended.at);
@@ -265,6 +307,7 @@ pub(super) fn draft(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answ
         finish_reason: usage.finish,
         stream: false,
         synthetic: ended.synthetic,
+        experiment: visit.met.as_ref().and_then(|met| met.run()),
         trace_id: trace.map(|(_, context)| context.trace_hex()),
         span_id: trace.map(|(_, context)| context.span_hex()),
         parent_span_id: trace.and_then(|(parent, _)| parent.map(|span| format!("{span:016x}"))),
@@ -280,6 +323,19 @@ fn scalar(value: Value) -> Option<Scalar> {
     }
 }
 
+/// Tokens, as the model that answered counted them; those of a stream are known at its end.
+fn usage(visit: &Visit<'_>, by_model: Option<usize>, body: &AnswerBody) -> llm::Usage {
+    match body {
+        AnswerBody::Held(Some(bytes)) if by_model.is_some() && visit.is_for_language_model() => {
+            let Usage { input, output, .. } = Usage::of(visit.protocol(), bytes);
+            llm::Usage { input, output }
+        }
+        AnswerBody::Held(_) | AnswerBody::Message(_) | AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => {
+            llm::Usage::default()
+        }
+    }
+}
+
 /// What an answer of a language model says about itself.
 #[derive(Default)]
 struct Usage {
@@ -290,12 +346,12 @@ struct Usage {
 
 impl Usage {
     fn of(protocol: Protocol, answer: &[u8]) -> Usage {
-        if protocol != Protocol::Openai || answer.is_empty() {
+        if !protocol.is_of_language_models() || answer.is_empty() {
             return Usage::default();
         }
         let Ok(body) = serde_json::from_slice::<Told>(answer) else { return Usage::default() };
         let usage = body.usage.unwrap_or_default();
-        let finish = body.choices.into_iter().find_map(|choice| choice.finish_reason);
+        let finish = body.choices.into_iter().find_map(|choice| choice.finish_reason).or(body.stop_reason);
         Usage { input: usage.prompt_tokens, output: usage.completion_tokens, finish }
     }
 }
@@ -306,13 +362,15 @@ struct Told {
     usage: Option<Tokens>,
     #[serde(default)]
     choices: Vec<Choice>,
+    #[serde(default)]
+    stop_reason: Option<String>,
 }
 
 #[derive(Default, serde::Deserialize)]
 struct Tokens {
-    #[serde(default)]
+    #[serde(default, alias = "input_tokens")]
     prompt_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, alias = "output_tokens")]
     completion_tokens: Option<u64>,
 }
 
@@ -324,7 +382,9 @@ struct Choice {
 
 pub(super) fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
-    respond(rendered.status, fields, AnswerBody::held(rendered.body))
+    // What gRPC has to say stands in its own status; HTTP's is always the same.
+    let status = if rendered.content_type == grpc::CONTENT_TYPE { StatusCode::OK } else { rendered.status };
+    respond(status, fields, rendered.into_body())
 }
 
 fn respond(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {

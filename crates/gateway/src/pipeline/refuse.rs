@@ -1,10 +1,12 @@
 //! Requests that never get to a ladder: refused, blocked, or on their way to nowhere.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use mainstay_core::event::RequestFinished;
+use mainstay_core::llm::Usage;
 use mainstay_core::observe::sample::Kept;
 use mainstay_core::time::Time;
 
@@ -79,8 +81,11 @@ pub(super) fn refused(
         confidence: None,
         features: None,
         filters: 0,
+        unjudged: false,
         synthetic: false,
-        language: false,
+        operation: None,
+        usage: Usage::default(),
+        streamed: false,
     };
     state.end(route, &ended);
     if failure.cause == FailureCause::Blocked {
@@ -90,7 +95,7 @@ pub(super) fn refused(
         state.keep(draft(&plan.name, caller, id, &ended, failure), &Kept::raised(), at);
     }
     let mut fields = HeaderMap::with_capacity(8);
-    failure.write_headers(&mut fields);
+    failure.write_headers_of(plan.protocol, &mut fields);
     fields.insert(REQUEST_ID, id.clone());
     // Nothing was tried, and nothing is degraded: the request stands where it would have started.
     fields.insert(headers::LEVEL, LEVELS[state.shared.routes[route].level().index()].clone());
@@ -127,6 +132,7 @@ fn draft(route: &str, caller: &Caller<'_>, id: &HeaderValue, ended: &Ended, fail
         finish_reason: None,
         stream: false,
         synthetic: false,
+        experiment: None,
         trace_id: None,
         span_id: None,
         parent_span_id: None,
@@ -134,15 +140,20 @@ fn draft(route: &str, caller: &Caller<'_>, id: &HeaderValue, ended: &Ended, fail
     }
 }
 
-/// No route takes the request. Health probes of the protocols are answered all the same.
-pub(super) fn no_route(state: &State, head: &Parts, id: &HeaderValue) -> Response<AnswerBody> {
+/// No route takes the request. Health probes of the protocols and questions after models are answered all the same.
+pub(super) fn no_route(state: &State, peer: IpAddr, head: &mut Parts, id: &HeaderValue) -> Response<AnswerBody> {
     let mut fields = HeaderMap::with_capacity(4);
     fields.insert(REQUEST_ID, id.clone());
-    if let Some(rendered) = crate::probes::answer(state, &head.method, head.uri.path()) {
+    if let Some(rendered) = crate::probes::answer(state, head) {
+        return respond_with(rendered, fields);
+    }
+    if let Some(rendered) = crate::models::answer(state, peer, head, id) {
         return respond_with(rendered, fields);
     }
     state.counters.borrow_mut().refuse("no_route");
     let path: String = head.uri.path().chars().take(200).collect();
     let failure = Failure::new(FailureCause::NotFound, format!("no route takes the path {path}"));
-    respond_with(super::error(super::protocol_of(head.uri.path()), &failure, id), fields)
+    let protocol = super::protocol_of(head.uri.path(), &head.headers);
+    failure.write_headers_of(protocol, &mut fields);
+    respond_with(super::error(protocol, &failure, id), fields)
 }

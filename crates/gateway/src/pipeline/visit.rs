@@ -1,18 +1,24 @@
 //! What is known of a request while it goes down its ladder.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use mainstay_core::llm::answering::Settings;
+use mainstay_core::llm::{self, Dialect};
 use mainstay_core::observe::trace::Context;
-use mainstay_core::plan::{AnswerBy, Route};
+use mainstay_core::plan::{AfterCommit, AnswerBy, Route};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
-use mainstay_core::resilience::ladder::Entry;
+use mainstay_core::resilience::keys;
+use mainstay_core::resilience::ladder;
+use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::resilience::retry::{Decision, Retry, RetryBudget};
 use mainstay_core::route::{Class, Level, Protocol};
+use mainstay_core::safety::Blocked;
 use mainstay_core::time::Time;
 
 use super::{held, lowered};
@@ -20,12 +26,15 @@ use crate::answers::local::Asked;
 use crate::answers::{KeyParts, Lead, RequestFacts, RequestKey, class_by_rules};
 use crate::attempt::Failed;
 use crate::body::Outgoing;
+use crate::chaos::{Asking, Met, Recorded, Standing};
+use crate::checks::Case;
 use crate::counters::UsedFeatures;
 use crate::features::Retrieved;
 use crate::headers;
 use crate::identity::Caller;
-use crate::protocol::{self, Facts, Failure, FailureCause};
+use crate::protocol::{self, Facts, Failure, FailureCause, Rpc};
 use crate::shared::Shared;
+use crate::streamed::{Plan, Streaming};
 use crate::worker::State;
 
 /// A request on its way down.
@@ -52,6 +61,8 @@ pub(crate) struct Visit<'a> {
     /// Where it starts.
     pub(super) start: Level,
     pub(super) attempts: u32,
+    /// Attempts of another mainstay on the way here.
+    pub(super) earlier: u32,
     /// Time spent waiting for others.
     pub(super) waited: Duration,
     /// Why it left its first level.
@@ -67,8 +78,20 @@ pub(crate) struct Visit<'a> {
     pub(super) used: Option<UsedFeatures>,
     /// Whether it is a probe of the operator's own and no user's.
     pub(super) synthetic: bool,
+    /// The order that it met.
+    pub(super) met: Option<Box<Met>>,
+    /// The context of the largest model that refused the chat as too long for it; 0 where that is not known.
+    pub(super) too_long_for: Option<u64>,
+    /// How a language model's answer is to be streamed; `None`: it is not.
+    pub(super) streaming: Option<Box<Streaming>>,
+    /// The checks of the answer at hand.
+    pub(super) case: Option<Box<Case>>,
+    /// An answer was kept from its caller: no entry above this level is asked any more.
+    pub(super) floor: Level,
     /// The caller's span, where it tells one, and this request's own.
     pub(super) trace: Option<(Option<u64>, Context)>,
+    /// What is asked over gRPC, where that is spoken.
+    pub(super) rpc: Option<Rpc>,
 }
 
 impl<'a> Visit<'a> {
@@ -83,7 +106,10 @@ impl<'a> Visit<'a> {
     ) -> Result<Visit<'a>, Failure<'static>> {
         let shared = &*state.shared;
         let plan = &shared.plan.routes[route];
+        let rpc = plan.protocol.is_grpc().then(|| Rpc::of(head.uri.path()));
         let facts = match protocol::facts(plan.protocol, &head.headers, held(&body)) {
+            // Other methods have other messages.
+            _ if matches!(rpc, Some(Rpc::OfModel | Rpc::Other)) => Facts::default(),
             Ok(facts) => facts,
             // The start of a longer body is no whole JSON, and nobody's mistake.
             Err(_) if matches!(body, Outgoing::Once { .. }) => Facts::default(),
@@ -95,7 +121,10 @@ impl<'a> Visit<'a> {
         let deadline = [hints.deadline, facts.timeout].into_iter().flatten().fold(plan.deadline, Duration::min);
         let runtime = &shared.routes[route];
         let start = runtime.level();
-        state.admitted[route].set(state.admitted[route].get() + 1);
+        // Who comes again was counted, and paid for, when it was told to.
+        if !hints.is_retry {
+            state.admitted[route].set(state.admitted[route].get() + 1);
+        }
         let mut visit = Visit {
             state,
             route,
@@ -114,6 +143,7 @@ impl<'a> Visit<'a> {
             deadline: ready_at + deadline,
             start,
             attempts: 0,
+            earlier: hints.earlier,
             waited: Duration::ZERO,
             reason: (start > runtime.best_level()).then(|| runtime.level_word()),
             turned_away_by: None,
@@ -122,15 +152,135 @@ impl<'a> Visit<'a> {
             lead: None,
             used: None,
             synthetic,
+            met: None,
+            too_long_for: None,
+            streaming: None,
+            case: None,
+            floor: Level::FULL,
             trace: None,
+            rpc,
         };
         visit.trace = visit.place_in_trace();
-        visit.note_keys();
+        if facts.stream {
+            visit.streaming = visit.streamed(facts.include_usage);
+        }
         if !caller.is_stranger() {
             let placed = visit.place(plan);
             visit.class = lowered(visit.class, [Some(placed), hints.class, facts.priority]);
         }
         Ok(visit)
+    }
+
+    /// It has come from its caller: its keys are counted, and it meets an order where one is in force.
+    pub(super) fn arrive(&mut self) {
+        self.note_keys();
+        if self.shared().injector.is_armed() {
+            self.met = self.meet();
+        }
+    }
+
+    /// How its answer is streamed, where a language model is asked at a path that is understood.
+    fn streamed(&self, include_usage: bool) -> Option<Box<Streaming>> {
+        let dialect = Dialect::of_path(self.uri.path())?;
+        if !self.is_for_language_model() || self.whole_body().is_none() {
+            return None;
+        }
+        let shared = self.shared();
+        let settings = Settings {
+            include_usage,
+            hold_bytes: shared.plan.limits.answer_bytes,
+            said_max: shared.routes[self.route].said_max,
+            request_id: self.id.to_str().unwrap_or_default().to_owned(),
+            created: shared.clock.now().as_millis() / 1000,
+            ..Settings::new(dialect, self.plan().stream.clone())
+        };
+        Some(Box::new(Streaming { settings, hands_over: false }))
+    }
+
+    /// It is asked for somebody whose caller has the beginning of an answer.
+    pub(super) fn hand_over(&mut self, class: Class, deadline: Time) {
+        (self.class, self.deadline) = (class, deadline);
+        if let Some(streaming) = &mut self.streaming {
+            streaming.hands_over = true;
+        }
+    }
+
+    /// How others could take over its answer.
+    pub(super) fn plan_of_rescue(&self, entry: usize) -> Option<Box<Plan>> {
+        let rescues = matches!(self.plan().stream.after_commit, AfterCommit::Continue | AfterCommit::Restart);
+        let body = self.whole_body().filter(|_| rescues)?;
+        Some(Box::new(Plan {
+            state: Rc::clone(self.state),
+            route: self.route,
+            entry,
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body,
+            class: self.class,
+            client: self.client.to_owned(),
+            trusted: self.trusted,
+            id: self.id.clone(),
+            deadline: self.deadline,
+        }))
+    }
+
+    /// It was sent on top of the real ones, as one that came before it and had this class.
+    pub(super) fn send_again(&mut self, class: Class, standing: Arc<Standing>) {
+        (self.class, self.synthetic) = (class, true);
+        self.met = Some(Box::new(Met::sent(self.state, self.began, standing)));
+    }
+
+    /// The order in force that it meets.
+    #[cold]
+    fn meet(&self) -> Option<Box<Met>> {
+        let asking = Asking {
+            state: self.state,
+            began: self.began,
+            route: &self.plan().name,
+            class: self.class,
+            client: self.client,
+            id: self.id.as_bytes(),
+            headers: &self.headers,
+            synthetic: self.synthetic,
+        };
+        let injector = &self.shared().injector;
+        injector.note(&asking, || self.recorded());
+        injector.meet(&asking)
+    }
+
+    /// What of it can be sent again.
+    fn recorded(&self) -> Option<Recorded> {
+        let recorded = Recorded {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body: self.whole_body()?,
+            class: self.class,
+            client: self.client.to_owned(),
+            trusted: self.trusted,
+        };
+        recorded.cleaned(&self.shared().clients)
+    }
+
+    /// Whether it was sent on top of the real ones.
+    pub(super) fn is_sent_again(&self) -> bool {
+        self.met.as_ref().is_some_and(|met| met.is_sent())
+    }
+
+    /// Whether a fault on purpose is to come to it, or came: what it leads to stays its own.
+    pub(super) fn is_dosed(&self) -> bool {
+        self.met.as_ref().is_some_and(|met| met.is_dosed())
+    }
+
+    /// Whether a fault on purpose came to it.
+    pub(super) fn is_touched(&self) -> bool {
+        self.met.as_ref().is_some_and(|met| met.is_touched())
+    }
+
+    /// Whether a fault on purpose came to it, and nobody is to learn from it.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.met.as_ref().is_some_and(|met| met.is_left_out(&self.shared().plan))
     }
 
     /// Its place in the caller's trace; where it tells none, in a new one if spans are sent anywhere.
@@ -193,6 +343,16 @@ impl<'a> Visit<'a> {
         self.plan().protocol
     }
 
+    /// Whether a language model's protocol is spoken.
+    pub(super) fn is_for_language_model(&self) -> bool {
+        self.protocol().is_of_language_models()
+    }
+
+    /// What is asked of a language model, where it is known.
+    pub(super) fn operation(&self) -> Option<&'static str> {
+        if self.is_for_language_model() { llm::operation(self.uri.path()) } else { None }
+    }
+
     /// The body as far as it is held.
     pub(super) fn held_body(&self) -> &[u8] {
         held(&self.body)
@@ -226,7 +386,7 @@ impl<'a> Visit<'a> {
 
     /// Whether the request is shed, and not passed to a level as deep as `next`.
     pub(super) fn sheds_before(&self, next: Option<Level>) -> bool {
-        self.plan().shed_before.is_some_and(|bound| next.is_none_or(|next| next >= bound))
+        self.plan().sheds_before(next)
     }
 
     /// Leaves an entry for the next one.
@@ -241,6 +401,31 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// Its way down the ladder. Where several backends of a group are left alone, the others of it come last among their level.
+    pub(super) fn walk(&self, now: Time) -> ladder::Walk<'a> {
+        let shared = self.shared();
+        let entries = &shared.routes[self.route].entries;
+        let walk = ladder::Walk::new(entries, self.start, self.deadline, now);
+        if !shared.groups.any() {
+            return walk;
+        }
+        walk.with_later(|entry| {
+            entries[entry].backend.is_some_and(|at| shared.groups.is_suspect(at as usize, &shared.backends))
+        })
+    }
+
+    /// An entry's answer is kept from its caller.
+    pub(super) fn block(&mut self, entry: usize, blocked: Blocked) {
+        self.floor = self.floor.max(blocked.level.unwrap_or(Level::FULL));
+        self.count_failure(entry, blocked.reason);
+        self.pass(entry, blocked.reason);
+    }
+
+    /// Whether an entry is passed over, since a check that blocked an answer names a deeper level. The last entry never is.
+    pub(super) fn goes_on_below(&self, entry: usize) -> bool {
+        self.entry(entry).level < self.floor && entry + 1 < self.plan().ladder.len()
+    }
+
     /// A better entry than the route's level, one of whose breakers wants to be tried and none of which forbids it, so
     /// that its recovery does not wait for the ladder. A pin is obeyed.
     pub(super) fn probe(&self) -> Option<usize> {
@@ -250,23 +435,21 @@ impl<'a> Visit<'a> {
             return None;
         }
         let now = shared.clock.now();
-        let wants_probe = |entry: &Entry| {
-            let mut half_open = false;
-            for (health, breaker) in entry.components().map(|component| shared.component(component)) {
-                let phase = if breaker.is_closed() { Phase::Closed } else { breaker.state(now).phase };
-                if health.last() == Some(false) || matches!(phase, Phase::Open | Phase::ForcedOpen) {
-                    return false;
-                }
-                half_open |= phase == Phase::HalfOpen;
-            }
-            half_open
-        };
-        runtime.entries.iter().take_while(|e| e.level < self.start).position(wants_probe)
+        ladder::probe(&runtime.entries, self.start, |component| {
+            let (health, breaker) = shared.component(component);
+            let phase = if breaker.is_closed() { Phase::Closed } else { breaker.state(now).phase };
+            (health.last(), phase)
+        })
     }
 
     /// Whether a failed attempt is made again, and after which pause.
     pub(super) fn may_retry(&self, retry: &mut Retry, failed: &Failed, until: Time) -> Option<Duration> {
-        if !self.can_send_again() {
+        // A language model that says nothing says nothing the next time either.
+        let is_silent = self.is_for_language_model()
+            && matches!(failed.outcome, Outcome::Failure { kind: FailureKind::Timeout, .. });
+        // What is wrong with a key is still wrong with it a moment later, but for asking too often.
+        let is_refused = matches!(failed.key, Some(keys::Fault::Refused | keys::Fault::Spent));
+        if !self.can_send_again() || is_silent || is_refused {
             return None;
         }
         let shared = self.shared();
@@ -276,6 +459,27 @@ impl<'a> Visit<'a> {
             Decision::Retry { at } => Some(at.since(now)),
             Decision::Stop(_) => None,
         }
+    }
+
+    /// Whether an attempt that failed for its key's sake is made again with the next one. That is no retry of the model and costs none of its
+    /// attempts, but it is one more call of the fleet's; so many were made so far.
+    pub(super) fn may_change_key(&self, backend: usize, changes: usize, until: Time) -> bool {
+        let ring = &self.shared().keys[backend];
+        let now = self.shared().clock.now();
+        self.can_send_again()
+            && now < until
+            && changes + 1 < ring.len()
+            && ring.wait(now).is_zero()
+            && self.budget().handle_retry(1.0, now)
+    }
+
+    /// A failure for the sake of the last key that was left: another attempt makes sense once one of them is used again.
+    pub(super) fn with_keys_wish(&self, failed: Failed, backend: usize) -> Failed {
+        let ring = &self.shared().keys[backend];
+        if failed.key != Some(keys::Fault::Limited) || ring.len() < 2 {
+            return failed;
+        }
+        Failed { outcome: Outcome::Throttled { retry_after: Some(ring.wait(self.shared().clock.now())) }, ..failed }
     }
 
     /// The route's retry budget, with this worker's admissions paid in.
@@ -289,9 +493,10 @@ impl<'a> Visit<'a> {
         budget
     }
 
-    /// Whether the retry budget would allow callers to come back.
-    pub(super) fn retries_are_welcome(&self) -> bool {
-        self.budget().available(self.shared().clock.now()) >= 1.0
+    /// Whether the retry budget allows the caller to come back; it is charged for it.
+    pub(super) fn retry_is_welcome(&self) -> bool {
+        let now = self.shared().clock.now();
+        self.budget().handle_callers_retry(now)
     }
 
     /// When a shed caller may come back: not all at once.
@@ -301,6 +506,9 @@ impl<'a> Visit<'a> {
 
     /// The key of this request in the answer cache.
     pub(super) fn cache_key(&self) -> Option<RequestKey> {
+        if self.rpc.is_some_and(|rpc| rpc != Rpc::Infer) {
+            return None;
+        }
         let body = self.whole_body()?;
         RequestKey::new(&KeyParts {
             route: &self.plan().name,
@@ -321,13 +529,36 @@ impl<'a> Visit<'a> {
     /// Whether answers have to be readable on their way through.
     pub(super) fn reads_answers(&self) -> bool {
         let runtime = &self.shared().routes[self.route];
-        runtime.caches || runtime.confidence.is_some() || runtime.watch.reads_answers() || self.trims_after(0)
+        runtime.said_max > 0
+            || runtime.caches
+            || runtime.confidence.is_some()
+            || runtime.watch.reads_answers()
+            || self.trims_after(0)
     }
 
     /// Whether an entry further down sends a chat without its oldest turns.
     pub(super) fn trims_after(&self, entry: usize) -> bool {
         let further = self.plan().ladder.iter().skip(entry + 1);
         further.filter_map(|entry| entry.answer.asked()).any(|asked| asked.context.is_some())
+    }
+
+    /// The context of an entry's model, in tokens; 0 where that is not known.
+    pub(super) fn context_of(&self, entry: usize) -> Option<u64> {
+        let asked = self.entry(entry).answer.asked()?;
+        Some(self.shared().plan.backends[asked.backend.0].context.unwrap_or(0))
+    }
+
+    /// Whether an entry takes a chat that was too long for others: its model's context is larger, or its oldest turns are left out.
+    pub(super) fn takes_more(&self, entry: usize) -> bool {
+        let trims = self.entry(entry).answer.asked().is_some_and(|asked| asked.context.is_some());
+        trims || self.context_of(entry) > self.too_long_for
+    }
+
+    /// Whether an entry further down takes a chat that is too long for the model of this one.
+    pub(super) fn takes_more_after(&self, entry: usize) -> bool {
+        let least = self.context_of(entry).max(self.too_long_for);
+        let larger = |at: usize| self.context_of(at).filter(|context| *context > 0) > least;
+        self.trims_after(entry) || (entry + 1..self.plan().ladder.len()).any(larger)
     }
 
     /// Counts that an entry had no answer.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mainstay_core::route::Protocol;
@@ -38,6 +39,7 @@ impl<'a> Failure<'a> {
             | FailureCause::BodyTimeout
             | FailureCause::TooLarge
             | FailureCause::HeadTooLarge
+            | FailureCause::NotGrpc
             | FailureCause::Shed
             | FailureCause::RateLimited
             | FailureCause::Internal
@@ -50,6 +52,14 @@ impl<'a> Failure<'a> {
     /// Adds advice on retries.
     pub fn with_retry(self, after: Duration, should: bool) -> Failure<'a> {
         Failure { retry_after: Some(after), should_retry: Some(should), ..self }
+    }
+
+    /// The same, and in gRPC its status; who does not speak gRPC is told by HTTP's own.
+    pub fn write_headers_of(&self, protocol: Protocol, headers: &mut HeaderMap) {
+        self.write_headers(headers);
+        if protocol.is_grpc() && self.cause != FailureCause::NotGrpc {
+            super::grpc::write_failure(self, headers);
+        }
     }
 
     /// Writes `retry-after` (whole seconds, rounded up), `retry-after-ms` and `x-should-retry`.
@@ -87,6 +97,8 @@ pub enum FailureCause {
     TooLarge,
     /// 415: the body is no plain text, and has to be looked through.
     Veiled,
+    /// 415: gRPC is spoken here, and the request is none.
+    NotGrpc,
     /// 431: the head is too long.
     HeadTooLarge,
     /// 429: no capacity at any level that may serve.
@@ -116,7 +128,7 @@ impl FailureCause {
             FailureCause::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             FailureCause::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             FailureCause::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            FailureCause::Veiled => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            FailureCause::Veiled | FailureCause::NotGrpc => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             FailureCause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             FailureCause::Shed | FailureCause::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             FailureCause::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -139,6 +151,7 @@ impl FailureCause {
             FailureCause::TooLarge => "request_too_large",
             FailureCause::Veiled => "unsupported_encoding",
             FailureCause::HeadTooLarge => "head_too_large",
+            FailureCause::NotGrpc => "not_grpc",
             FailureCause::Shed => "overloaded",
             FailureCause::RateLimited => "rate_limit_exceeded",
             FailureCause::Internal => "internal_error",
@@ -157,7 +170,8 @@ impl FailureCause {
             | FailureCause::BodyTimeout
             | FailureCause::TooLarge
             | FailureCause::Veiled
-            | FailureCause::HeadTooLarge => "invalid_request_error",
+            | FailureCause::HeadTooLarge
+            | FailureCause::NotGrpc => "invalid_request_error",
             FailureCause::Unauthenticated => "authentication_error",
             FailureCause::Forbidden | FailureCause::Blocked => "permission_error",
             FailureCause::Shed | FailureCause::RateLimited => "rate_limit_error",
@@ -175,7 +189,8 @@ impl FailureCause {
             | FailureCause::MethodNotAllowed
             | FailureCause::BodyTimeout
             | FailureCause::Veiled
-            | FailureCause::HeadTooLarge => "invalid_request_error",
+            | FailureCause::HeadTooLarge
+            | FailureCause::NotGrpc => "invalid_request_error",
             FailureCause::Unauthenticated => "authentication_error",
             FailureCause::Forbidden | FailureCause::Blocked => "permission_error",
             FailureCause::NotFound => "not_found_error",
@@ -195,6 +210,9 @@ pub fn error(protocol: Protocol, failure: &Failure<'_>, request_id: &str) -> Ren
     let cause = failure.cause;
     match protocol {
         Protocol::OpenInference => Rendered::json(status, to_json(&OpenInferenceError { error: message })),
+        // The status is in the headers, and there is no body; who does not speak gRPC could not read that.
+        Protocol::OpenInferenceGrpc if cause == FailureCause::NotGrpc => error(Protocol::Http, failure, request_id),
+        Protocol::OpenInferenceGrpc => Rendered { status, content_type: super::grpc::CONTENT_TYPE, body: Bytes::new() },
         Protocol::Openai => {
             let error = OpenaiDetail { message, r#type: cause.openai_type(), param: None, code: cause.code() };
             Rendered::json(status, to_json(&OpenaiError { error }))

@@ -6,15 +6,24 @@ use std::time::Duration;
 use http::HeaderMap;
 use mainstay_core::route::Class;
 
+use super::grpc;
+
+/// Attempts are counted up to this number.
+const ATTEMPT_MAX: u32 = 1000;
+
 /// A caller's wishes. They only ever lower a class or shorten a deadline; who applies them sees to that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hints {
     /// The least important of the classes that `x-mainstay-priority` and `x-gateway-inference-objective` ask for.
     pub class: Option<Class>,
-    /// The shorter of `x-mainstay-deadline-ms` and `x-stainless-read-timeout` (seconds).
+    /// The shortest of `x-mainstay-deadline-ms`, `x-stainless-read-timeout` (seconds) and `grpc-timeout`.
     pub deadline: Option<Duration>,
     /// `x-slo-ttft-ms`: when the first token is wanted.
     pub ttft: Option<Duration>,
+    /// `x-stainless-retry-count`, `x-mainstay-attempt`: whether the caller, or another mainstay before this one, asks again.
+    pub is_retry: bool,
+    /// How often another mainstay before this one has asked already.
+    pub earlier: u32,
 }
 
 /// Reads the hints; one that makes no sense counts as absent. `objectives` are the config's names of classes.
@@ -23,8 +32,13 @@ pub struct Hints {
 pub fn hints(headers: &HeaderMap, objectives: &BTreeMap<String, Class>) -> Hints {
     let mut hints = Hints::default();
     for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix("x-") else { continue };
         let text = || value.to_str().ok().map(str::trim);
+        let Some(name) = name.as_str().strip_prefix("x-") else {
+            if name == grpc::TIMEOUT {
+                hints.shorten(text().and_then(grpc::timeout));
+            }
+            continue;
+        };
         match name {
             "mainstay-priority" => {
                 let class = text().and_then(|text| text.parse().ok()).and_then(Class::new);
@@ -36,6 +50,12 @@ pub fn hints(headers: &HeaderMap, objectives: &BTreeMap<String, Class>) -> Hints
             }
             "mainstay-deadline-ms" => hints.shorten(text().and_then(|text| duration(text, 1e-3))),
             "stainless-read-timeout" => hints.shorten(text().and_then(|text| duration(text, 1.0))),
+            "stainless-retry-count" => hints.is_retry |= text().is_some_and(|count| count != "0"),
+            "mainstay-attempt" => {
+                let attempt: u32 = text().and_then(|text| text.parse().ok()).unwrap_or(1);
+                hints.earlier = attempt.clamp(1, ATTEMPT_MAX) - 1;
+                hints.is_retry |= hints.earlier > 0;
+            }
             "slo-ttft-ms" => hints.ttft = text().and_then(|text| duration(text, 1e-3)),
             _ => {}
         }

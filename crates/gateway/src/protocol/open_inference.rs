@@ -34,7 +34,7 @@ pub(super) fn facts(body: &[u8]) -> Result<Facts, BadRequest> {
 }
 
 /// Triton's priorities start at 1, the highest; 0 means the model's default.
-fn class(priority: u64) -> Option<Class> {
+pub(super) fn class(priority: u64) -> Option<Class> {
     let number = priority.checked_sub(1)?.min(u64::from(Class::WORST.number()));
     Class::new(u8::try_from(number).ok()?)
 }
@@ -118,13 +118,13 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Tensor<'a> {
+pub(super) enum Tensor<'a> {
     AsWritten(&'a Value),
     PerRow { name: &'a str, shape: Vec<usize>, datatype: &'a str, data: Vec<&'a Value> },
 }
 
 /// A full tensor as it is; `{name, value}` once per row. A value that is a list makes a matrix.
-fn tensor(output: &Value, rows: usize) -> Option<Tensor<'_>> {
+pub(super) fn tensor(output: &Value, rows: usize) -> Option<Tensor<'_>> {
     let output_fields = output.as_object()?;
     let name = output_fields.get("name")?.as_str()?;
     let Some(value) = output_fields.get("value") else {

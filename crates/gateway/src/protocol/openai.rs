@@ -45,6 +45,20 @@ pub(super) fn with_model(body: &Bytes, model: &str) -> Result<Bytes, BadRequest>
     }
 }
 
+pub(super) fn with_usage(body: &Bytes) -> Result<Bytes, BadRequest> {
+    const ASKED: &[u8] = b"\"stream_options\":{\"include_usage\":true}";
+    let [options] = json::fields(body, ["stream_options"])?;
+    let Some(options) = options else {
+        let front = json::front(body).filter(|(at, is_empty)| body[at - 1] == b'{' && !is_empty);
+        let (at, _) = front.ok_or(BadRequest::Missing("JSON object"))?;
+        return Ok(json::splice(body, at..at, &[ASKED, b","]));
+    };
+    let mut told: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options.get()).unwrap_or_default();
+    told.insert("include_usage".into(), true.into());
+    let told = serde_json::Value::Object(told).to_string();
+    Ok(json::splice(body, json::span(body, options), &[told.as_bytes()]))
+}
+
 pub(super) fn render(text: &str, context: &AnswerContext<'_>) -> Rendered {
     // A local answer is given to whatever the request is: one that cannot be read gets a whole answer.
     let facts = facts(context.request_body).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use mainstay_core::event::parse_time;
 use mainstay_core::time::Time;
 
 /// Longer wishes are cut to this.
@@ -12,7 +13,22 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 const EPOCH_FROM: f64 = 1e9;
 
 /// How long the backend asks to be left alone: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` (seconds or an
-/// HTTP date), and otherwise the longest `x-ratelimit-reset*` whose budget is not known to be left.
+/// HTTP date), and otherwise the longest `x-ratelimit-reset*` or `anthropic-ratelimit-*-reset` whose budget is not known to be left.
+///
+/// ```
+/// use http::{HeaderMap, HeaderName, HeaderValue};
+/// use mainstay_core::time::Time;
+/// use mainstay_gateway::protocol::retry_after;
+/// use std::time::Duration;
+///
+/// let mut headers = HeaderMap::new();
+/// let name = HeaderName::from_static("anthropic-ratelimit-tokens-reset");
+/// headers.insert(name, HeaderValue::from_static("1970-01-01T00:01:40Z"));
+/// assert_eq!(retry_after(&headers, Time::from_secs(70)), Some(Duration::from_secs(30)));
+/// let left = HeaderName::from_static("anthropic-ratelimit-tokens-remaining");
+/// headers.insert(left, HeaderValue::from_static("500"));
+/// assert_eq!(retry_after(&headers, Time::from_secs(70)), None);
+/// ```
 pub fn retry_after(headers: &HeaderMap, now: Time) -> Option<Duration> {
     asked(headers, now).or_else(|| reset(headers, now))
 }
@@ -31,7 +47,20 @@ pub(super) fn asked(headers: &HeaderMap, now: Time) -> Option<Duration> {
 }
 
 fn reset(headers: &HeaderMap, now: Time) -> Option<Duration> {
-    ["", "-requests", "-tokens"].into_iter().filter_map(|what| budget_reset(headers, what, now)).max()
+    let openai = ["", "-requests", "-tokens"].into_iter().filter_map(|what| budget_reset(headers, what, now));
+    let anthropic = ["requests", "tokens", "input-tokens", "output-tokens"];
+    let anthropic = anthropic.into_iter().filter_map(|what| anthropic_reset(headers, what, now));
+    openai.chain(anthropic).max()
+}
+
+/// Anthropic tells the point in time (RFC 3339).
+fn anthropic_reset(headers: &HeaderMap, what: &str, now: Time) -> Option<Duration> {
+    let remaining = text(headers, &format!("anthropic-ratelimit-{what}-remaining"));
+    if remaining.and_then(|text| text.parse::<f64>().ok()).is_some_and(|left| left > 0.0) {
+        return None;
+    }
+    let at = parse_time(text(headers, &format!("anthropic-ratelimit-{what}-reset"))?)?;
+    Some(at.since(now).min(MAX_RETRY_AFTER))
 }
 
 fn budget_reset(headers: &HeaderMap, what: &str, now: Time) -> Option<Duration> {

@@ -1,15 +1,15 @@
 //! A backend as all workers see it: its breaker, its limiter, its endpoints.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Backend;
+use mainstay_core::resilience::demand::Demand;
 use mainstay_core::resilience::ejection::{self, Endpoints};
 use mainstay_core::resilience::limiter;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::rng::Rng;
-use mainstay_core::route::Class;
 use mainstay_core::status::{BackendStatus, EndpointStatus};
 use mainstay_core::time::Time;
 use mainstay_tower::breaker::SharedBreaker;
@@ -36,15 +36,6 @@ pub(crate) struct BackendShared {
 /// What the last health check said.
 #[derive(Debug, Default)]
 pub(crate) struct Health(AtomicU8);
-
-/// How the best class fares at a backend's limit, judged once a second. The other classes are meant to be turned away.
-#[derive(Debug, Default)]
-pub(crate) struct Demand {
-    asked: AtomicU64,
-    refused: AtomicU64,
-    judged_ms: AtomicU64,
-    collapsed: AtomicBool,
-}
 
 impl BackendShared {
     /// The running backend of the same configuration, or a new one.
@@ -195,33 +186,5 @@ impl Health {
             Self::ILL => Some(false),
             _ => None,
         }
-    }
-}
-
-impl Demand {
-    /// Fewer requests say nothing.
-    const ENOUGH: u64 = 20;
-    const EVERY_MS: u64 = 1000;
-
-    /// Notes a request's fate at the limit.
-    pub(crate) fn note(&self, class: Class, admitted: bool) {
-        if class != Class::BEST {
-            return;
-        }
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        if !admitted {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the limit turned away most of the best class in the last second: the backend has as good as gone.
-    pub(crate) fn is_collapsed(&self, now: Time) -> bool {
-        if now.as_millis().saturating_sub(self.judged_ms.load(Ordering::Relaxed)) >= Self::EVERY_MS {
-            self.judged_ms.store(now.as_millis(), Ordering::Relaxed);
-            let asked = self.asked.swap(0, Ordering::Relaxed);
-            let refused = self.refused.swap(0, Ordering::Relaxed);
-            self.collapsed.store(asked >= Self::ENOUGH && refused * 2 > asked, Ordering::Relaxed);
-        }
-        self.collapsed.load(Ordering::Relaxed)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
-use mainstay_core::plan::{AnswerBy, FeatureMode, PathMatch, Plan, Route};
+use mainstay_core::plan::{AnswerBy, PathMatch, Plan, Route};
 use mainstay_core::resilience::ladder::{Component, Effect, Entry, Ladder, LevelReason, Pin};
 use mainstay_core::resilience::retry::{BudgetConfig, RetryBudget};
 use mainstay_core::route::Level;
@@ -19,7 +19,7 @@ use crate::StartError;
 use crate::answers::files::DataFile;
 use crate::answers::local::{self, Local};
 use crate::protocol::{self, ConfidenceReader};
-use crate::reviews::{PATIENCE, ReviewLine};
+use crate::reviews::ReviewLine;
 use crate::watch::Watch;
 
 /// What a route is made with.
@@ -45,6 +45,8 @@ pub(crate) struct RouteShared {
     pub(crate) caches: bool,
     /// Whether equal requests wait for one call to level 0.
     pub(crate) single_flight: bool,
+    /// Most bytes of what a model says that checks look at, and one more; 0: none does.
+    pub(crate) said_max: usize,
     /// By entry: what it needs to answer by itself.
     pub(crate) locals: Vec<Local>,
     /// Whether an entry counts keys.
@@ -72,7 +74,7 @@ impl RouteShared {
         let plan = around.plan;
         let route = &plan.routes[index];
         let bad = |what: String| StartError::Route(route.name.clone(), what);
-        let entries: Vec<Entry> = route.ladder.iter().map(ladder_entry).collect();
+        let entries: Vec<Entry> = route.ladder.iter().map(mainstay_core::plan::Entry::walked).collect();
         let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
         let ladder = match running {
             Some(r) if r.entries == entries && same_components(r, old, plan) && same_pace(route, old) => {
@@ -98,6 +100,7 @@ impl RouteShared {
             counts_keys: locals.iter().any(|local| matches!(local, Local::Velocity { .. })),
             locals,
             single_flight: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { single_flight: true, .. })),
+            said_max: said_max(plan, index),
             caches: route.ladder.iter().any(|e| matches!(e.answer, AnswerBy::Cache { .. })),
             uses_keys: uses_keys(route, plan),
             orders: running.map(|running| Arc::clone(&running.orders)).unwrap_or_default(),
@@ -205,37 +208,18 @@ pub(crate) fn written(path: &PathMatch) -> String {
     }
 }
 
-fn ladder_entry(entry: &mainstay_core::plan::Entry) -> Entry {
-    match &entry.answer {
-        AnswerBy::Backend { backend, features, timeout, .. } => Entry {
-            level: entry.level,
-            backend: Some(backend.0 as u32),
-            features: features.and_then(|(set, mode)| match mode {
-                FeatureMode::Online => Some(set.0 as u32),
-                FeatureMode::Cached => None,
-            }),
-            timeout: *timeout,
-        },
-        AnswerBy::Rules { .. }
-        | AnswerBy::Table(_)
-        | AnswerBy::Rank(_)
-        | AnswerBy::Keywords(_)
-        | AnswerBy::Velocity(_)
-        | AnswerBy::Cache { .. }
-        | AnswerBy::Respond(_) => Entry { timeout: entry.budget, ..Entry::local(entry.level) },
-        // What it may wait for the disk is kept back for it.
-        AnswerBy::Hold(_) => {
-            Entry { timeout: Some(entry.budget.unwrap_or(PATIENCE).min(PATIENCE)), ..Entry::local(entry.level) }
-        }
-    }
-}
-
 /// The path at an entry's backend, where it is the same for every request.
 fn fixed_path(route: &Route, entry: &mainstay_core::plan::Entry, plan: &Plan) -> Option<PathAndQuery> {
     let (PathMatch::Exact(path), AnswerBy::Backend { backend, .. }) = (&route.path, &entry.answer) else { return None };
     let backend = plan.backends.get(backend.0)?;
     let path = protocol::path_with_model(path, backend.model.as_deref()?, backend.version.as_deref());
     PathAndQuery::try_from(path).ok()
+}
+
+/// What is kept of an answer for its checks: one byte more than the most patient of them looks at.
+fn said_max(plan: &Plan, route: usize) -> usize {
+    let checks = plan.checks.iter().filter(|check| check.routes.contains(&route));
+    checks.map(|check| check.longest.saturating_add(1)).max().unwrap_or(0)
 }
 
 fn uses_keys(route: &Route, plan: &Plan) -> bool {

@@ -11,7 +11,8 @@ const SEVERITIES: [&str; 4] = ["sev1", "sev2", "sev3", "sev4"];
 const LISTED: [&str; 9] =
     ["open", "all", "detected", "investigating", "mitigating", "resolved", "post_mortem", "cancelled", "merged"];
 const STATUSES: [&str; 5] = ["investigating", "mitigating", "resolved", "post_mortem", "cancelled"];
-const ACTIONS: [&str; 5] = ["pin_level", "cached_features", "previous_model", "raise_sampling", "block_pattern"];
+const ACTIONS: [&str; 6] =
+    ["pin_level", "cached_features", "previous_model", "raise_sampling", "block_pattern", "stop_experiment"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IncidentCommand {
@@ -130,7 +131,7 @@ pub(crate) struct IncidentAction {
     /// What
     #[arg(value_parser = PossibleValuesParser::new(ACTIONS))]
     pub(crate) action: String,
-    /// The route; of all but previous_model
+    /// The route; of all but previous_model and stop_experiment
     #[arg(long, required_if_eq_any = [
         ("action", "pin_level"), ("action", "cached_features"), ("action", "raise_sampling"), ("action", "block_pattern"),
     ])]
@@ -144,6 +145,9 @@ pub(crate) struct IncidentAction {
     /// The text that requests hold which are refused, of block_pattern
     #[arg(long, value_name = "TEXT", required_if_eq("action", "block_pattern"))]
     pub(crate) pattern: Option<String>,
+    /// The run, of stop_experiment
+    #[arg(long, required_if_eq("action", "stop_experiment"))]
+    pub(crate) run: Option<String>,
     /// How long, such as 30m; without it, as the config says
     #[arg(long = "for", value_name = "DURATION")]
     pub(crate) duration: Option<String>,

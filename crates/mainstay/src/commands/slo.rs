@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use mainstay_config::openslo;
-use mainstay_core::plan::Plan;
 use serde_json::json;
 
 use crate::cli::{Global, SloCommand, SloExport};
@@ -59,7 +58,7 @@ fn import(global: &Global, file: &Path) -> Result<Exit, Stop> {
 }
 
 fn export(global: &Global, options: &SloExport) -> Result<Exit, Stop> {
-    let plan = plan(&global.config)?;
+    let plan = read(&global.config)?.plan()?;
     let text = if options.form.openslo {
         let exported = openslo::export(&plan.service, &plan.slos);
         for (name, why) in &exported.left_out {
@@ -78,16 +77,6 @@ fn export(global: &Global, options: &SloExport) -> Result<Exit, Stop> {
             .map_err(Stop::unreachable)?,
     }
     Ok(Exit::Fine)
-}
-
-/// The config's plan. Secrets stay references: an export has no use for them.
-fn plan(file: &Path) -> Result<Plan, Stop> {
-    let document = read(file)?;
-    let (plan, findings) = mainstay_config::load(&document.text);
-    plan.ok_or_else(|| {
-        output::say(format_args!("{}", document.render(&findings, output::stderr_has_colours())));
-        Stop::Said(Exit::Usage)
-    })
 }
 
 /// What is found is talk, and the items are data: `slo import FILE --check >> slos.yaml` writes what can be used.

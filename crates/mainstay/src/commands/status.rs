@@ -25,6 +25,7 @@ fn screen(status: &Value, incidents: Option<Table>) -> String {
     let draining = if status["draining"] == true { ", draining" } else { "" };
     let tables = [
         incidents,
+        experiments(&status["experiments"]),
         routes(&status["routes"]),
         answers(&status["routes"]),
         backends(&status["backends"]),
@@ -34,7 +35,19 @@ fn screen(status: &Value, incidents: Option<Table>) -> String {
         budgets(&status["budgets"]),
     ];
     let tables: Vec<String> = tables.into_iter().flatten().map(|table| table.to_string()).collect();
-    format!("{} at {}{draining}\n\n{}", word(&status["service"]), word(&status["at"]), tables.join("\n"))
+    let halt = &status["halt"];
+    let halted = if halt["halted"] == true {
+        format!("faults are halted by {}: {}\n", word(&halt["by"]), word(&halt["reason"]))
+    } else {
+        String::new()
+    };
+    format!("{} at {}{draining}\n{halted}\n{}", word(&status["service"]), word(&status["at"]), tables.join("\n"))
+}
+
+fn experiments(running: &Value) -> Option<Table> {
+    table(running, &["experiment", "name", "fault", "route", "phase", "since", "by"], |run| {
+        ["id", "experiment", "fault", "route", "phase", "started", "by"].map(|key| word(&run[key])).to_vec()
+    })
 }
 
 fn routes(routes: &Value) -> Option<Table> {

@@ -56,13 +56,24 @@ impl Budgets {
     }
 
     /// Registers the models as they were trained at the start, and promotes the primary one: the gateway asks for its champion.
-    pub(super) async fn register(&self, version: &str, now: Time) -> Result<(), Stop> {
+    pub(super) async fn register_first(&self, version: &str, now: Time) -> Result<(), Stop> {
+        self.tell(version, now).await?;
+        // The game day has spent some of the budgets, which would forbid it.
+        self.promote(&json!({ "version": version, "force": true, "reason": "its gate passed" })).await
+    }
+
+    async fn register(&self, version: &str, now: Time) -> Result<(), Stop> {
+        self.tell(version, now).await?;
+        self.promote(&json!({ "version": version, "reason": "its gate passed" })).await
+    }
+
+    async fn tell(&self, version: &str, now: Time) -> Result<(), Stop> {
         let small = json!({ "digest": self.small_digest, "created": format_time(now) });
         for (model, body) in [("tumour", self.trained.version(now)), ("tumour-small", small)] {
             let path = format!("/api/v1/models/{model}/versions/{version}");
             client::ask(&self.global, Method::PUT, &path, Some(&body)).await?;
         }
-        self.promote(&json!({ "version": version, "reason": "its gate passed" })).await
+        Ok(())
     }
 
     /// Registers the same models, made anew, while the budget of availability is spent: that forbids promotions, and a person

@@ -91,10 +91,12 @@ impl ModelServer {
             (&Method::GET, ["v2", "models", name]) if *name == self.name => {
                 site::json(StatusCode::OK, &self.metadata())
             }
-            (&Method::POST, ["v2", "models", name, "infer"] | ["v2", "models", name, "versions", _, "infer"])
-                if *name == self.name =>
+            (&Method::POST, ["v2", "models", name, rest @ .., "infer"])
+                if *name == self.name && matches!(rest, [] | ["versions", _]) =>
             {
-                match self.infer(request).await {
+                // The same model under every version that it was registered as.
+                let version = rest.last().map_or_else(|| self.version.to_owned(), |version| (*version).to_owned());
+                match self.infer(request, &version).await {
                     Ok(body) => site::json(StatusCode::OK, &body),
                     Err((status, text)) => site::json(status, &json!({ "error": text })),
                 }
@@ -118,7 +120,7 @@ impl ModelServer {
         })
     }
 
-    async fn infer(&self, request: Request<Incoming>) -> Result<Value, Refusal> {
+    async fn infer(&self, request: Request<Incoming>, version: &str) -> Result<Value, Refusal> {
         let body = Limited::new(request.into_body(), BODY_BYTES_MAX)
             .collect()
             .await
@@ -130,7 +132,7 @@ impl ModelServer {
         self.work().await?;
         let probabilities: Vec<f64> = rows.iter().map(|row| self.model.probability(row)).collect();
         let mut answer = json!({
-            "model_name": self.name, "model_version": self.version,
+            "model_name": self.name, "model_version": version,
             "outputs": [{
                 "name": "malignant", "datatype": "FP64", "shape": [probabilities.len()], "data": probabilities,
             }],

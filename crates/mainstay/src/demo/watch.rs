@@ -61,6 +61,8 @@ impl Change {
             | EventKind::LimitChanged { .. }
             | EventKind::EndpointEjected { .. }
             | EventKind::EndpointReturned { .. }
+            | EventKind::KeyRests { .. }
+            | EventKind::KeyReturned { .. }
             | EventKind::SloAlertFired(_)
             | EventKind::SloAlertResolved(_)
             | EventKind::DriftStatusChanged(_)
@@ -70,6 +72,10 @@ impl Change {
             | EventKind::TrainingFinished(_)
             | EventKind::ModelPromoted(_)
             | EventKind::ModelPromotionFailed { .. }
+            | EventKind::ExperimentChanged(_)
+            | EventKind::ExperimentEnded { .. }
+            | EventKind::HaltChanged { .. }
+            | EventKind::GamedayChanged { .. }
             | EventKind::RequestFinished(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod checked;
 mod kept;
 mod labels;
 mod promotion;

@@ -14,10 +14,18 @@ routes:
   - name: chat
     path: /v1/chat/completions
     deadline: $deadline
+    stream: { buffer: { tokens: 1 } }
     ladder:
       - { level: 0, backend: chat }
       - { level: 4, respond: { text: 'Later, please.' } }
 ";
+
+/// A token, as a provider writes it.
+fn token(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+const STOPS: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
 const ASKED: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
 
@@ -36,27 +44,35 @@ async fn streaming(
 }
 
 #[tokio::test]
-async fn an_event_stream_is_relayed_as_it_comes_byte_for_byte() {
+async fn an_event_stream_is_relayed_as_it_comes_event_for_event() {
     let (upstream, sender) = streaming("text/event-stream; charset=utf-8").await;
     let plane = Plane::start(&fill(CHAT, &[("chat", &upstream.addr), ("deadline", &"20s")]));
     let mut caller = Caller::connect(plane.addr()).await;
     let request = post("/v1/chat/completions", &[], ASKED);
     let asked = tokio::spawn(async move { (caller.begin(request).await.unwrap(), caller) });
-    let events =
-        ["data: {\"a\":1}\n\n", ": keep-alive\r\n\r\n", "data: {\"b\":\"\u{e9}\"}\n\ndata: x", "\n\ndata: [DONE]\n\n"];
-    sender.send(Ok(events[0].into())).unwrap();
+    let events = [token("a"), token("\u{e9}"), token("b") + &token("c"), format!("{STOPS}data: [DONE]\n\n")];
+    // A comment, and an event that is cut in the middle of a character.
+    let sent = |at: usize| [Bytes::from(": keep-alive\r\n\r\n"), Bytes::from(events[at].clone())];
+    for bytes in sent(0) {
+        sender.send(Ok(bytes)).unwrap();
+    }
     let (mut response, caller) = soon("the head", asked).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
     assert_eq!(response.headers()["x-mainstay-level"], "0");
     for (at, event) in events.iter().enumerate() {
         if at > 0 {
-            sender.send(Ok((*event).into())).unwrap();
+            let [comment, bytes] = sent(at);
+            let half = event.find('\u{e9}').map_or(0, |at| at + 1);
+            for bytes in [comment, bytes.slice(..half), bytes.slice(half..)] {
+                sender.send(Ok(bytes)).unwrap();
+            }
         }
         // Nothing more is sent before this part has arrived.
         let part = soon("a part", response.body_mut().frame()).await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(part, event.as_bytes());
+        let in_flight = u32::from(at + 1 < events.len());
+        assert_eq!(plane.backend("chat").in_flight, in_flight, "a stream holds its permit until it ends");
     }
-    assert_eq!(plane.backend("chat").in_flight, 1, "a stream holds its permit until it ends");
     drop(sender);
     assert!(soon("the end", response.body_mut().frame()).await.is_none());
     plane.counted("mainstay_requests", &[("route", "chat"), ("level", "0"), ("code", "200")], 1).await;
@@ -71,7 +87,7 @@ async fn a_caller_that_leaves_a_stream_ends_it_upstream_and_nothing_is_held_agai
     let (upstream, sender) = streaming("text/event-stream").await;
     let plane = Plane::start(&fill(CHAT, &[("chat", &upstream.addr), ("deadline", &"20s")]));
     let mut caller = Caller::connect(plane.addr()).await;
-    sender.send(Ok("data: 1\n\n".into())).unwrap();
+    sender.send(Ok(token("1").into())).unwrap();
     let mut response = soon("a head", caller.begin(post("/v1/chat/completions", &[], ASKED))).await.unwrap();
     soon("a part", response.body_mut().frame()).await.unwrap().unwrap();
     drop((response, caller));
@@ -80,26 +96,33 @@ async fn a_caller_that_leaves_a_stream_ends_it_upstream_and_nothing_is_held_agai
     plane.close().await;
 }
 
+/// What is left of the answer is an error, which every client of OpenAI's raises.
+async fn is_told(body: &mut hyper::body::Incoming, why: &str) {
+    let rest = soon("the end", body.collect()).await.expect("it does not break").to_bytes();
+    let text = std::str::from_utf8(&rest).expect("it is text");
+    assert!(text.starts_with("data: {\"error\":{") && text.contains(why) && !text.contains("[DONE]"), "{text}");
+}
+
 #[tokio::test]
-async fn a_stream_ends_at_the_deadline_and_a_broken_one_breaks() {
+async fn a_stream_that_is_late_or_broken_ends_with_an_error_that_says_so() {
     let (upstream, sender) = streaming("text/event-stream").await;
     let plane = Plane::start(&fill(CHAT, &[("chat", &upstream.addr), ("deadline", &"300ms")]));
     let mut caller = Caller::connect(plane.addr()).await;
-    sender.send(Ok("data: 1\n\n".into())).unwrap();
+    sender.send(Ok(token("1").into())).unwrap();
     let mut response = soon("a head", caller.begin(post("/v1/chat/completions", &[], ASKED))).await.unwrap();
     soon("a part", response.body_mut().frame()).await.unwrap().unwrap();
-    soon("the end", response.body_mut().frame()).await.unwrap().expect_err("it is cut off, not ended");
+    is_told(response.body_mut(), "deadline").await;
     soon("the upstream to see it", sender.closed()).await;
     plane.close().await;
 
     let (upstream, sender) = streaming("text/event-stream").await;
     let plane = Plane::start(&fill(CHAT, &[("chat", &upstream.addr), ("deadline", &"20s")]));
     let mut caller = Caller::connect(plane.addr()).await;
-    sender.send(Ok("data: 1\n\n".into())).unwrap();
+    sender.send(Ok(token("1").into())).unwrap();
     let mut response = soon("a head", caller.begin(post("/v1/chat/completions", &[], ASKED))).await.unwrap();
     soon("a part", response.body_mut().frame()).await.unwrap().unwrap();
     sender.send(Err(std::io::Error::other("the upstream breaks"))).unwrap();
-    soon("the end", response.body_mut().frame()).await.unwrap().expect_err("a broken stream does not look whole");
+    is_told(response.body_mut(), "stream_cut").await;
     plane.close().await;
 }
 

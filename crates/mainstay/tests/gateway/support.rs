@@ -1,6 +1,7 @@
 //! What the tests are made with: a gateway, callers, and upstreams that do as they are told.
 
 pub(crate) mod caller;
+pub(crate) mod experiment;
 pub(crate) mod plane;
 pub(crate) mod raw;
 pub(crate) mod tls;

@@ -96,6 +96,11 @@ impl Store for Sqlite {
         Box::pin(async move { read::documents(&self.readers, &kind, &after).await })
     }
 
+    fn documents_before(&self, kind: &str, before: &str, limit: usize) -> Answer<'_, Vec<Document>> {
+        let (kind, before) = (kind.to_owned(), before.to_owned());
+        Box::pin(async move { read::documents_before(&self.readers, &kind, &before, limit).await })
+    }
+
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
         Box::pin(read::events(&self.readers, query))
     }

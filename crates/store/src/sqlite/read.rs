@@ -185,6 +185,20 @@ pub(super) async fn documents(readers: &SqlitePool, kind: &str, after: &str) -> 
     Ok(rows.into_iter().map(to_document).collect())
 }
 
+pub(super) async fn documents_before(
+    readers: &SqlitePool,
+    kind: &str,
+    before: &str,
+    most: usize,
+) -> Result<Vec<Document>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT kind, id, revision, body, at FROM document WHERE kind = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3",
+    );
+    let query = query.bind(kind).bind(before).bind(limit(most, PAGE_MAX));
+    let rows: Vec<DocumentRow> = query.fetch_all(readers).await.map_err(failure::store)?;
+    Ok(rows.into_iter().map(to_document).collect())
+}
+
 pub(super) async fn events(readers: &SqlitePool, wanted: EventQuery) -> Result<Vec<Event>, StoreError> {
     let mut query = QueryBuilder::<sqlx::Sqlite>::new("SELECT seq, at, kind, body FROM event WHERE seq > ");
     query.push_bind(wanted.after as i64);

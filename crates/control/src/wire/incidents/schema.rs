@@ -169,12 +169,13 @@ struct Told {
 #[derive(JsonSchema, Deserialize)]
 struct Action {
     id: u32,
-    /// `pin_level`, `cached_features`, `previous_model`, `raise_sampling` or `block_pattern`.
+    /// `pin_level`, `cached_features`, `previous_model`, `raise_sampling`, `block_pattern` or `stop_experiment`.
     action: String,
     route: Option<String>,
     level: Option<u8>,
     model: Option<String>,
     pattern: Option<String>,
+    run: Option<String>,
     /// `pending`, `active`, `undoing`, `undone`, `expired` or `failed`.
     state: String,
     by: String,

@@ -4,7 +4,7 @@ use super::effect::{Evidence, Why};
 use super::policy::{Config, fails_too_often, failure_low, is_too_slow, streak_needed};
 use super::ticket::{Pace, Ticket};
 use super::window::{Counts, RECENT_WINDOWS, Window};
-use crate::resilience::outcome::Outcome;
+use crate::resilience::outcome::{FailureKind, Outcome};
 use crate::time::Time;
 
 /// A reason to open.
@@ -18,8 +18,19 @@ pub(super) struct Trip {
 pub(super) struct Watch {
     window: Window,
     streak: Option<Streak>,
+    silence: Option<Silence>,
+    /// When a call last ended well.
+    answered: Time,
     /// Calls since the breaker closed.
     history: u64,
+}
+
+/// Slow calls in a row that began after the last answer: while they waited nobody was answered.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    request: u64,
+    several_requests: bool,
+    calls: u32,
 }
 
 /// Hard failures in a row.
@@ -30,12 +41,13 @@ struct Streak {
     failures: u32,
     /// Fixed when the streak begins, by what was known of the backend before.
     needed: u32,
+    began: Time,
     last: Time,
 }
 
 impl Watch {
     pub(super) fn new(config: &Config, now: Time) -> Watch {
-        Watch { window: Window::new(config.window, now), streak: None, history: 0 }
+        Watch { window: Window::new(config.window, now), streak: None, silence: None, answered: now, history: 0 }
     }
 
     pub(super) fn handle_outcome(
@@ -49,11 +61,11 @@ impl Watch {
             Outcome::Success => {
                 match ticket.pace {
                     Pace::Waiting | Pace::Answering => self.handle_successes(1, now),
-                    Pace::Slow(_) => self.streak = None,
+                    Pace::Slow(_) => self.is_answered(now),
                 }
                 None
             }
-            Outcome::Failure { .. } => self.handle_failure(config, ticket, now),
+            Outcome::Failure { kind, .. } => self.handle_failure(config, ticket, kind, now),
             Outcome::Throttled { retry_after: Some(_) } => Some(self.evidence(Why::Throttled, now)),
             // Without a time to wait there is nothing to heed; the others say nothing about the backend.
             Outcome::Throttled { retry_after: None } | Outcome::Caller { .. } | Outcome::Cancelled => None,
@@ -61,23 +73,41 @@ impl Watch {
     }
 
     pub(super) fn handle_successes(&mut self, n: u64, now: Time) {
-        self.streak = None;
+        self.is_answered(now);
         self.history += n;
         self.window.add_successes(n, now);
     }
 
-    pub(super) fn handle_slow(&mut self, config: &Config, now: Time) -> Option<Trip> {
+    pub(super) fn handle_slow(&mut self, config: &Config, ticket: &Ticket, now: Time) -> Option<Trip> {
         self.history += 1;
         self.window.add_slow(now);
-        is_too_slow(config, self.window.judged(now)).then(|| self.evidence(Why::SlowShare, now))
+        let silent = self.extend_silence(ticket);
+        let silent = silent.is_some_and(|it| it.several_requests && it.calls >= config.consecutive);
+        (silent || is_too_slow(config, self.window.judged(now))).then(|| self.evidence(Why::SlowShare, now))
+    }
+
+    /// A limit that lets in no more calls than hang would hide them among the good calls before. What begins after the
+    /// last answer and waits too long is judged for itself.
+    fn extend_silence(&mut self, ticket: &Ticket) -> Option<Silence> {
+        if ticket.admitted_at > self.answered {
+            let new = Silence { request: ticket.request, several_requests: false, calls: 0 };
+            let silence = self.silence.get_or_insert(new);
+            silence.calls = silence.calls.saturating_add(1);
+            silence.several_requests |= silence.request != ticket.request;
+        }
+        self.silence
+    }
+
+    fn is_answered(&mut self, now: Time) {
+        (self.streak, self.silence, self.answered) = (None, None, now);
     }
 
     pub(super) fn counts(&mut self, now: Time) -> Counts {
         self.window.judged(now)
     }
 
-    fn handle_failure(&mut self, config: &Config, ticket: &Ticket, now: Time) -> Option<Trip> {
-        let streak = self.extend_streak(config, ticket.request, now);
+    fn handle_failure(&mut self, config: &Config, ticket: &Ticket, kind: FailureKind, now: Time) -> Option<Trip> {
+        let streak = self.extend_streak(config, ticket, kind, now);
         match ticket.pace {
             Pace::Waiting | Pace::Answering => {
                 self.history += 1;
@@ -91,18 +121,24 @@ impl Watch {
         fails_too_often(config, self.window.judged(now)).then(|| self.evidence(Why::FailureShare, now))
     }
 
-    /// Failures that lie as far apart as the oldest calls that are judged are not one streak.
-    fn extend_streak(&mut self, config: &Config, request: u64, now: Time) -> Streak {
+    /// Failures that lie as far apart as the oldest calls that are judged are not one streak. Calls that waited together
+    /// run out of time together, as when too many were let in: those that began before the streak did are one failure
+    /// in it.
+    fn extend_streak(&mut self, config: &Config, ticket: &Ticket, kind: FailureKind, now: Time) -> Streak {
+        let request = ticket.request;
         let going_on = self.streak.filter(|s| now.since(s.last) < config.window * RECENT_WINDOWS);
         let mut streak = match going_on {
             Some(streak) => streak,
             None => {
                 let needed = streak_needed(config, self.window.known(now), self.history);
-                Streak { request, several_requests: false, failures: 0, needed, last: now }
+                Streak { request, several_requests: false, failures: 0, needed, began: now, last: now }
             }
         };
-        streak.failures = streak.failures.saturating_add(1);
-        streak.several_requests |= request != streak.request;
+        let waited_together = streak.failures > 0 && kind == FailureKind::Timeout && ticket.admitted_at < streak.began;
+        if !waited_together {
+            streak.failures = streak.failures.saturating_add(1);
+            streak.several_requests |= request != streak.request;
+        }
         streak.last = now;
         self.streak = Some(streak);
         streak

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::resilience::breaker::Phase;
 use crate::route::Level;
 use crate::time::Time;
 
-use super::Entry;
+use super::{Component, Entry};
 
 /// What is kept back for the last local entry if it does not say how long it takes.
 const RESERVE: Duration = Duration::from_millis(5);
@@ -53,10 +54,29 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Walk<'a> {
     entries: &'a [Entry],
+    /// Another order than that of the entries, as indices into them.
+    order: Option<Vec<usize>>,
+    /// The place of the next one in that order.
     next: usize,
     probe: Option<usize>,
     deadline: Time,
     reserve: Duration,
+}
+
+/// A better entry than `start`, one of whose breakers wants to be tried and none of which forbids it, so that its recovery
+/// does not wait for the ladder. `state` tells what a component's last health check said, and its breaker's phase.
+pub fn probe(entries: &[Entry], start: Level, state: impl Fn(Component) -> (Option<bool>, Phase)) -> Option<usize> {
+    let wants_probe = |entry: &Entry| {
+        let mut half_open = false;
+        for (check, phase) in entry.components().map(&state) {
+            if check == Some(false) || matches!(phase, Phase::Open | Phase::ForcedOpen) {
+                return false;
+            }
+            half_open |= phase == Phase::HalfOpen;
+        }
+        half_open
+    };
+    entries.iter().take_while(|e| e.level < start).position(wants_probe)
 }
 
 impl<'a> Walk<'a> {
@@ -68,13 +88,34 @@ impl<'a> Walk<'a> {
             None => Duration::ZERO,
         };
         let reserve = wanted.min(deadline.since(now) / 2);
-        Walk { entries, next, probe: None, deadline, reserve }
+        Walk { entries, order: None, next, probe: None, deadline, reserve }
+    }
+
+    /// Asks the backends of entries for which `later` holds after the others of their level, as far as these follow one another. Said before
+    /// [`Walk::after`].
+    pub fn with_later(mut self, later: impl Fn(usize) -> bool) -> Walk<'a> {
+        let mut order: Vec<usize> = (0..self.entries.len()).collect();
+        let alike = |a: &usize, b: &usize| {
+            let (a, b) = (&self.entries[*a], &self.entries[*b]);
+            a.level == b.level && !a.is_local() && !b.is_local()
+        };
+        // The sort is stable: those that are later keep their order among themselves.
+        order.chunk_by_mut(alike).for_each(|run| run.sort_by_key(|entry| later(*entry)));
+        self.order = Some(order);
+        self
     }
 
     /// Tries the entry at index `entry`, above the start, before all others: it is asked whether it has recovered. Once
     /// the walk has begun, or where the entry is not above the start, nothing changes.
     pub fn with_probe(mut self, entry: usize) -> Walk<'a> {
         self.probe = (entry < self.next).then_some(entry);
+        self
+    }
+
+    /// Goes on below this entry, which has been asked already.
+    pub fn after(mut self, entry: usize) -> Walk<'a> {
+        let place = self.order.as_ref().and_then(|order| order.iter().position(|at| *at == entry)).unwrap_or(entry);
+        self.next = self.next.max(place + 1);
         self
     }
 
@@ -90,8 +131,9 @@ impl<'a> Walk<'a> {
         {
             return self.step(entry, timeout);
         }
-        while let Some(entry) = self.entries.get(self.next) {
-            let index = self.next;
+        while self.next < self.entries.len() {
+            let index = self.order.as_ref().map_or(self.next, |order| order[self.next]);
+            let entry = &self.entries[index];
             self.next += 1;
             if entry.is_local() {
                 return Step::Local { entry: index };

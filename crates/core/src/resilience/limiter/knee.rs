@@ -12,7 +12,8 @@
 //! `base` is the mean latency without a queue inside the backend. It is the least mean seen, and is measured afresh by
 //! lowering the limit, but only while the limit is reached: a backend with room is never made to refuse anybody. A
 //! backend that turned slow is recognised by a rate that fell although as much was in flight as before, and is
-//! measured at once. If the rate stays the same while fewer calls are in flight, what was measured was still a queue,
+//! measured at once, and so is one most of whose calls run out of time. Measurements that find what was known grow rarer.
+//! If the rate stays the same while fewer calls are in flight, what was measured was still a queue,
 //! and the probe goes deeper; so a backend that lost servers is told from one whose every answer takes longer.
 
 use std::time::Duration;
@@ -26,6 +27,8 @@ use super::{LimitReason, MAX_LIMIT, Slice};
 const SAMPLES: u64 = 20;
 /// Answers a measurement needs: it stands alone, where windows are pooled.
 const MEASURE_SAMPLES: u64 = 64;
+/// Answers that a measurement needs to go deeper.
+const DEEPER_SAMPLES: u64 = 3 * MEASURE_SAMPLES;
 /// A window's shortest duration; it also lasts at least two mean latencies.
 const WINDOW: Duration = Duration::from_millis(100);
 /// The limit over the knee: a little queue keeps every server of the backend busy.
@@ -45,6 +48,14 @@ const DEEPER: f64 = 0.5;
 const RATE_KEPT: f64 = 0.92;
 /// The base is measured afresh after this time (varied by a fifth, so that a fleet does not probe in step) ...
 const REFRESH: Duration = Duration::from_secs(10);
+/// Each measurement that finds what was known doubles the time until the next, up to so many times: a probe idles
+/// servers.
+const DOUBLINGS: u32 = 3;
+/// A base within this share of the one before is the same.
+const SAME: f64 = 0.25;
+/// Below this share of the limit that the last measurement gave, the base is measured at once: under a base that is too
+/// small each step down lowers the rate, and so the next step.
+const SUNK: f64 = 0.85;
 /// ... and after this many windows, so that slow backends are not probed all the time.
 const REFRESH_WINDOWS: u32 = 60;
 /// A limit within this multiple of its target is near it.
@@ -55,6 +66,8 @@ const SHIFT_WINDOWS: u32 = 8;
 const RECENT: usize = 6;
 /// Drops above this share lower the limit.
 const DROPS: f64 = 0.1;
+/// Drops above this share say that most of what is in flight is for nothing: it has to go before anything is judged.
+const FLOOD: f64 = 0.3;
 /// The limit over what is in flight when callers do not reach it.
 const SLACK: f64 = 3.0;
 
@@ -90,6 +103,10 @@ pub(super) struct Knee {
     fallen: u32,
     /// No queue was ever seen: the limit doubles.
     ramping: bool,
+    /// Doublings of the time between measurements.
+    calm: u32,
+    /// The limit that the last measurement gave.
+    measured: f64,
 }
 
 /// What is remembered of a window: answers per second, answers, and the sum of their latencies in seconds.
@@ -154,6 +171,8 @@ impl Knee {
             windows: 0,
             fallen: 0,
             ramping: true,
+            calm: 0,
+            measured: 0.0,
         }
     }
 
@@ -175,7 +194,7 @@ impl Knee {
         let elapsed = now.since(opened);
         let shortest = WINDOW.as_secs_f64().max(2.0 * mean.unwrap_or(0.0));
         let samples = if matches!(self.phase, Phase::Measure { .. }) { MEASURE_SAMPLES } else { SAMPLES };
-        if self.window.finished() < samples || elapsed.as_secs_f64() < shortest {
+        if self.window.finished() < samples || elapsed.as_secs_f64() < shortest || self.is_in_doubt(elapsed) {
             return None;
         }
         let step = self.handle_closed(mean, elapsed.as_secs_f64(), now);
@@ -183,6 +202,13 @@ impl Knee {
         let (limit, why) = step?;
         self.limit = limit.clamp(self.bounds.min, self.bounds.max);
         Some((self.limit, why))
+    }
+
+    /// A measurement that says "deeper" idles most of the backend if it is wrong: it takes more answers than the other.
+    fn is_in_doubt(&self, elapsed: Duration) -> bool {
+        let Phase::Measure { rate } = self.phase else { return false };
+        let kept = self.window.answered as f64 >= RATE_KEPT * rate * elapsed.as_secs_f64();
+        kept && self.window.finished() < DEEPER_SAMPLES
     }
 
     fn reopen(&mut self, now: Time) {
@@ -194,11 +220,16 @@ impl Knee {
         let in_flight_max = f64::from(self.window.in_flight_max);
         let reached = self.window.limited || in_flight_max >= REACHED * self.limit.floor();
         self.windows = self.windows.saturating_add(1);
-        if reached && self.window.dropped_share() > DROPS {
-            self.phase = Phase::Follow;
-            return Some((self.limit * 0.9, LimitReason::Drops));
+        // What ends while a drain settles began before it.
+        let settles = matches!(self.phase, Phase::Settle { .. });
+        if reached && !settles && self.window.dropped_share() > DROPS {
+            return Some(self.shrink(mean.unwrap_or(elapsed), elapsed, now));
         }
         let answers = self.window.answered as f64;
+        if let Phase::Settle { rate } = self.phase {
+            self.phase = Phase::Measure { rate };
+            return None;
+        }
         let seen = Seen { mean: mean?, answers, rate: answers / elapsed, reached, in_flight_max };
         match self.phase {
             Phase::Start => {
@@ -206,11 +237,7 @@ impl Knee {
                 None
             }
             Phase::Follow => self.follow(seen, now),
-            Phase::Drain { .. } => None,
-            Phase::Settle { rate } => {
-                self.phase = Phase::Measure { rate };
-                None
-            }
+            Phase::Drain { .. } | Phase::Settle { .. } => None,
             Phase::Measure { rate } => Some(self.measured(rate, seen, now)),
         }
     }
@@ -234,8 +261,13 @@ impl Knee {
         let shifted = self.fallen >= 2 && self.windows >= SHIFT_WINDOWS;
         // Draining far more than the knee would leave nobody served meanwhile: first down to about the knee.
         let near = self.limit <= NEAR * target(self.rate(), base.seconds);
-        let due = near && now.since(base.at) >= base.refresh && self.windows >= REFRESH_WINDOWS;
+        let sunk = self.limit < SUNK * self.measured;
+        let old = now.since(base.at) >= base.refresh || sunk;
+        let due = near && old && self.windows >= REFRESH_WINDOWS;
         if shifted || due {
+            if shifted || sunk {
+                self.calm = 0;
+            }
             let rate = if shifted { seen.rate } else { self.rate_mean() };
             return Some(self.probe(self.below_knee(base), rate, seen.mean, now));
         }
@@ -283,7 +315,7 @@ impl Knee {
             Some(base) if base.seconds <= mean => {
                 let fresh = base.fresh.min(mean);
                 let expired = !seen.reached && now.since(base.at) >= base.refresh;
-                if expired { self.fresh_base(fresh, now) } else { Base { fresh, ..base } }
+                if expired { self.confirm(fresh, now) } else { Base { fresh, ..base } }
             }
             Some(_) | None => self.fresh_base(mean, now),
         };
@@ -291,9 +323,29 @@ impl Knee {
         renewed
     }
 
+    /// A measurement: one like the last says that there is time until the next.
+    fn confirm(&mut self, seconds: f64, now: Time) -> Base {
+        let same = self.base.is_some_and(|base| (seconds / base.seconds - 1.0).abs() <= SAME);
+        self.calm = if same { (self.calm + 1).min(DOUBLINGS) } else { 0 };
+        self.fresh_base(seconds, now)
+    }
+
     fn fresh_base(&mut self, seconds: f64, now: Time) -> Base {
-        let refresh = REFRESH.mul_f64(self.rng.between(0.8, 1.2));
+        let refresh = REFRESH.mul_f64(self.rng.between(0.8, 1.2)) * (1 << self.calm);
         Base { seconds, fresh: f64::INFINITY, at: now, refresh }
+    }
+
+    /// Too much is dropped: down by a tenth, or by up to half and to a measurement once what is in flight has gone.
+    fn shrink(&mut self, mean: f64, elapsed: f64, now: Time) -> (f64, LimitReason) {
+        let share = self.window.dropped_share();
+        if share <= FLOOD {
+            self.phase = Phase::Follow;
+            return (self.limit * 0.9, LimitReason::Drops);
+        }
+        self.calm = 0;
+        let rate = self.window.answered as f64 / elapsed;
+        let (limit, _) = self.probe(self.limit * (1.0 - share / 2.0), rate, mean, now);
+        (limit, LimitReason::Drops)
     }
 
     fn probe(&mut self, limit: f64, rate: f64, mean: f64, now: Time) -> (f64, LimitReason) {
@@ -305,13 +357,14 @@ impl Knee {
 
     fn measured(&mut self, rate: f64, seen: Seen, now: Time) -> (f64, LimitReason) {
         if seen.rate >= RATE_KEPT * rate && seen.reached && self.limit > self.bounds.min {
-            return self.probe(self.limit * DEEPER, rate, seen.mean, now);
+            return self.probe(self.limit * DEEPER, rate.max(seen.rate), seen.mean, now);
         }
         self.phase = Phase::Follow;
-        self.base = Some(self.fresh_base(seen.mean, now));
+        self.base = Some(self.confirm(seen.mean, now));
         self.recent = [Window::default(); RECENT];
         self.remember(Seen { rate: rate.max(seen.rate), ..seen });
-        (target(self.rate(), seen.mean), LimitReason::Measured)
+        self.measured = target(self.rate(), seen.mean);
+        (self.measured, LimitReason::Measured)
     }
 
     /// Where a probe begins.

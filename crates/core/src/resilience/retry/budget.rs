@@ -91,6 +91,20 @@ impl RetryBudget {
         true
     }
 
+    /// A caller that was turned away asks whether to come back; spends one request's cost if it is granted.
+    ///
+    /// The floor does not come on top of the share here: many callers that are turned away at once would all be told to come back by it.
+    pub fn handle_callers_retry(&mut self, now: Time) -> bool {
+        self.roll(now);
+        let cost = thousandths(1.0);
+        if self.sum.spent + cost > self.share().max(self.floor()) {
+            return false;
+        }
+        self.newest_bucket().spent += cost;
+        self.sum.spent += cost;
+        true
+    }
+
     /// As [`RetryBudget::handle_retry`], after a timeout.
     pub fn handle_retry_after_timeout(&mut self, cost: f64, now: Time) -> bool {
         self.handle_retry(cost * self.config.timeout_weight, now)
@@ -103,8 +117,15 @@ impl RetryBudget {
     }
 
     fn allowed(&self) -> u64 {
-        let floor = thousandths(self.config.floor_per_s * self.config.window.as_secs_f64());
-        (self.config.share * self.sum.admitted as f64) as u64 + floor
+        self.share() + self.floor()
+    }
+
+    fn share(&self) -> u64 {
+        (self.config.share * self.sum.admitted as f64) as u64
+    }
+
+    fn floor(&self) -> u64 {
+        thousandths(self.config.floor_per_s * self.config.window.as_secs_f64())
     }
 
     fn newest_bucket(&mut self) -> &mut Bucket {

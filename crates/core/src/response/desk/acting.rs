@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::asked::Refused;
 use super::changes::Doing;
 use super::status::By;
-use super::{DESK, Desk, entry};
+use super::{DESK, Desk, Live, entry};
 use crate::incident::kind::Status;
 use crate::incident::record::{ACTIONS_MAX, Act, Action, ActionState, Incident};
+use crate::response::fact::is_experiment;
 use crate::response::signature::Immediate;
 use crate::time::Time;
 
@@ -21,21 +22,37 @@ const PATTERN_MAX: usize = 200;
 const CACHED_FEATURES: u8 = 1;
 
 impl Desk {
-    /// What the type of an incident says can be done at once by mainstay itself, for each route that it touches.
+    /// What can be done at once by mainstay itself: experiments on its routes are stopped, and whatever the type of an incident says,
+    /// for each route that it touches.
     pub fn proposals(&self, incident: &Incident) -> Vec<Act> {
         let immediate = self.catalogue.get(&incident.kind).map_or(&[][..], |it| &it.actions);
-        immediate.iter().flat_map(|it| self.acts(incident, it)).collect()
+        let stops = self.experiments().filter(|(route, _)| incident.routes.iter().any(|it| it == route));
+        let stops = stops.map(|(_, run)| Act::StopExperiment { run: run.to_owned() });
+        stops.chain(immediate.iter().flat_map(|it| self.acts(incident, it))).collect()
+    }
+
+    /// Experiments whose fault is in force: the route and the run.
+    fn experiments(&self) -> impl Iterator<Item = (&str, &str)> {
+        let in_force = |it: &&Live| it.until.is_none() && is_experiment(&it.fact, &it.labels);
+        self.live
+            .values()
+            .filter(in_force)
+            .filter_map(|it| Some((it.labels.get("route")?.as_str(), it.labels.get("run")?.as_str())))
     }
 
     fn acts(&self, incident: &Incident, immediate: &Immediate) -> Vec<Act> {
-        let each = |make: &dyn Fn(String) -> Act| incident.routes.iter().cloned().map(make).collect();
+        let reach = &self.terms.reach;
+        let each = |make: &dyn Fn(String) -> Option<Act>| incident.routes.iter().cloned().filter_map(make).collect();
         match immediate.action.as_deref() {
             Some("pin_level") => {
-                let level = immediate.level.unwrap_or(2);
-                each(&|route| Act::PinLevel { route, level })
+                let least = immediate.level.unwrap_or(2);
+                each(&|route| reach.level(&route, least).map(|level| Act::PinLevel { route, level }))
             }
-            Some("cached_features") => each(&|route| Act::CachedFeatures { route }),
-            Some("raise_sampling") => each(&|route| Act::RaiseSampling { route }),
+            Some("cached_features") => {
+                let has = |route: &str| reach.level(route, CACHED_FEATURES) == Some(CACHED_FEATURES);
+                each(&|route| has(&route).then_some(Act::CachedFeatures { route }))
+            }
+            Some("raise_sampling") => each(&|route| Some(Act::RaiseSampling { route })),
             Some("previous_model") => {
                 let routes = incident.routes.iter().cloned().collect();
                 let models = self.terms.reach.models_of(&routes);
@@ -91,8 +108,9 @@ impl Desk {
             return Err(Refused::Invalid(format!("an incident has at most {ACTIONS_MAX} actions")));
         }
         let number = incident.actions.len() as u32 + 1;
-        // A change of model stays until somebody changes it again.
-        let until = if matches!(act, Act::PreviousModel { .. }) { None } else { Some(now + lasting) };
+        // A change of model stays until somebody changes it again, and what was stopped is not begun again.
+        let stays = matches!(act, Act::PreviousModel { .. } | Act::StopExperiment { .. });
+        let until = if stays { None } else { Some(now + lasting) };
         incident.tell(entry(now, by, "action", format!("action {number} asked for: {}", told(&act))));
         let doing = Doing { incident: id.to_owned(), action: number, act: act.clone(), undo: None, back: false, until };
         incident.actions.push(Action {
@@ -123,12 +141,25 @@ impl Desk {
             {
                 invalid(format!("there is no route `{route}`"))
             }
+            Act::CachedFeatures { route }
+                if self.terms.reach.level(route, CACHED_FEATURES) != Some(CACHED_FEATURES) =>
+            {
+                invalid(format!(
+                    "the ladder of `{route}` has no level {CACHED_FEATURES}, which answers with cached features"
+                ))
+            }
+            Act::PinLevel { route, level } if *level <= 4 && self.terms.reach.level(route, *level).is_none() => {
+                invalid(format!("the ladder of `{route}` has nothing at level {level} or deeper"))
+            }
             Act::PinLevel { level, .. } if *level > 4 => invalid(format!("there is no level {level}: they are 0 to 4")),
             Act::BlockPattern { pattern, .. } if pattern.trim().is_empty() || pattern.chars().count() > PATTERN_MAX => {
                 invalid(format!("a pattern has 1 to {PATTERN_MAX} characters"))
             }
             Act::PreviousModel { model } if !self.terms.reach.models.contains_key(model) => {
                 invalid(format!("no backend serves a model `{model}`"))
+            }
+            Act::StopExperiment { run } if !self.experiments().any(|(_, it)| it == run) => {
+                invalid(format!("no experiment `{run}` is in force"))
             }
             _ => Ok(()),
         }
@@ -219,5 +250,6 @@ pub fn told(act: &Act) -> String {
         Act::PreviousModel { model } => format!("{model} goes back to the champion before"),
         Act::RaiseSampling { route } => format!("more requests of {route} are kept"),
         Act::BlockPattern { route, .. } => format!("requests of {route} that hold a pattern are refused"),
+        Act::StopExperiment { run } => format!("the experiment {run} is stopped"),
     }
 }

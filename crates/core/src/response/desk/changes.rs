@@ -150,6 +150,8 @@ impl Changes {
             let back = match action.state {
                 // Whether the change of model was made is for the registry to say: see `restore`.
                 _ if matches!(action.act, Act::PreviousModel { .. }) => continue,
+                // What was stopped stays stopped.
+                ActionState::Active if matches!(action.act, Act::StopExperiment { .. }) => continue,
                 ActionState::Pending | ActionState::Active => false,
                 ActionState::Undoing => true,
                 ActionState::Undone | ActionState::Expired | ActionState::Failed => continue,

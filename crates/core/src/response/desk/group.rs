@@ -7,14 +7,14 @@ use super::{CHANGES_BACK, DESK, Desk, LIVE_MAX, LOOSE_MAX, Live, OPEN_MAX, entry
 use crate::event::Event;
 use crate::incident::kind::Status;
 use crate::incident::record::{FACTS_BYTES_MAX, FACTS_MAX, Findings, Held, Incident};
-use crate::response::fact::{self, Change, Fact};
-use crate::response::reach::Scope;
+use crate::response::fact::{self, CHANGE, Change, Fact};
+use crate::response::reach::{Reach, Scope};
 use crate::response::severity;
 use crate::response::signature::{Opens, UNCLASSIFIED};
 use crate::time::Time;
 
-/// The kind of facts that say what else was going on, and are never wrong by themselves.
-const CHANGE: &str = "change";
+/// Facts that the gateway sees at backends and feature sets; it does not tell that they end where it sets one up anew.
+const SEEN_AT_PARTS: [&str; 3] = ["breaker_open", "unhealthy", "ejected"];
 /// How long after a fact was last told it is the same when it is told once more.
 const TOLD_AGAIN: Duration = Duration::from_hours(24);
 /// How often a fact that comes again is told one by one; from then on each doubling is.
@@ -123,17 +123,20 @@ impl Desk {
         self.incidents.get(id).is_none_or(|it| !it.status.is_open() && it.merged_into.is_none())
     }
 
-    /// Ends what is about a part of the service that is gone.
-    pub(super) fn end_orphans(&mut self, now: Time) {
+    /// Ends what is about a part of the service that is gone, or that begins anew.
+    pub(super) fn end_orphans(&mut self, before: &Reach, now: Time) {
         let reach = &self.terms.reach;
         let is_gone = |live: &Live| {
+            let component = live.labels.get("backend").or_else(|| live.labels.get("features"));
+            let anew = component.is_some_and(|it| reach.differs(it, before)) && SEEN_AT_PARTS.contains(&&*live.fact);
             let has = |name: &str, known: &dyn Fn(&str) -> bool| live.labels.get(name).is_none_or(|label| known(label));
             live.until.is_none()
                 && live.fact != fact::ALERT
-                && !(has("slo", &|it| reach.objectives.contains_key(it))
-                    && has("route", &|it| reach.routes.contains(it))
-                    && has("backend", &|it| reach.backends.contains_key(it))
-                    && has("features", &|it| reach.features.contains_key(it)))
+                && (anew
+                    || !(has("slo", &|it| reach.objectives.contains_key(it))
+                        && has("route", &|it| reach.routes.contains(it))
+                        && has("backend", &|it| reach.backends.contains_key(it))
+                        && has("features", &|it| reach.features.contains_key(it))))
         };
         let gone: Vec<String> = self.live.values().filter(|it| is_gone(it)).map(|it| it.key.clone()).collect();
         for key in gone {
@@ -227,16 +230,24 @@ impl Desk {
             self.live.values().filter(|live| live.incident.is_none() && live.key != first.key).collect();
         loose.sort_by_key(|live| (live.fact == CHANGE, live.since, live.key.clone()));
         let mut taken: Vec<&Live> = vec![first];
+        let mut aside = Vec::new();
         for live in loose {
             let back = if live.fact == CHANGE { CHANGES_BACK } else { self.terms.incidents.group };
             let near = live.until.is_none_or(|until| now.since(until) <= back);
             let meets = self.terms.reach.scope(&live.labels, live.group.as_deref()).meets(&scope);
+            if !near || !meets {
+                continue;
+            }
+            if fact::is_experiment(&live.fact, &live.labels) {
+                aside.push(live);
+                continue;
+            }
             let all: Vec<_> = taken.iter().chain([&live]).map(|it| (&*it.fact, &it.labels)).collect();
-            if near && meets && self.catalogue.explain(&all) {
+            if self.catalogue.explain(&all) {
                 taken.push(live);
             }
         }
-        taken[1..].iter().map(|live| live.key.clone()).collect()
+        taken[1..].iter().chain(&aside).map(|live| live.key.clone()).collect()
     }
 
     fn scope_of_facts(&self, keys: &[String]) -> Scope {
@@ -267,7 +278,8 @@ impl Desk {
         let scope = self.terms.reach.scope(&live.labels, live.group.as_deref());
         let Some(incident) = self.incidents.get_mut(id) else { return false };
         let mut changed = true;
-        if let Some(types) = self.explained.get_mut(id) {
+        let types = self.explained.get_mut(id).filter(|_| !fact::is_experiment(&live.fact, &live.labels));
+        if let Some(types) = types {
             types.retain(|at| self.catalogue.types()[*at].explains(&live.fact, &live.labels));
         }
         self.changes.incident(id);

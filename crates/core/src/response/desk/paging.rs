@@ -9,6 +9,7 @@ use crate::incident::notice::{Notice, Purpose};
 use crate::incident::oncall::Person;
 use crate::incident::record::{Escalating, Incident, Told};
 use crate::response::delivery::{Delivery, Outcome, State, wait};
+use crate::response::fact::is_experiment;
 use crate::time::Time;
 
 /// How long until the next role of a type's own escalation path is told.
@@ -267,12 +268,15 @@ impl Desk {
         let signature = self.catalogue.get(&it.kind);
         let active = it.facts.iter().filter(|held| held.until.is_none()).count();
         let routes = if it.routes.is_empty() { "no route of its own".to_owned() } else { it.routes.join(", ") };
+        let experiments =
+            it.facts.iter().filter(|held| held.until.is_none() && is_experiment(&held.fact, &held.labels));
+        let experiments = experiments.fold(String::new(), |told, held| told + "\nMeanwhile " + &held.text + ".");
         let summary = if it.proposed.is_some() && it.status.is_open() {
             "Every signal is over: it seems to be resolved. Say so, or look further.".to_owned()
         } else {
             let about = signature.map_or("", |it| it.about.as_str());
             format!(
-                "{about}\nTouches: {routes}. Signals that last: {active} of {}.",
+                "{about}\nTouches: {routes}. Signals that last: {active} of {}.{experiments}",
                 it.facts.len() as u64 + it.more_facts
             )
         };

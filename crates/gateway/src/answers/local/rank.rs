@@ -234,7 +234,7 @@ impl Ranked<'_> {
                 };
                 Answer::Outputs(vec![tensor(first, first, datatype), tensor("scores", scores, "FP64")])
             }
-            Protocol::Openai | Protocol::Anthropic | Protocol::Http => {
+            Protocol::OpenInferenceGrpc | Protocol::Openai | Protocol::Anthropic | Protocol::Http => {
                 Answer::Body(json!({ "items": value("items"), "scores": value("ranked_scores") }))
             }
         }

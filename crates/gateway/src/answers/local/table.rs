@@ -54,7 +54,9 @@ fn of_row(table: &Table, rows: &Rows, row: &Row<'_>, protocol: Protocol) -> Resu
         Protocol::OpenInference => {
             Answer::Outputs(others.into_iter().map(|(name, value)| output(rows, &name, &value)).collect())
         }
-        Protocol::Openai | Protocol::Anthropic | Protocol::Http => Answer::Body(Value::Object(others)),
+        Protocol::OpenInferenceGrpc | Protocol::Openai | Protocol::Anthropic | Protocol::Http => {
+            Answer::Body(Value::Object(others))
+        }
     })
 }
 

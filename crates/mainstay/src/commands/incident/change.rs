@@ -43,9 +43,9 @@ pub(super) fn status(global: &Global, options: &IncidentStatus) -> Result<Exit, 
 }
 
 pub(super) fn action(global: &Global, options: &IncidentAction) -> Result<Exit, Stop> {
-    let IncidentAction { id, action, route, level, model, pattern, duration } = options;
+    let IncidentAction { id, action, route, level, model, pattern, run, duration } = options;
     let body = json!({
-        "action": action, "route": route, "level": level, "model": model, "pattern": pattern, "for": duration,
+        "action": action, "route": route, "level": level, "model": model, "pattern": pattern, "run": run, "for": duration,
     });
     post(global, id, "actions", &client::without_nulls(body), asked)
 }

@@ -122,7 +122,7 @@ pub(super) fn actions(actions: &Value, typed: &Typed) -> String {
 
 /// An action in the words in which it is asked for.
 pub(super) fn act(action: &Value) -> String {
-    let of = ["route", "level", "model", "pattern"].into_iter().filter(|key| !action[*key].is_null());
+    let of = ["route", "level", "model", "pattern", "run"].into_iter().filter(|key| !action[*key].is_null());
     let of =
         of.map(
             |key| {

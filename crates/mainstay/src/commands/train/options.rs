@@ -13,8 +13,7 @@ use mainstay_trainer::{Guards, Options};
 
 use super::line_of_progress;
 use crate::cli::{Limit, Train};
-use crate::exit::{Exit, Stop};
-use crate::output;
+use crate::exit::Stop;
 use crate::source::Document;
 
 const CHECKPOINTS: &str = "checkpoints";
@@ -28,12 +27,7 @@ pub(super) fn of_config(file: &Path) -> Result<RunDefaults, Stop> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(RunDefaults::default()),
         Err(error) => return Err(Stop::usage(anyhow::anyhow!("cannot read {}: {error}", file.display()))),
     };
-    let (plan, findings) = mainstay_config::load(&document.text);
-    let Some(plan) = plan else {
-        output::say(format_args!("{}", document.render(&findings, output::stderr_has_colours())));
-        return Err(Stop::Said(Exit::Usage));
-    };
-    Ok(plan.training.run)
+    Ok(document.plan()?.training.run)
 }
 
 /// The command line, the config where it says nothing, and the usual where neither does.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::metric::Value;
-use mainstay_core::plan::{Plan, Secret, SecretSource};
+use mainstay_core::plan::{CheckBy, Plan, Secret, SecretSource};
 use mainstay_core::status::{BackendStatus, RouteStatus, Status};
 use mainstay_core::time::Time;
 use mainstay_gateway::{EventSink, Gateway, StartError};
@@ -30,7 +30,11 @@ pub(crate) fn plan(config: &str) -> Plan {
     let (plan, findings) = mainstay_config::load(&text);
     let mut plan = plan.unwrap_or_else(|| panic!("{}", mainstay_config::render(&findings, "test", &text, false)));
     let clients = plan.clients.values_mut().map(|c| &mut c.key);
-    clients.chain(plan.backends.iter_mut().flat_map(|b| &mut b.keys)).for_each(resolve);
+    let checks = plan.checks.iter_mut().filter_map(|check| match &mut check.by {
+        CheckBy::Moderation(server) => server.key.as_mut(),
+        CheckBy::Rule(_) | CheckBy::Patterns(_) => None,
+    });
+    clients.chain(plan.backends.iter_mut().flat_map(|b| &mut b.keys)).chain(checks).for_each(resolve);
     if !config.contains("drain:") {
         plan.limits.drain = Duration::from_secs(5);
     }

@@ -1,0 +1,191 @@
+//! The shape of a drill: each key, and what it takes.
+
+use mainstay_core::drill::Rate;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use crate::code::Code;
+use crate::finding::Finding;
+use crate::read::{Flag, Kind, List, Named, Reader, Text, section};
+use crate::tree::{Node, Value};
+use crate::values::{self, Dur, Positive, Ratio, Real, Wait, Whole};
+
+section! {
+    /// A drill.
+    Front = "a drill" {
+        /// Its name: letters, digits, `-` and `_`.
+        name (required): Text,
+        /// What it is about, in a line; without it, the first heading.
+        title: Text,
+        /// What decides everything that is random. Default: 1.
+        seed: Whole<0, { u64::MAX }>,
+        /// How long it lasts, in virtual time.
+        r#for (required): Dur,
+        /// A file with the config, from the drill's own directory; without it, a block `config`.
+        config: Text,
+    }
+}
+
+section! {
+    /// What is around the gateway.
+    World = "a world" {
+        /// How backends behave, by the config's names.
+        backends (required): Named<Model>,
+        /// Who sends requests.
+        users (required): Named<Users>,
+    }
+}
+
+section! {
+    /// How a backend behaves.
+    Model = "a backend's behaviour" {
+        /// How many requests it works on at once.
+        servers: Whole<1, 100_000>,
+        /// The mean time for one request.
+        time: Dur,
+        /// Sigma of the log-normal law of that time. Default: 0, constant.
+        spread: Real,
+        /// By which share a request takes longer for each request per server that waits. Default: 0.
+        drag: Real,
+        /// In place of `servers`: it is the engine of a language model, and batches continuously.
+        engine: Engine,
+        /// How long the prompts of an engine are.
+        prompt: Lengths,
+        /// How long its answers are.
+        output: Lengths,
+        /// Some prompts are much longer.
+        long: Long,
+        /// When an answer of an engine is a good one.
+        promise: Promise,
+    }
+}
+
+section! {
+    /// An engine of a language model.
+    Engine = "an engine" {
+        /// Most sequences at once. Default: 64.
+        sequences: Whole<1, 100_000>,
+        /// Tokens that its cache holds. Default: 76800.
+        cache: Whole<1, { 1 << 30 }>,
+        /// Most tokens of prompts in a step. Default: 2048.
+        chunk: Whole<1, 1_000_000>,
+        /// What every step takes. Default: 12ms.
+        step: Dur,
+        /// What a step takes longer for each sequence. Default: 200us.
+        decode: Dur,
+        /// What a step takes longer for each token of a prompt. Default: 60us.
+        prefill: Dur,
+    }
+}
+
+section! {
+    /// Lengths in tokens.
+    Lengths = "lengths" {
+        /// Half of all have no more.
+        median (required): Positive,
+        /// Sigma of the log-normal law. Default: 0, all alike.
+        spread: Real,
+        /// None has more. Default: 1000000.
+        max: Whole<1, { 1 << 30 }>,
+    }
+}
+
+section! {
+    /// Prompts that are much longer.
+    Long = "long prompts" {
+        /// How many of all.
+        share (required): Ratio,
+        /// Their tokens.
+        prompt (required): Whole<1, { 1 << 30 }>,
+    }
+}
+
+section! {
+    /// What callers of a language model were promised.
+    Promise = "a promise" {
+        /// The first token comes by then. Default: 2s.
+        first_token: Dur,
+        /// It may take so much longer for each token of the prompt. Default: nothing.
+        prompt_token: Wait,
+        /// Each further token takes no longer in the mean. Default: 60ms.
+        token: Dur,
+    }
+}
+
+section! {
+    /// Users of a route.
+    Users = "users" {
+        /// The route that they use.
+        route (required): Text,
+        /// How often they ask: `500/s`, or `1.5x` of what the first backend carries.
+        rate (required): Load,
+        /// What share is of class 0, 1, 2 and 3, in any unit. Default: all of class 3.
+        classes: List<Real>,
+        /// How often they ask again what was turned away. Default: 0.
+        retries: Whole<0, 10>,
+    }
+}
+
+section! {
+    /// Something that happens.
+    Happening = "something that happens" {
+        /// When, from the start.
+        at (required): Wait,
+        /// To which backend.
+        backend: Text,
+        /// It takes so many times as long from here on; 1: as ever.
+        slow: Positive,
+        /// This share of its calls is answered by an error from here on.
+        fail: Ratio,
+        /// Its calls are never answered from here on, or are again.
+        hang: Flag,
+        /// It is gone from here on, and whatever it was working on; or it is there again.
+        down: Flag,
+        /// To which users.
+        users: Text,
+        /// They ask this often from here on.
+        rate: Load,
+        /// They are of these classes from here on.
+        classes: List<Real>,
+    }
+}
+
+section! {
+    /// What must hold.
+    Expectation = "an expectation" {
+        /// What it is about, in a line.
+        name (required): Text,
+        /// The condition: CEL over measured facts.
+        holds (required): Text,
+        /// Facts count from here on. Default: 0s.
+        from: Wait,
+        /// And up to here. Default: the drill's end.
+        to: Dur,
+        /// Why it is known not to hold yet: it is measured and shown, and does not fail the drill.
+        known: Text,
+    }
+}
+
+/// A rate of requests.
+pub(crate) struct Load;
+
+impl Kind for Load {
+    type Out = Rate;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Rate> {
+        if let Value::Text(words) = &node.value
+            && let Some(times) = words.strip_suffix('x')
+        {
+            let times = times.parse::<f64>().ok().filter(|times| times.is_finite() && *times >= 0.0);
+            if times.is_none() {
+                let message = format!("`{words}` is not a multiple of a capacity such as `1.5x`");
+                reader.report(Finding::new(Code::Rate, node.span, message));
+            }
+            return times.map(Rate::OfCapacity);
+        }
+        values::Rate::read(node, reader).map(Rate::PerSecond)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(x|/(s|m|h))$" })
+    }
+}

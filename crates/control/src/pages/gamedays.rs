@@ -1,0 +1,209 @@
+//! Game days: scenarios that are run, and what came of those that were.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use mainstay_core::chaos::gameday::Scenario;
+use mainstay_core::chaos::gameday::record::{Finding, Mode, Outcome, Phase, Record};
+use mainstay_core::plan::Role;
+use maud::{Markup, html};
+
+use super::experiment::journal;
+use super::form::{self, Form};
+use super::frame::{self, Part, Viewer};
+use super::parts::{Asked, Tone, badge, cut, empty, encoded, line, table, when, when_or};
+use super::response::lacking;
+use crate::access::Caller;
+use crate::endpoints::finished;
+use crate::endpoints::read::readable;
+use crate::problem::{Kind, Problem};
+use crate::site::Site;
+
+const PATH: &str = "/gamedays";
+
+pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
+    let gamedays = site.gamedays()?;
+    let days = gamedays.days().await?;
+    let (shown, pager) = asked.rows(PATH, &days);
+    let mut findings = gamedays.findings().await?;
+    findings.retain(|it| it.closed.is_none());
+    let scenarios = gamedays.scenarios();
+    let content = html! {
+        section { h2 { "Game days" } (listed(shown)) (pager) }
+        section { h2 { "Still to be mended" } (open(&findings)) }
+        section { h2 { "Scenarios" } (scenarios_of(&viewer, &scenarios)) }
+    };
+    Ok(frame::page(&viewer, Part::Gamedays, "Game days", &content))
+}
+
+fn phase(it: &Record) -> Markup {
+    match (it.phase, it.passed) {
+        (Phase::Running, _) => badge("running", Tone::Warn),
+        (Phase::Aborted, _) => badge("aborted", Tone::Plain),
+        (Phase::Ended, Some(true)) => badge("everything held", Tone::Good),
+        (Phase::Ended, Some(false)) => badge("not everything held", Tone::Bad),
+        (Phase::Ended, None) => badge("ended", Tone::Plain),
+    }
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "run",
+        Mode::Tabletop => "talked through",
+    }
+}
+
+fn listed(days: &[Record]) -> Markup {
+    let row = |it: &Record| {
+        html! {
+            td { a href={ (PATH) "/" (encoded(&it.id)) } { (it.id) } }
+            td { (cut(if it.scenario.title.is_empty() { &it.scenario.name } else { &it.scenario.title })) }
+            td { (mode(it.mode)) }
+            td { (phase(it)) }
+            td { (when(it.started)) br; span.note { "by " (cut(&it.by)) } }
+        }
+    };
+    let rows: Vec<Markup> = days.iter().map(row).collect();
+    html! {
+        @if rows.is_empty() { (empty("There was no game day yet.")) }
+        @else { (table("Game days, the last first", &["Game day", "Scenario", "How", "Result", "Began"], &rows)) }
+    }
+}
+
+fn open(findings: &[Finding]) -> Markup {
+    let row = |it: &Finding| {
+        html! {
+            td { (cut(&it.id)) }
+            td { (cut(&it.scenario)) @if let Some(step) = &it.step { ", " (cut(step)) } }
+            td { (line(&it.criterion)) br; span.note { (line(&it.holds)) } }
+            td { (line(&it.measured)) }
+            td { a href={ (PATH) "/" (encoded(&it.last)) } { (it.last) } }
+        }
+    };
+    let rows: Vec<Markup> = findings.iter().take(super::parts::ROWS).map(row).collect();
+    html! {
+        @if rows.is_empty() { (empty("No finding is open.")) }
+        @else { (table("Open findings", &["Finding", "Where", "Criterion", "Measured", "Last seen"], &rows)) }
+    }
+}
+
+fn scenarios_of(viewer: &Viewer, scenarios: &[Scenario]) -> Markup {
+    let row = |it: &Scenario| {
+        html! {
+            th scope="row" { (cut(if it.title.is_empty() { &it.name } else { &it.title })) br; span.note { (cut(&it.name)) } }
+            td { (line(&it.purpose)) }
+            td { @for step in it.step_names() { (cut(step)) br; } }
+            td {
+                @if viewer.may(Role::Operator) {
+                    form method="post" action={ (PATH) "/start" } {
+                        (form::hidden(viewer))
+                        input type="hidden" name="name" value=(it.name);
+                        button type="submit" aria-label={ "Start " (cut(&it.name)) } { "Start" }
+                    }
+                }
+            }
+        }
+    };
+    let rows: Vec<Markup> = scenarios.iter().take(super::parts::ROWS).map(row).collect();
+    html! {
+        @if rows.is_empty() { (empty("The config has no scenarios.")) }
+        @else { (table("Scenarios", &["Scenario", "Purpose", "Steps", "Do"], &rows)) }
+        @if !viewer.may(Role::Operator) { (lacking(Role::Operator)) }
+    }
+}
+
+pub(super) async fn one(
+    State(site): State<Site>,
+    viewer: Viewer,
+    asked: Asked,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let it = site.gamedays()?.day(&readable(id)?).await?;
+    let report = format!("/api/v1/gamedays/{}/report?format=", encoded(&it.id));
+    let outcomes: Vec<Markup> = it.outcomes().map(|(step, outcome)| criterion(step, outcome)).collect();
+    let content = html! {
+        (asked.done(&[("stopped", "The game day is over: its fault is taken away.")]))
+        p { (phase(&it)) " " (mode(it.mode)) @if !it.now.is_empty() { ", now " (it.now) } }
+        p { (line(&it.scenario.purpose)) }
+        dl {
+            dt { "Led by" } dd { (cut(&it.by)) }
+            dt { "Began" } dd { (when(it.started)) }
+            dt { "Ended" } dd { (when_or(it.ended, "not yet")) }
+            @if let Some(stopped) = &it.stopped { dt { "Stopped" } dd { "by " (cut(&stopped.by)) ": " (line(&stopped.text)) } }
+            dt { "Report" } dd { a href={ (report) "html" } { "as a page" } ", as " a href={ (report) "md" } { "Markdown" } }
+        }
+        @if it.phase == Phase::Running { (form::ending(&viewer, &format!("{PATH}/{}/stop", encoded(&it.id)), "End this game day")) }
+        section { h2 { "Steps" } (steps(&it)) }
+        section {
+            h2 { "Criteria" }
+            @if outcomes.is_empty() { (empty("No criterion was judged yet.")) }
+            @else { (table("Criteria", &["Step", "Criterion", "Held", "Measured"], &outcomes)) }
+        }
+        section { h2 { "Journal" } (journal(&it.timeline)) }
+    };
+    Ok(frame::page(&viewer, Part::Gamedays, &format!("{}: {}", it.id, it.scenario.name), &content))
+}
+
+fn criterion(step: Option<&str>, it: &Outcome) -> Markup {
+    let (word, tone) = match it.held {
+        Some(true) => ("held", Tone::Good),
+        Some(false) => ("did not hold", Tone::Bad),
+        None => ("not judged", Tone::Plain),
+    };
+    html! {
+        td { (cut(step.unwrap_or("the day"))) }
+        td { (line(&it.name)) br; span.note { (line(&it.holds)) } }
+        td { (badge(word, tone)) }
+        td { (line(&it.measured)) }
+    }
+}
+
+fn steps(it: &Record) -> Markup {
+    let row = |name: &str| {
+        let step = it.steps.iter().find(|step| step.name == name);
+        html! {
+            th scope="row" { (cut(name)) }
+            td { (when_or(step.map(|step| step.started), "not begun")) }
+            td { (when_or(step.and_then(|step| step.ended), "not judged")) }
+            td {
+                @if let Some(run) = step.and_then(|step| step.run.as_ref()) {
+                    a href={ "/experiments/" (encoded(run)) } { (run) }
+                }
+                @for why in step.into_iter().flat_map(|step| &step.refused) { (line(why)) br; }
+            }
+        }
+    };
+    let rows: Vec<Markup> = it.scenario.step_names().into_iter().map(row).collect();
+    table("Steps", &["Step", "Began", "Judged", "Run"], &rows)
+}
+
+pub(super) async fn start(
+    State(site): State<Site>,
+    Extension(caller): Extension<Caller>,
+    form: Form,
+) -> Result<Response, Problem> {
+    let gamedays = site.gamedays()?.clone();
+    let name = form.get("name");
+    let unknown = || Problem::new(Kind::NotFound, format!("the config has no scenario `{name}`"));
+    let scenario = gamedays.scenario(name).ok_or_else(unknown)?;
+    finished(async move {
+        let record = gamedays.start(scenario, &caller.name).await?;
+        Ok(Redirect::to(&format!("{PATH}/{}", encoded(&record.id))).into_response())
+    })
+    .await
+}
+
+pub(super) async fn stop(
+    State(site): State<Site>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+    form: Form,
+) -> Result<Response, Problem> {
+    let (gamedays, id) = (site.gamedays()?.clone(), readable(id)?);
+    let reason = form.some("reason").ok_or_else(|| Problem::new(Kind::Invalid, "say why"))?;
+    finished(async move {
+        gamedays.stop(&id, &caller.name, &reason).await?;
+        Ok(Redirect::to(&format!("{PATH}/{}?done=stopped", encoded(&id))).into_response())
+    })
+    .await
+}

@@ -1,0 +1,231 @@
+//! What pages are made of.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use mainstay_core::event::format_time;
+use mainstay_core::time::Time;
+use maud::{Markup, Render, html};
+
+pub(super) use crate::percent::encoded;
+use crate::problem::{Kind, Problem};
+use crate::review::text::{Text, utc};
+use crate::site::Site;
+
+/// Rows of a page of a list.
+pub(super) const ROWS: usize = 50;
+
+/// Most characters of a line of a list.
+const BRIEF_MAX: usize = 160;
+
+/// How something stands: by a word always, and by a colour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Plain,
+    Warn,
+    Bad,
+}
+
+/// A word that says how something stands.
+pub(super) fn badge(word: &str, tone: Tone) -> Markup {
+    let class = match tone {
+        Tone::Good => "badge good",
+        Tone::Plain => "badge",
+        Tone::Warn => "badge warn",
+        Tone::Bad => "badge bad",
+    };
+    html! { span class=(class) { (Text::short(word.replace('_', " ")).as_str()) } }
+}
+
+/// A name or a label, cut where it is long; all of it shows where one points to it, as far as is sensible.
+pub(super) fn cut(text: &str) -> Markup {
+    let short = Text::short(text);
+    html! {
+        @if short.as_str().ends_with('…') { span title=(Text::line(text).as_str()) { (short.as_str()) } }
+        @else { (short.as_str()) }
+    }
+}
+
+/// A line, cut where it is long.
+pub(super) fn line(text: &str) -> Markup {
+    html! { (Text::line(text).as_str()) }
+}
+
+/// A line of a list, cut where it is longer than a list has room for.
+pub(super) fn brief(text: &str) -> Markup {
+    let line = Text::line(text);
+    let end = line.as_str().char_indices().nth(BRIEF_MAX).map(|(at, _)| at);
+    html! { @if let Some(end) = end { (line.as_str()[..end]) "…" } @else { (line.as_str()) } }
+}
+
+/// A moment, in UTC.
+pub(super) fn when(time: Time) -> Markup {
+    html! { time datetime=(format_time(time)) { (utc(time)) } }
+}
+
+/// A moment, or that there is none.
+pub(super) fn when_or(time: Option<Time>, or: &str) -> Markup {
+    time.map_or_else(|| html! { span.unknown { (or) } }, when)
+}
+
+/// What stands where there is nothing to show.
+pub(super) fn empty(why: &str) -> Markup {
+    html! { p.unknown { (why) } }
+}
+
+/// A table that can be scrolled sideways, with what it is about.
+pub(super) fn table(about: &str, head: &[&str], rows: &[Markup]) -> Markup {
+    html! {
+        div.wide role="region" tabindex="0" aria-label=(about) {
+            table {
+                caption.hidden { (about) }
+                thead { tr { @for name in head { th scope="col" { (name) } } } }
+                tbody { @for row in rows { tr { (row) } } }
+            }
+        }
+    }
+}
+
+/// A figure with what it counts.
+pub(super) fn tile(name: &str, value: impl Render, tone: Tone, href: &str) -> Markup {
+    let class = match tone {
+        Tone::Good => "tile good",
+        Tone::Plain => "tile",
+        Tone::Warn => "tile warn",
+        Tone::Bad => "tile bad",
+    };
+    html! { li class=(class) { a href=(href) { strong { (value) } " " span { (name) } } } }
+}
+
+/// What a page is asked for in its address; what is empty is not asked.
+#[derive(Clone, Default)]
+pub(super) struct Asked(BTreeMap<String, String>);
+
+impl FromRequestParts<Site> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Asked, Problem> {
+        let query = Query::<BTreeMap<String, String>>::from_request_parts(parts, site).await;
+        let Query(mut asked) = query.map_err(|why| Problem::new(Kind::BadRequest, why.body_text()))?;
+        asked.retain(|_, value| !value.is_empty());
+        Ok(Asked(asked))
+    }
+}
+
+impl Asked {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(super) fn or_empty(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// Pages that come before this one.
+    fn page(&self) -> usize {
+        self.get("page").and_then(|page| page.parse::<usize>().ok()).map_or(0, |page| page.clamp(1, 1_000_000) - 1)
+    }
+
+    /// The address of the same with something else in place.
+    pub(super) fn with(&self, path: &str, name: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(other, _)| *other != name && *other != "done");
+        let others = others.map(|(name, value)| (name.as_str(), value.as_str()));
+        let all = others.chain([(name, value)].into_iter().filter(|(_, value)| !value.is_empty()));
+        let pairs: Vec<String> = all.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+    }
+
+    /// The rows of the page that is asked for, and the way to the others.
+    pub(super) fn rows<'a, T>(&self, path: &str, all: &'a [T]) -> (&'a [T], Markup) {
+        let page = self.page().min(all.len().saturating_sub(1) / ROWS);
+        let end = all.len().min((page + 1) * ROWS);
+        let at = |page: usize| self.with(path, "page", &(page + 1).to_string());
+        let way = html! {
+            @if all.len() > ROWS {
+                nav.pager aria-label="Pages of this list" {
+                    @if page > 0 { a rel="prev" href=(at(page - 1)) { "Back" } " " }
+                    span { (page * ROWS + 1) " to " (end) " of " (all.len()) }
+                    @if end < all.len() { " " a rel="next" href=(at(page + 1)) { "Next" } }
+                }
+            }
+        };
+        (&all[page * ROWS..end], way)
+    }
+
+    /// What was done, if a form has just been sent and it is one of these.
+    pub(super) fn done(&self, known: &[(&str, &'static str)]) -> Markup {
+        let done = self.get("done").and_then(|done| known.iter().find(|(word, _)| *word == done));
+        html! { @if let Some((_, said)) = done { p.said role="status" { (said) } } }
+    }
+}
+
+/// A form that asks for the same list otherwise.
+pub(super) fn filter(path: &str, fields: &[Markup]) -> Markup {
+    html! {
+        form.filter method="get" action=(path) role="search" {
+            @for field in fields { (field) }
+            button type="submit" { "Filter" }
+        }
+    }
+}
+
+/// A field of text of such a form.
+pub(super) fn text_field(asked: &Asked, name: &str, label: &str) -> Markup {
+    html! {
+        label { span { (label) } input type="search" name=(name) value=(asked.or_empty(name)); }
+    }
+}
+
+/// A choice of such a form; the first stands for all.
+pub(super) fn choice(asked: &Asked, name: &str, label: &str, all: &str, words: &[&str]) -> Markup {
+    let chosen = asked.or_empty(name);
+    html! {
+        label {
+            span { (label) }
+            select name=(name) {
+                option value="" { (all) }
+                @for word in words { option value=(word) selected[*word == chosen] { (word.replace('_', " ")) } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(pairs: &[(&str, &str)]) -> Asked {
+        Asked(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_list_is_cut_into_pages() {
+        let all: Vec<usize> = (0..120).collect();
+        let (rows, way) = asked(&[("page", "3"), ("q", "a&b")]).rows("/slos", &all);
+        assert_eq!(rows, (100..120).collect::<Vec<_>>());
+        let way = way.into_string();
+        assert!(way.contains("101 to 120 of 120") && way.contains("/slos?q=a%26b&amp;page=2"), "{way}");
+        assert!(!way.contains("Next"), "{way}");
+        for beyond in ["0", "-1", "x", "99999999999999999999999"] {
+            assert!(!asked(&[("page", beyond)]).rows("/slos", &all).0.is_empty(), "{beyond}");
+        }
+        let (rows, way) = asked(&[("page", "7")]).rows("/slos", &all[..1]);
+        assert_eq!((rows, way.into_string().as_str()), (&all[..1], ""));
+        assert!(asked(&[]).rows::<usize>("/slos", &[]).0.is_empty());
+    }
+
+    #[test]
+    fn what_came_from_outside_stays_text() {
+        assert_eq!(encoded("a/b?c=\"é\""), "a%2Fb%3Fc%3D%22%C3%A9%22");
+        let long = format!("<script>{}", "x".repeat(10_000));
+        let shown = cut(&long).into_string();
+        assert!(shown.len() < 1_000 && !shown.contains("<script>"), "{shown}");
+        assert_eq!(asked(&[("done", "<b>")]).done(&[("ack", "Taken.")]).into_string(), "");
+        assert_eq!(
+            asked(&[("done", "ack")]).done(&[("ack", "Taken.")]).into_string(),
+            r#"<p class="said" role="status">Taken.</p>"#
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! Bodies of either dialect as a [`Whole`].
+
+use serde_json::Value;
+
+use super::super::answering::Fault;
+use super::super::translate::told;
+use super::super::{Dialect, Finish, Usage};
+use super::{Call, Choice, PARTS_MAX, Whole};
+
+impl Whole {
+    /// Reads a body with a success's status. An error object is [`Fault::Told`]; what is no JSON object of the dialect is
+    /// [`Fault::Malformed`]. Whether it says anything is for [`Whole::judge`].
+    pub fn read(dialect: Dialect, body: &[u8]) -> Result<Whole, Fault> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| Fault::Malformed)?;
+        let list = match dialect {
+            Dialect::OpenaiChat | Dialect::OpenaiCompletions => &body["choices"],
+            Dialect::AnthropicMessages => &body["content"],
+        };
+        let Some(list) = list.as_array() else {
+            return Err(if body["error"].is_null() { Fault::Malformed } else { Fault::Told(told(&body)) });
+        };
+        let choices = match dialect {
+            Dialect::OpenaiChat | Dialect::OpenaiCompletions => {
+                list.iter().take(PARTS_MAX).enumerate().map(|(at, choice)| openai(at as u32, choice)).collect()
+            }
+            Dialect::AnthropicMessages => [(0, anthropic(list, &body))].into(),
+        };
+        let usage = usage(dialect, &body["usage"]);
+        Ok(Whole { id: string(&body["id"]), model: string(&body["model"]), choices, usage })
+    }
+}
+
+fn string(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn openai(at: u32, choice: &Value) -> (u32, Choice) {
+    let message = &choice["message"];
+    let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let tools = calls.iter().take(PARTS_MAX).zip(0..);
+    let index = choice["index"].as_u64().map_or(at, |index| index as u32);
+    // Some servers write what the model thought under one name, some under the other, some under both.
+    let reasoning = string(&message["reasoning_content"]).or_else(|| string(&message["reasoning"]));
+    let content = string(&message["content"]).or_else(|| string(&choice["text"]));
+    let choice = Choice {
+        reasoning: reasoning.unwrap_or_default(),
+        text: content.unwrap_or_default(),
+        refusal: text(&message["refusal"]).to_owned(),
+        tools: tools.map(|(call, at)| (at, openai_call(call))).collect(),
+        finish: string(&choice["finish_reason"]).map(|word| Finish::parse(&word)),
+    };
+    (index, choice)
+}
+
+fn openai_call(call: &Value) -> Call {
+    let function = &call["function"];
+    Call {
+        id: text(&call["id"]).to_owned(),
+        name: text(&function["name"]).to_owned(),
+        arguments: text(&function["arguments"]).to_owned(),
+    }
+}
+
+fn anthropic(blocks: &[Value], body: &Value) -> Choice {
+    let mut choice =
+        Choice { finish: string(&body["stop_reason"]).map(|word| Finish::parse(&word)), ..Choice::default() };
+    for block in blocks {
+        match text(&block["type"]) {
+            "text" => choice.text.push_str(text(&block["text"])),
+            "thinking" => choice.reasoning.push_str(text(&block["thinking"])),
+            "tool_use" if choice.tools.len() < PARTS_MAX => {
+                let call = Call {
+                    id: text(&block["id"]).to_owned(),
+                    name: text(&block["name"]).to_owned(),
+                    arguments: block["input"].to_string(),
+                };
+                choice.tools.insert(choice.tools.len() as u32, call);
+            }
+            _ => {}
+        }
+    }
+    choice
+}
+
+/// OpenAI counts what a cache spared among the request's tokens, Anthropic beside them.
+fn usage(dialect: Dialect, usage: &Value) -> Usage {
+    let count = |name: &str| usage[name].as_u64();
+    match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => {
+            Usage { input: count("prompt_tokens"), output: count("completion_tokens") }
+        }
+        Dialect::AnthropicMessages => {
+            let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"].into_iter().filter_map(count);
+            let cached = cached.fold(0_u64, u64::saturating_add);
+            let input = count("input_tokens").map(|input| input.saturating_add(cached));
+            Usage { input, output: count("output_tokens") }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The body that a caller reads once its answer has begun.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use mainstay_core::llm::answering::{Begun, Effect, End, Fault, Rescue, Summary, broken};
+use mainstay_core::time::Time;
+use tokio::time::Sleep;
+
+use mainstay_core::safety::Why;
+
+use super::{Driver, Plan, Rescued, Upstream};
+use crate::counters::Ending;
+use crate::stream::{Broken, Record};
+
+/// A streamed answer whose beginning is on its way to the caller.
+///
+/// It ends with the end mark of its dialect or with an error event, whatever becomes of its backends. Dropped before that, the caller is
+/// gone: the backend's connection is closed with it.
+pub(crate) struct Streamed {
+    driver: Driver,
+    record: Option<Record>,
+    /// How somebody else is asked to take over.
+    plan: Option<Box<Plan>>,
+    rescue: Option<Pin<Box<dyn Future<Output = Rescued>>>>,
+    /// Why somebody else is asked.
+    fault: Option<Fault>,
+    over: bool,
+    /// When the caller last heard anything, and what goes off when that is long ago.
+    heard: Time,
+    beat: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long a caller that has the beginning of its answer hears nothing before it is shown that somebody is there.
+const BEAT: Duration = Duration::from_secs(5);
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamed").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Streamed {
+    pub(crate) fn new(driver: Driver) -> Streamed {
+        let heard = driver.state.shared.clock.now();
+        Streamed { driver, record: None, plan: None, rescue: None, fault: None, over: false, heard, beat: None }
+    }
+
+    /// Ready with a sign of life when the caller heard nothing for long. Before the commit there is none: it would be the head of an answer of
+    /// which nobody knows the status yet.
+    fn poll_beat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let clock = self.driver.state.shared.clock;
+        let due = self.heard + BEAT;
+        let timer = self.beat.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(clock.instant(due))));
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = clock.now();
+            if now >= due {
+                self.heard = now;
+                timer.as_mut().reset(clock.instant(now + BEAT));
+                return Poll::Ready(self.driver.answering.heartbeat().into());
+            }
+            timer.as_mut().reset(clock.instant(due));
+        }
+        Poll::Pending
+    }
+
+    /// The stream, for somebody who reads it himself.
+    pub(crate) fn into_upstream(mut self) -> Option<Upstream> {
+        self.over = true;
+        self.driver.upstream.take()
+    }
+
+    /// What it says, as far as it has come.
+    pub(crate) fn said(&self) -> Result<String, Why> {
+        self.driver.said()
+    }
+
+    /// Says what to count once the answer ends, and who is asked when its backend fails.
+    pub(crate) fn record(&mut self, record: Record, plan: Option<Box<Plan>>) {
+        self.record = Some(record);
+        self.plan = plan;
+    }
+
+    fn call_for(&mut self, rescue: Rescue, fault: Fault) {
+        match &self.plan {
+            Some(plan) => {
+                self.rescue = Some(plan.start(rescue));
+                self.fault = Some(fault);
+            }
+            None => self.give_up(&fault),
+        }
+    }
+
+    fn give_up(&mut self, fault: &Fault) {
+        let now = self.driver.state.shared.clock.now();
+        self.driver.answering.handle_no_rescue(&broken(fault), now);
+    }
+
+    fn take_over(&mut self, rescued: Rescued) {
+        let fault = self.fault.take().unwrap_or(Fault::Cut);
+        match rescued {
+            Rescued::Upstream { upstream, begun, entry } => {
+                if let Some(plan) = &mut self.plan {
+                    plan.entry = entry;
+                }
+                self.driver.read(*upstream, begun);
+            }
+            Rescued::Local { bytes, entry } => {
+                if let Some(plan) = &mut self.plan {
+                    plan.entry = entry;
+                }
+                let now = self.driver.state.shared.clock.now();
+                let driver = &mut self.driver;
+                driver.answering.handle_upstream(driver.answering.dialect(), Begun::Fresh, now);
+                driver.answering.handle_bytes(&bytes, now);
+                driver.answering.handle_end(End::Clean, now);
+            }
+            Rescued::Nobody => self.give_up(&fault),
+        }
+    }
+
+    fn count(&mut self, summary: &Summary) {
+        let Some(mut record) = self.record.take() else { return };
+        if let Some(case) = &mut record.case {
+            case.hear(self.driver.said());
+        }
+        let parts = u32::try_from(summary.tokens).unwrap_or(u32::MAX);
+        record.ended.first_part = summary.first_token.map(|at| at.since(record.began));
+        record.draft.finish_reason = summary.finish.as_ref().map(|finish| finish.openai().to_owned());
+        record.ended.usage = summary.usage;
+        (record.draft.input_tokens, record.draft.output_tokens) = (summary.usage.input, summary.usage.output);
+        if let Some(fault) = summary.fault.as_ref().filter(|_| !summary.complete) {
+            record.draft.reason = Some(fault.reason().into());
+        }
+        record.end((!summary.complete).then_some(Ending::BrokenOff), parts);
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let me = self.get_mut();
+        loop {
+            if me.over {
+                return Poll::Ready(None);
+            }
+            if let Some(rescue) = &mut me.rescue
+                && let Poll::Ready(rescued) = rescue.as_mut().poll(cx)
+            {
+                me.rescue = None;
+                me.take_over(rescued);
+            }
+            // While somebody is looked for, only the deadline can come to an end.
+            let Poll::Ready(effect) = me.driver.poll_effect(cx) else {
+                let beat = ready!(me.poll_beat(cx));
+                return Poll::Ready(Some(Ok(Frame::data(beat))));
+            };
+            match effect {
+                Effect::Commit => {}
+                Effect::Send(bytes) => {
+                    me.heard = me.driver.state.shared.clock.now();
+                    return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+                }
+                Effect::Rescue(rescue, fault) => me.call_for(rescue, fault),
+                Effect::Failed(fault) => me.give_up(&fault),
+                Effect::Done(summary) => {
+                    (me.over, me.rescue) = (true, None);
+                    me.count(&summary);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl Drop for Streamed {
+    /// The flight reports the cancellation itself; the request is counted as the caller left it.
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        let (tokens, first) = self.driver.answering.shown();
+        record.ended.first_part = first.map(|at| at.since(record.began));
+        record.end(Some(Ending::Cancelled), u32::try_from(tokens).unwrap_or(u32::MAX));
+    }
+}

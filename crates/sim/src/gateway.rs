@@ -1,0 +1,180 @@
+//! The gateway's machines, and a request on its way through them.
+
+use std::time::Duration;
+
+use mainstay_core::plan::{AnswerBy, Plan};
+use mainstay_core::resilience::breaker::{self, Breaker, Phase, Ticket};
+use mainstay_core::resilience::demand::Demand;
+use mainstay_core::resilience::ejection::{self, Endpoints};
+use mainstay_core::resilience::ladder::{self, Component, Effect, Entry, Ladder, Walk};
+use mainstay_core::resilience::permit::Mode;
+use mainstay_core::resilience::queue::Key;
+use mainstay_core::resilience::retry::{BudgetConfig, Retry, RetryBudget};
+use mainstay_core::route::{Class, Level};
+use mainstay_core::time::Time;
+
+use crate::anchors::{Anchor, Gate};
+use crate::engine::Work;
+
+/// A backend as the gateway sees it.
+pub(crate) struct Backend {
+    pub(crate) admission: Gate,
+    pub(crate) breaker: Breaker,
+    pub(crate) demand: Demand,
+    /// Where it has several.
+    pub(crate) endpoints: Option<Endpoints>,
+    /// What the last health check said.
+    pub(crate) health: Option<bool>,
+    /// The limit that was last told.
+    pub(crate) told_limit: u32,
+}
+
+/// A route as the gateway sees it, but for its entries.
+pub(crate) struct Route {
+    pub(crate) ladder: Ladder,
+    pub(crate) retries: RetryBudget,
+    /// By class: when the latest of those that had a place came.
+    pub(crate) latest: [Time; Class::COUNT],
+}
+
+/// Where a request is.
+#[derive(Debug)]
+pub(crate) enum At {
+    /// Its slot is free, or it is being moved.
+    Nowhere,
+    /// In a backend's line.
+    Line(Key),
+    /// At a backend.
+    Call {
+        ticket: Ticket,
+        endpoint: usize,
+        began: Time,
+        slow: bool,
+        /// When an engine gave the first token.
+        first: Option<Time>,
+    },
+    /// Before a retry.
+    Pause,
+}
+
+/// A request on its way down.
+pub(crate) struct Visit<'a> {
+    /// Grows with each change of place: a timer of an earlier one does nothing.
+    pub(crate) turn: u32,
+    pub(crate) group: u32,
+    pub(crate) route: u32,
+    /// How often the caller came back.
+    pub(crate) nth: u32,
+    pub(crate) class: Class,
+    pub(crate) began: Time,
+    pub(crate) deadline: Time,
+    pub(crate) key: u64,
+    /// What it asks of an engine; nothing of servers.
+    pub(crate) work: Work,
+    pub(crate) walk: Walk<'a>,
+    pub(crate) entry: usize,
+    /// The backend of that entry.
+    pub(crate) backend: usize,
+    pub(crate) until: Time,
+    pub(crate) retry: Retry,
+    /// How long the call took that ended last.
+    pub(crate) took: Duration,
+    /// Of a recorded request: the confidence of its answer.
+    pub(crate) confidence: Option<f64>,
+    pub(crate) avoid: Option<usize>,
+    pub(crate) turned_away_by: Option<usize>,
+    pub(crate) at: At,
+}
+
+/// How an entry did, without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tried {
+    /// Its backend admits no more at this moment.
+    Shed,
+    /// It has no answer.
+    Passed,
+}
+
+impl Backend {
+    pub(crate) fn new(plan: &Plan, at: usize, anchor: Option<Anchor>, seed: u64, now: Time) -> Backend {
+        let config = &plan.backends[at];
+        let count = config.endpoints.len();
+        let admission = Gate::new(config.limit, anchor, now);
+        let mut breaker = Breaker::new(config.breaker.clone(), seed, now);
+        if anchor.is_some() {
+            breaker.handle_force(breaker::Mode::MetricsOnly, None, "a comparison of limits", now);
+        }
+        Backend {
+            told_limit: admission.limit(),
+            admission,
+            breaker,
+            demand: Demand::default(),
+            endpoints: (count > 1).then(|| Endpoints::new(ejection::Config::default(), count)),
+            health: None,
+        }
+    }
+
+    /// Whether it carries requests, as the keeper judges.
+    pub(crate) fn is_well(&self, now: Time) -> bool {
+        self.health != Some(false) && self.breaker.gate().0 == Mode::Pass && !self.is_collapsed(now)
+    }
+
+    /// Whether the best class is turned away. An anchor turns away whom it likes, and stays in charge.
+    fn is_collapsed(&self, now: Time) -> bool {
+        matches!(self.admission, Gate::Core(_)) && self.demand.is_collapsed(now)
+    }
+
+    /// Whether its breaker forbids calls.
+    pub(crate) fn is_shut(&mut self, now: Time) -> bool {
+        self.breaker.handle_timeout(now);
+        matches!(self.breaker.phase(), Phase::Open | Phase::ForcedOpen)
+    }
+}
+
+impl Route {
+    pub(crate) fn new(plan: &Plan, at: usize, entries: &[Entry], now: Time) -> Route {
+        let ladder = Ladder::new(entries.to_vec(), plan.routes[at].hysteresis, now);
+        let retries = RetryBudget::new(BudgetConfig::default(), now);
+        Route { ladder, retries, latest: [Time::ZERO; Class::COUNT] }
+    }
+
+    /// The keeper's judgement: the changes of level with their reasons.
+    pub(crate) fn judge(&mut self, entries: &[Entry], well: impl Fn(Component) -> bool, now: Time) -> Vec<Effect> {
+        for component in entries.iter().flat_map(Entry::components) {
+            self.ladder.handle_health(component, well(component), now);
+        }
+        self.ladder.handle_timeout(now);
+        std::iter::from_fn(|| self.ladder.poll_effect()).collect()
+    }
+
+    /// A better entry that wants to be tried by a request.
+    pub(crate) fn probe(&self, entries: &[Entry], backends: &[Option<Backend>]) -> Option<usize> {
+        let start = self.ladder.level();
+        let best = entries.first().map_or(Level::FULL, |entry| entry.level);
+        if start <= best || self.ladder.pin().is_some() {
+            return None;
+        }
+        ladder::probe(entries, start, |component| match component {
+            Component::Backend(at) => match &backends[at as usize] {
+                Some(backend) => (backend.health, backend.breaker.phase()),
+                None => (None, Phase::Closed),
+            },
+            Component::Features(_) => (None, Phase::Closed),
+        })
+    }
+}
+
+/// Whether a local entry answers here: files and caches are taken to have what is asked of them, but for answers to the
+/// same request before.
+pub(crate) const fn answers(answer: &AnswerBy) -> bool {
+    match answer {
+        AnswerBy::Backend { .. } | AnswerBy::Cache { .. } => false,
+        AnswerBy::Rules { otherwise, .. } => otherwise.is_some(),
+        AnswerBy::Table(_)
+        | AnswerBy::Rank(_)
+        | AnswerBy::Keywords(_)
+        | AnswerBy::Velocity(_)
+        | AnswerBy::Hold(_)
+        | AnswerBy::Respond(_) => true,
+    }
+}

@@ -1,0 +1,176 @@
+//! What a backend is in the world: servers or an engine, and what is wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_core::drill::Model;
+use mainstay_core::rng::Rng;
+use mainstay_core::time::Time;
+
+use crate::engine::{Engine, Oracle, Progress, Work};
+use crate::servers::{Call, Owner, Servers};
+use crate::tape::Calls;
+use crate::world::START;
+
+/// How long a call takes that is answered by an error.
+pub(crate) const ERROR: Duration = Duration::from_millis(1);
+
+/// What became of a call that was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    /// A server works on it, under this number, until then.
+    Until(u32, Time),
+    /// It is answered then.
+    Ends(Time),
+    /// It fails then.
+    Fails(Time),
+    /// It is with the backend, which tells when it gets on.
+    Waits,
+    /// Nobody will ever answer.
+    Lost,
+}
+
+enum Kind {
+    Servers(Servers),
+    Engine(Box<Engine>, Oracle),
+    /// As it was recorded.
+    Recorded(Arc<Calls>),
+}
+
+/// A backend.
+pub(crate) struct Upstream {
+    kind: Kind,
+    rng: Rng,
+    slow: f64,
+    fail: f64,
+    hangs: bool,
+    down: bool,
+}
+
+impl Upstream {
+    pub(crate) fn new(model: Model, oracle: Oracle, rng: Rng) -> Upstream {
+        let faults = Rng::new(rng.clone().next_u64());
+        let kind = match model {
+            Model::Servers(servers) => Kind::Servers(Servers::new(servers, rng)),
+            Model::Engine(engine) => Kind::Engine(Box::new(Engine::new(engine)), oracle),
+        };
+        Upstream { kind, rng: faults, slow: 1.0, fail: 0.0, hangs: false, down: false }
+    }
+
+    /// One that takes as long and fails as often as it was recorded.
+    pub(crate) const fn recorded(calls: Arc<Calls>, rng: Rng) -> Upstream {
+        Upstream { kind: Kind::Recorded(calls), rng, slow: 1.0, fail: 0.0, hangs: false, down: false }
+    }
+
+    pub(crate) fn set_slow(&mut self, times: f64) {
+        self.slow = times;
+        match &mut self.kind {
+            Kind::Servers(servers) => servers.slow = times,
+            Kind::Engine(engine, _) => engine.slow = times,
+            Kind::Recorded(_) => {}
+        }
+    }
+
+    pub(crate) const fn set_fail(&mut self, share: f64) {
+        self.fail = share;
+    }
+
+    pub(crate) const fn set_hangs(&mut self, hangs: bool) {
+        self.hangs = hangs;
+    }
+
+    /// It is gone with whatever it was working on, or there again.
+    pub(crate) fn set_down(&mut self, down: bool) {
+        self.down = down;
+        if down {
+            match &mut self.kind {
+                Kind::Servers(servers) => servers.clear(),
+                Kind::Engine(engine, _) => engine.clear(),
+                Kind::Recorded(_) => {}
+            }
+        }
+    }
+
+    /// Whether a health check is answered.
+    pub(crate) fn is_well(&mut self) -> bool {
+        !self.hangs && !self.down && self.rng.unit() >= self.fail
+    }
+
+    /// The share of its capacity that it has at this moment.
+    fn left(&self) -> f64 {
+        if self.hangs || self.down { 0.0 } else { (1.0 - self.fail) / self.slow }
+    }
+
+    /// Requests per second that it carries at this moment.
+    pub(crate) fn capacity(&self) -> f64 {
+        let well = match &self.kind {
+            Kind::Servers(servers) => servers.capacity(),
+            Kind::Engine(_, oracle) => oracle.requests_s,
+            Kind::Recorded(_) => 0.0,
+        };
+        well * self.left()
+    }
+
+    /// Tokens per second of good answers that an engine gives at best at this moment.
+    pub(crate) fn tokens(&self) -> f64 {
+        match &self.kind {
+            Kind::Servers(_) | Kind::Recorded(_) => 0.0,
+            Kind::Engine(_, oracle) => oracle.tokens_s * self.left(),
+        }
+    }
+
+    /// A call is made; an engine is told what it asks.
+    pub(crate) fn send(&mut self, owner: Owner, work: Work, now: Time) -> Sent {
+        if self.hangs {
+            return Sent::Lost;
+        }
+        if self.down || self.fail > 0.0 && self.rng.unit() < self.fail {
+            // An error costs no server.
+            return Sent::Fails(now + ERROR);
+        }
+        match &mut self.kind {
+            Kind::Servers(servers) => servers.send(owner, now).unwrap_or(Sent::Fails(now + ERROR)),
+            Kind::Engine(engine, _) => {
+                if engine.send(owner, work) {
+                    Sent::Waits
+                } else {
+                    Sent::Fails(now + ERROR)
+                }
+            }
+            Kind::Recorded(calls) => match calls.draw(now.since(START), &mut self.rng) {
+                Some(took) if !took.failed => Sent::Ends(now + took.time),
+                Some(took) => Sent::Fails(now + took.time),
+                None => Sent::Fails(now + ERROR),
+            },
+        }
+    }
+
+    /// A server's call has ended: what it was, and the next one that a server works on, with its end.
+    pub(crate) fn end(
+        &mut self,
+        number: u32,
+        now: Time,
+        is_wanted: impl Fn(&Owner) -> bool,
+    ) -> Option<(Call, Option<(u32, Time)>)> {
+        match &mut self.kind {
+            Kind::Servers(servers) => Some(servers.end(number, now, is_wanted)),
+            Kind::Engine(..) | Kind::Recorded(_) => None,
+        }
+    }
+
+    /// An engine begins its next step, if it has something to do: when that ends.
+    pub(crate) fn begin_step(&mut self, now: Time, is_wanted: impl Fn(&Owner) -> bool) -> Option<Time> {
+        match &mut self.kind {
+            Kind::Servers(_) | Kind::Recorded(_) => None,
+            Kind::Engine(engine, _) => engine.begin_step(now, is_wanted),
+        }
+    }
+
+    /// An engine's step has ended: what it brought about.
+    pub(crate) fn end_step(&mut self, progress: &mut Vec<Progress>) {
+        match &mut self.kind {
+            Kind::Servers(_) | Kind::Recorded(_) => {}
+            Kind::Engine(engine, _) => engine.end_step(progress),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The drills of `docs/drills`: each holds, and says the same when it is run again.
+
+#![expect(clippy::disallowed_methods, reason = "drills are files")]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mainstay_core::drill::Drill;
+use mainstay_sim::{Held, Run};
+
+fn drills(directory: &str) -> Vec<(String, Drill)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/drills").join(directory);
+    let files = std::fs::read_dir(&directory)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("it can be read").path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|it| it == "md")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no drills in {}", directory.display());
+    let read = |path: PathBuf| {
+        let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let (drill, findings) = mainstay_config::drill(&text, &mut |named| {
+            std::fs::read_to_string(path.with_file_name(named)).map_err(|error| error.to_string())
+        });
+        let drill = drill.unwrap_or_else(|| panic!("{}", mainstay_config::render(&findings, &name, &text, false)));
+        (name, drill)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Runs all, two at a time, and prints the table.
+fn hold(drills: &[(String, Drill)]) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut wrong = Vec::new();
+        while let Some((name, drill)) = drills.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let run = mainstay_sim::run(drill, drill.seed);
+            println!("{}", table(name, &run));
+            if !run.passed() {
+                wrong.push(table(name, &run));
+            }
+        }
+        wrong
+    };
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no run panics")).collect()
+    });
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn table(name: &str, run: &Run) -> String {
+    let lines = run.verdicts.iter().map(|verdict| {
+        let held = match verdict.held {
+            Held::Yes => "yes",
+            Held::No => "NO",
+            Held::Known => "known gap",
+        };
+        format!("{name}: {held}: {}: {} [{}]", verdict.name, verdict.holds, verdict.measured)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// With `MAINSTAY_LONG_DRILLS` those of hours of virtual time as well: `cargo xtask soak`.
+#[test]
+fn drills_hold() {
+    let long = std::env::var("MAINSTAY_LONG_DRILLS").is_ok();
+    hold(&drills(""));
+    if long {
+        hold(&drills("long"));
+    }
+}
+
+#[test]
+fn the_same_seed_says_the_same_and_another_does_not() {
+    let all = drills("");
+    let (_, drill) = all.iter().find(|(name, _)| name == "c1-outage.md").unwrap();
+    let (one, two) = (mainstay_sim::run(drill, 7), mainstay_sim::run(drill, 7));
+    assert_eq!(one, two);
+    assert!(!one.transcript.is_empty());
+    assert_ne!(one.curves, mainstay_sim::run(drill, 8).curves);
+}

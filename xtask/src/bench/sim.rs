@@ -1,0 +1,88 @@
+//! The simulator: `crates/sim/examples/speed.rs` runs every drill in two fresh processes.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::verdict;
+use crate::shell;
+
+/// Simulated requests per second of one core that the uniform world is to reach.
+const AIM: f64 = 2e6;
+/// The drill of that world with the most requests.
+const UNIFORM: &str = "a1-steady-overload";
+
+/// One drill in one process.
+#[derive(Debug, PartialEq)]
+struct Ran {
+    drill: String,
+    requests: f64,
+    seconds: f64,
+    digest: String,
+}
+
+/// Runs it twice; true when both say the same and the uniform world is fast enough.
+pub(crate) fn run() -> Result<bool> {
+    let once = || -> Result<Vec<Ran>> {
+        let arguments = ["run", "--release", "--quiet", "--package", "mainstay-sim", "--example", "speed"];
+        let ended = shell::watch(&mut shell::cargo(&arguments))?;
+        ensure!(ended.success, "the simulation failed");
+        read(&ended.stdout)
+    };
+    let (table, held) = table(&once()?, &once()?)?;
+    println!("\n{table}");
+    Ok(held)
+}
+
+fn read(output: &str) -> Result<Vec<Ran>> {
+    let lines = output.lines().filter(|line| line.starts_with('{')).map(|line| {
+        let told: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        let number = |key: &str| told[key].as_f64().with_context(|| format!("without `{key}`: {line}"));
+        let text =
+            |key: &str| told[key].as_str().map(str::to_owned).with_context(|| format!("without `{key}`: {line}"));
+        Ok(Ran {
+            drill: text("drill")?,
+            requests: number("requests")?,
+            seconds: number("seconds")?,
+            digest: text("digest")?,
+        })
+    });
+    lines.collect()
+}
+
+/// The rows, and whether everything held.
+fn table(one: &[Ran], other: &[Ran]) -> Result<(String, bool)> {
+    ensure!(!one.is_empty() && one.len() == other.len(), "the two processes ran different drills");
+    let mut out = String::from("| drill | requests | million requests/s | two processes |\n|---|---|---|---|\n");
+    let mut held = true;
+    for (one, other) in one.iter().zip(other) {
+        ensure!(one.drill == other.drill, "the two processes ran different drills");
+        let same = one.digest == other.digest && one.requests == other.requests;
+        let speed = one.requests / one.seconds.min(other.seconds);
+        let fast = if one.drill == UNIFORM { format!(" (>= 2: {})", verdict(speed >= AIM)) } else { String::new() };
+        held &= same && (one.drill != UNIFORM || speed >= AIM);
+        let word = if same { "the same" } else { "DIFFERENT" };
+        writeln!(out, "| {} | {:.0} | {:.2}{fast} | {word} |", one.drill, one.requests, speed / 1e6)?;
+    }
+    Ok((out, held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_and_a_slow_world_are_seen() {
+        let ran = |drill: &str, seconds: f64, digest: &str| {
+            let told =
+                format!("{{\"drill\":\"{drill}\",\"requests\":4000000,\"seconds\":{seconds},\"digest\":\"{digest}\"}}");
+            read(&told).unwrap()
+        };
+        let (rows, held) = table(&ran(UNIFORM, 2.5, "a"), &ran(UNIFORM, 1.0, "a")).unwrap();
+        assert!(held && rows.contains("| 4.00 (>= 2: holds) | the same |"), "{rows}");
+        assert!(!table(&ran(UNIFORM, 2.5, "a"), &ran(UNIFORM, 2.5, "a")).unwrap().1);
+        assert!(!table(&ran("other", 1.0, "a"), &ran("other", 1.0, "b")).unwrap().1);
+        assert!(table(&ran("other", 1.0, "a"), &ran("another", 1.0, "a")).is_err());
+    }
+}
