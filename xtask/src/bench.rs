@@ -10,6 +10,7 @@ mod gateway;
 mod http;
 mod install;
 mod instructions;
+mod live;
 mod open;
 mod overload;
 mod plot;
@@ -45,6 +46,8 @@ pub(crate) enum Bench {
     Chaos(chaos::Args),
     /// Overload in virtual time: mainstay beside other projects' limits, in the drills of `docs/drills`.
     Overload(overload::Args),
+    /// Overload for real, beside the same in virtual time and Envoy with adaptive concurrency: goodput and the order of classes.
+    Live(live::Args),
     /// A thousand slow streams at once: memory, CPU and delay for each token, beside TensorZero and LiteLLM.
     Stream(stream::Args),
     /// The simulator: requests per second of one core, and the same drills in two fresh processes.
@@ -67,6 +70,7 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Instructions(args) => instructions::run(args),
         Bench::Chaos(args) => chaos::run(args),
         Bench::Overload(args) => overload::run(args),
+        Bench::Live(args) => live::run(args),
         Bench::Stream(args) => stream::run(args),
         Bench::Sim => sim::run(),
         Bench::Fleet(args) => fleet::run(args),

@@ -45,7 +45,7 @@ pub(super) fn build(package: &Path, binary: &str) -> Result<PathBuf> {
     Ok(target.join("release").join(binary))
 }
 
-fn envoy() -> Result<PathBuf> {
+pub(super) fn envoy() -> Result<PathBuf> {
     let library = peers::environment("envoy")?.join("lib");
     let python = std::fs::read_dir(&library)?.next().context("an environment without a Python")??;
     let binary = python.path().join("site-packages/envoy/_bin/envoy");
