@@ -116,13 +116,3 @@ impl fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
-
-/// The longer text of a code, in any case: what it means and what to do.
-///
-/// ```
-/// assert!(mainstay_config::explain("e0104").is_some());
-/// assert!(mainstay_config::explain("E9999").is_none());
-/// ```
-pub fn explain(code: &str) -> Option<&'static str> {
-    Code::ALL.iter().find(|known| known.as_str().eq_ignore_ascii_case(code)).map(|known| known.about())
-}

@@ -6,7 +6,7 @@ use crate::span::Span;
 /// One thing that is wrong, or looks wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// Which kind of finding; it is stable, and [`crate::explain`] tells more.
+    /// Which kind of finding; it is stable, and [`crate::explained`] tells more.
     pub code: Code,
     /// One sentence.
     pub message: String,

@@ -18,6 +18,7 @@
 mod cel;
 mod code;
 mod drill;
+mod explained;
 mod finding;
 mod gameday;
 mod lower;
@@ -36,8 +37,9 @@ mod values;
 use mainstay_core::chaos::experiment::Experiment;
 use mainstay_core::plan::Plan;
 
-pub use code::{Code, explain};
+pub use code::Code;
 pub use drill::drill;
+pub use explained::{Explained, explained};
 pub use finding::{Finding, Severity};
 pub use gameday::scenario;
 pub use render::{render, to_json};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::{expect, expect_file};
-use mainstay_config::{Code, Finding, explain, load, openslo, render, to_json};
+use mainstay_config::{Code, Finding, explained, load, openslo, render, to_json};
 
 /// One line per finding, and one for its help.
 fn transcript(text: &str, findings: &[Finding]) -> String {
@@ -74,12 +74,34 @@ fn wrong_configs_are_told_what_is_wrong_and_where() {
 
 #[test]
 fn every_code_is_distinct_and_explained() {
+    assert!(explained("e0104").is_some() && explained("E9999").is_none());
     let distinct: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(distinct.len(), Code::ALL.len());
     for code in Code::ALL {
-        let about = explain(code.as_str()).expect("a text");
+        let about = code.about();
         assert!(about.len() > 40 && about.ends_with('.'), "{code}: {about}");
     }
+}
+
+/// `docs/findings.md` is made of the codes: `UPDATE_EXPECT=1 cargo test -p mainstay-config` writes it.
+#[test]
+fn every_code_has_an_example_in_which_it_is_found() {
+    let mut page = include_str!("findings_head.md").to_owned();
+    for code in Code::ALL {
+        let explained = explained(code.as_str()).expect("a known code");
+        let heading = format!("[{code}]: ");
+        assert!(explained.shown.contains(&heading), "{code} is not found in its example:\n{}", explained.example);
+        let language = if explained.example.starts_with("# ") { "markdown" } else { "yaml" };
+        let _ = write!(page, "\n## {code}\n\n{}\n\n", explained.about);
+        let _ = write!(page, "<!-- test: no config -->\n```{language}\n{}\n```\n\n", explained.example);
+        let _ = write!(page, "```text\n{}\n```\n", shown(&explained.shown));
+    }
+    expect_file!["../../../docs/findings.md"].assert_eq(&page);
+}
+
+/// Without the last line, which counts.
+fn shown(findings: &str) -> &str {
+    findings.trim_end().rsplit_once('\n').map_or("", |(findings, _)| findings.trim_end())
 }
 
 #[test]

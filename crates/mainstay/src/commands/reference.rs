@@ -12,12 +12,18 @@ use crate::output::{self, Format};
 /// `mainstay explain CODE`.
 pub(crate) fn explain(code: &str, format: Format) -> Result<Exit, Stop> {
     let code = code.to_ascii_uppercase();
-    let text = mainstay_config::explain(&code).ok_or_else(|| {
+    let explained = mainstay_config::explained(&code).ok_or_else(|| {
         Stop::usage(anyhow!("there is no finding {code}; `mainstay check` prints the codes it finds"))
     })?;
+    let (text, example, shown) = (explained.about, explained.example, explained.shown);
     match format {
-        Format::Human => output::data(text)?,
-        Format::Json => output::json(&json!({ "schema": 1, "code": code, "text": text }))?,
+        Format::Human => {
+            let indented = example.replace('\n', "\n    ");
+            output::data(format_args!("{text}\n\nFor example:\n\n    {indented}\n\n{shown}"))?;
+        }
+        Format::Json => {
+            output::json(&json!({ "schema": 1, "code": code, "text": text, "example": example, "shown": shown }))?;
+        }
     }
     Ok(Exit::Fine)
 }
