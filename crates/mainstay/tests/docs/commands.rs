@@ -29,7 +29,7 @@ pub(crate) fn unknown(pages: &[Page]) -> Vec<String> {
     let mut known = BTreeMap::new();
     for page in pages.iter().filter(|page| !page.has_front_matter) {
         for (line, words) in page.text.iter().flat_map(|(n, line)| named(line).into_iter().map(|words| (*n, words))) {
-            let understood = *known.entry(words.clone()).or_insert_with_key(|words| has_help(words));
+            let understood = *known.entry(words.clone()).or_insert_with_key(|words| help(words).0);
             if !understood {
                 wrong.push(format!("{}:{line}: there is no `mainstay {}`", page.name, words.join(" ")));
             }
@@ -54,9 +54,33 @@ fn named(line: &str) -> Vec<Vec<String>> {
     commands
 }
 
-fn has_help(words: &[String]) -> bool {
+/// Whether a command has help, and which.
+fn help(words: &[String]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mainstay"));
-    command.args(words).arg("--help").output().unwrap().status.success()
+    let output = command.args(words).arg("--help").output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Examples in help texts that are not understood. What stands after two spaces says what they do.
+pub(crate) fn wrong_in_help() -> (usize, Vec<String>) {
+    let (mut examples, mut wrong) = (0, Vec::new());
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(words) = left.pop() {
+        let (_, text) = help(&words);
+        for example in text.lines().filter_map(|line| line.strip_prefix("  mainstay ")) {
+            let example = example.split("  ").next().unwrap_or_default();
+            let command = shell::commands(example).remove(0);
+            examples += 1;
+            if !help(&Way::Help.call(&command.words, None).0).0 {
+                wrong.push(format!("`mainstay {} --help` has `mainstay {example}`", words.join(" ")));
+            }
+        }
+        let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let names =
+            listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
+        left.extend(names.filter(|name| *name != "help").map(|name| [&words[..], &[name.to_owned()]].concat()));
+    }
+    (examples, wrong)
 }
 
 /// Commands that are not understood, or end otherwise than they should.

@@ -41,3 +41,10 @@ fn every_command_ends_as_it_should() {
 fn every_command_that_is_named_exists() {
     none_of(&commands::unknown(&Page::all()));
 }
+
+#[test]
+fn every_example_in_help_texts_is_understood() {
+    let (examples, wrong) = commands::wrong_in_help();
+    none_of(&wrong);
+    assert!(examples >= 10, "{examples} examples were found");
+}
