@@ -10,8 +10,8 @@ use crate::tally::Tally;
 use crate::{debian, shell};
 
 /// One environment for each peer, since their pins exclude each other; `tests-peers/requirements/NAME.txt` holds them.
-const ENVIRONMENTS: [&str; 8] =
-    ["mlserver", "feast", "openai", "training", "prometheus", "notify", "chaostoolkit", "dashboard"];
+const ENVIRONMENTS: [&str; 9] =
+    ["mlserver", "feast", "openai", "training", "prometheus", "notify", "chaostoolkit", "dashboard", "packaging"];
 
 /// The files that run in a peer's environment, for the client that it holds.
 fn files(name: &str) -> Vec<String> {
@@ -19,6 +19,7 @@ fn files(name: &str) -> Vec<String> {
         "mlserver" => &["test_mlserver.py", "test_grpc.py", "test_systems.py"],
         "openai" => &["test_openai.py", "test_systems_chat.py", "test_wall.py", "test_wall_beyond.py", "test_mixed.py"],
         "training" => &["test_training_client.py", "test_training_digits.py", "test_training_supervised.py"],
+        "packaging" => &["test_packaging.py", "test_grafana.py"],
         _ => return vec![format!("test_{name}.py")],
     };
     more.iter().map(|file| (*file).to_owned()).collect()
@@ -27,7 +28,7 @@ fn files(name: &str) -> Vec<String> {
 /// Which peers.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One peer alone: mlserver, feast, openai, training, prometheus, notify, chaostoolkit or dashboard.
+    /// One peer alone: mlserver, feast, openai, training, prometheus, notify, chaostoolkit, dashboard or packaging.
     peer: Option<String>,
 }
 
@@ -44,6 +45,7 @@ pub(crate) fn install() -> Result<()> {
     let alertmanager = ("prometheus-alertmanager", "prometheus-alertmanager");
     debian::install(&[("prometheus", "prometheus"), ("promtool", "prometheus"), alertmanager])?;
     debian::install(&[("chromium", "chromium"), ("chromedriver", "chromium-driver")])?;
+    debian::install(&[("systemd-analyze", "systemd")])?;
     ENVIRONMENTS.iter().try_for_each(|name| environment(name).map(drop))
 }
 

@@ -2,7 +2,9 @@
 
 mod chaos;
 mod drift;
+mod examples;
 mod gameday;
+mod help;
 mod incident;
 mod oncall;
 mod quality;
@@ -23,6 +25,7 @@ use crate::output::Format;
 pub(crate) use chaos::{ChaosApprove, ChaosCommand, ChaosRun};
 pub(crate) use drift::{DriftBaseline, DriftCheck, DriftCommand};
 pub(crate) use gameday::{GamedayCommand, GamedayRehearse, GamedayRun, GamedayTabletop};
+pub(crate) use help::command;
 pub(crate) use incident::{
     IncidentAction, IncidentCommand, IncidentFindings, IncidentOpen, IncidentReview, IncidentSilence, IncidentStatus,
     ReviewForm,
@@ -36,7 +39,7 @@ pub(crate) use wall::WallOptions;
 
 /// Keeps AI services answering, and proves it.
 #[derive(Debug, Parser)]
-#[command(name = "mainstay", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "mainstay", version = crate::version::SHOWN, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 fine; 1 the answer is no; 2 wrong usage or config; 3 cannot reach what is needed; 70 a bug of ours."
 )]
@@ -92,7 +95,13 @@ pub(crate) enum Command {
         log: String,
     },
     /// Show routes, levels, breakers, limits, features, budgets and open incidents of a running mainstay
-    Status,
+    Status {
+        /// Only ask whether it takes requests, which needs no token; exit code 1 where it does not
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Show the same live, with traffic, latencies and what is under way, until `q`
+    Top,
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]
     Level(LevelCommand),

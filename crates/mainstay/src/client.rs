@@ -21,6 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most of what somebody else says about a failure.
 const SAID_CHARS_MAX: usize = 200;
 
+/// What is kept of a line of an answer that does not end.
+const LINE_BYTES_MAX: usize = 4_096;
+
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -55,16 +58,60 @@ pub(crate) async fn ask_text(global: &Global, path: &str) -> Result<String, Stop
 
 /// Reads JSON that not every service has: `None` where nothing is at the path, or what is there is off.
 pub(crate) fn call_if_there(global: &Global, path: &str) -> Result<Option<Value>, Stop> {
-    let (status, body) = receive(global, path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
+    runtime.block_on(ask_if_there(global, path))
+}
+
+/// The same where a runtime runs already.
+pub(crate) async fn ask_if_there(global: &Global, path: &str) -> Result<Option<Value>, Stop> {
+    let (status, body) = converse(global, Method::GET, path, None).await?;
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
         return Ok(None);
     }
     read(status, &body, &global.url).map(Some)
 }
 
-fn receive(global: &Global, path: &str) -> Result<(StatusCode, Bytes), Stop> {
+/// Asks a probe: whether the answer is yes, and if it is not, why.
+pub(crate) fn probe(global: &Global, path: &str) -> Result<(bool, Option<String>), Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
-    runtime.block_on(converse(global, Method::GET, path, None))
+    let (status, body) = runtime.block_on(converse(global, Method::GET, path, None))?;
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Ok((false, Some(detail(&body)))),
+        _ => read(status, &body, &global.url).map(|_| (true, None)),
+    }
+}
+
+/// Follows an answer that does not end, and tells each of its lines, until it ends after all.
+pub(crate) async fn follow(global: &Global, path: &str, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
+    let base = Base::parse(&global.url)?;
+    let request = base.request(Method::GET, path, global.token.as_deref(), None)?;
+    let stream = tokio::time::timeout(TIMEOUT, TcpStream::connect(&base.address)).await??;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let listening = async {
+        let answer = tokio::time::timeout(TIMEOUT, sender.send_request(request)).await??;
+        anyhow::ensure!(answer.status().is_success(), "{}", answer.status());
+        let mut body = answer.into_body();
+        let mut line = Vec::new();
+        while let Some(frame) = body.frame().await {
+            for byte in frame?.into_data().unwrap_or_default() {
+                match byte {
+                    b'\n' => {
+                        each(&String::from_utf8_lossy(&line));
+                        line.clear();
+                    }
+                    // The start of a line is enough to know it by.
+                    byte if line.len() < LINE_BYTES_MAX => line.push(byte),
+                    _ => {}
+                }
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::pin!(listening);
+    tokio::select! {
+        ended = &mut listening => ended,
+        ended = connection => { ended?; listening.await }
+    }
 }
 
 /// The same body without what is not said.
@@ -194,11 +241,16 @@ fn read(status: StatusCode, body: &[u8], url: &str) -> Result<Value, Stop> {
     parsed.ok_or_else(|| Stop::unreachable(anyhow!("what answers at {url} does not speak JSON")))
 }
 
+/// What a problem document says about itself.
+fn detail(body: &[u8]) -> String {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    words::lines(["detail", "title"].iter().find_map(|key| problem[key].as_str()).unwrap_or("no reason given"))
+}
+
 /// Why something is no success, as the server said it.
 fn refused(status: StatusCode, body: &[u8]) -> Stop {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = ["detail", "title"].iter().find_map(|key| problem[key].as_str()).unwrap_or("no reason given");
-    let text = words::lines(text);
+    let text = detail(body);
     let findings = problem["findings"].as_array().into_iter().flatten().filter_map(|finding| {
         let line = finding["line"].as_u64().map_or_else(String::new, |line| format!("line {line}: "));
         Some(format!("\n  {line}{}", words::lines(finding["message"].as_str()?)))

@@ -18,5 +18,6 @@ pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod slo;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod train;
 pub(crate) mod wall;

@@ -70,6 +70,14 @@ impl Stop {
         }
     }
 
+    /// What there is to say of it.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Stop::Failed(_, error) => format!("{error:#}"),
+            Stop::Said(_) | Stop::PipeClosed => String::new(),
+        }
+    }
+
     /// Says what there is to say on stderr.
     pub(crate) fn report(self) -> Exit {
         match self {

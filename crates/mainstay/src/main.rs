@@ -22,17 +22,18 @@ mod service;
 mod serving;
 mod source;
 mod table;
+mod version;
 mod wall;
 mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
     chaos as chaos_command, check, drift, gameday, incident, init, level, models, oncall, quality, reference, review,
-    runbook, runs, serve, simulate, slo, status, train, wall as wall_command,
+    runbook, runs, serve, simulate, slo, status, top, train, wall as wall_command,
 };
 use crate::exit::{Exit, Stop};
 
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    let cli = match Cli::try_parse() {
+    let parsed = cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -60,7 +62,9 @@ fn dispatch(cli: &Cli) -> Result<Exit, Stop> {
         Command::Init { system, force } => init::run(global, *system, *force),
         Command::Check { file } => check::run(file.as_deref().unwrap_or(&global.config), global.format),
         Command::Serve { log } => serve::run(global, log),
-        Command::Status => status::run(global),
+        Command::Status { ready: true } => status::ready(global),
+        Command::Status { ready: false } => status::run(global),
+        Command::Top => top::run(global),
         Command::Level(command) => level::run(global, command),
         Command::Runs(command) => runs::run(global, command),
         Command::Models(command) => models::run(global, command),

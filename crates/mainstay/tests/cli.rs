@@ -159,14 +159,33 @@ fn wrong_usage_is_two_and_help_is_data() {
     let help = bench.run(&["--help"]);
     assert!(help.status.success() && help.stderr.is_empty());
     let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with("top "));
-    assert!(!promised, "top is not built");
-    let version = bench.run(&["version"]);
-    assert_eq!(text(&version.stdout), format!("mainstay {}\n", env!("CARGO_PKG_VERSION")));
-    assert_eq!(json(&bench.run(&["version", "--format", "json"]))["version"], env!("CARGO_PKG_VERSION"));
+    assert!(promised, "{}", text(&help.stdout));
     for shell in ["bash", "zsh", "fish"] {
         assert!(text(&bench.run(&["completions", shell]).stdout).contains("mainstay"), "{shell}");
     }
     assert_eq!(json(&bench.run(&["schema", "config"]))["properties"]["service"]["type"], "string");
+}
+
+#[test]
+fn the_version_names_the_commit_that_it_was_built_from() {
+    let bench = Bench::new("version");
+    let version = json(&bench.run(&["version", "--format", "json"]));
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    let from = match (version["commit"].as_str(), version["committed"].as_str()) {
+        (Some(commit), Some(day)) => format!(" ({commit} {day})"),
+        (Some(commit), None) => format!(" ({commit})"),
+        (None, _) => String::new(),
+    };
+    let expected = format!("mainstay {}{from}\n", env!("CARGO_PKG_VERSION"));
+    for words in [&["version"][..], &["--version"], &["-V"]] {
+        assert_eq!(text(&bench.run(words).stdout), expected, "{words:?}");
+    }
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    if option_env!("MAINSTAY_COMMIT").is_none() && PathBuf::from(root).join(".git").exists() {
+        let head = Command::new("git").args(["-C", root, "show", "-s", "--abbrev=12", "--format=%h %cs"]).output();
+        let head = head.ok().filter(|output| output.status.success()).map(|output| text(&output.stdout));
+        assert_eq!(from.trim_matches([' ', '(', ')']), head.unwrap_or_default().trim());
+    }
 }
 
 #[test]
@@ -186,6 +205,7 @@ fn nobody_at_the_other_end_is_three() {
     let url = format!("http://127.0.0.1:{port}");
     for command in [
         &["status"][..],
+        &["status", "--ready"],
         &["slo", "list"],
         &["slo", "show", "s"],
         &["incident", "list"],
@@ -250,6 +270,8 @@ fn the_starting_config_serves_is_pinned_reloaded_and_drained() {
     let status = json(&ask(&["status", "--format", "json"]));
     let route = status["routes"][0]["name"].as_str().unwrap().to_owned();
     assert!(text(&ask(&["status"]).stdout).contains(&route));
+    assert_eq!(text(&ask(&["status", "--ready"]).stdout), "ready\n");
+    assert_eq!(json(&ask(&["status", "--ready", "--format", "json"]))["ready"], true);
 
     assert!(ask(&["level", "pin", &route, "4", "--for", "30m", "--reason", "rehearsal"]).status.success());
     let pinned = json(&ask(&["status", "--format", "json"]));

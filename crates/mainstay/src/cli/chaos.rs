@@ -63,9 +63,6 @@ Exit code 0: tolerated or degraded; 1: any other verdict, or refused; 2: wrong u
         run: String,
     },
     /// Write an experiment for another tool
-    #[command(after_help = "Example:
-  mainstay chaos export --chaostoolkit score-primary-model-failure --out experiment.json
-  MAINSTAY_AUTHORIZATION=\"Bearer $TOKEN\" chaos run experiment.json")]
     Export {
         /// For the Chaos Toolkit's `chaos run`
         #[arg(long, required = true)]

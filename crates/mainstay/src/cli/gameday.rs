@@ -84,11 +84,7 @@ pub(crate) struct GamedayRun {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Backends are servers of equal kind behind one line. Exit code 0: no criterion was found not to hold, 1: one was.
-
-Examples:
-  mainstay gameday rehearse store-outage.md
-  mainstay gameday rehearse store-outage.md --servers 8 --time 120ms --rate 50/s --classes 5,15,50,30"
+    after_help = "Backends are servers of equal kind behind one line. Exit code 0: no criterion was found not to hold, 1: one was."
 )]
 pub(crate) struct GamedayRehearse {
     /// The scenario's file, YAML or Markdown

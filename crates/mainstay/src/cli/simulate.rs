@@ -5,11 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  mainstay simulate docs/drills/a3-brown-out.md
-  mainstay simulate outage.md --seeds 100
-  mainstay simulate outage.md --plot outage.html
-  mainstay simulate --replay requests.jsonl --config changed.yaml")]
 pub(crate) struct Simulate {
     /// Drills: Markdown with a config, a world, a script and expectations
     #[arg(required_unless_present = "replay", value_name = "DRILL")]

@@ -1,13 +1,13 @@
 //! Commands that look things up: `explain`, `schema`, `completions`, `version`.
 
 use anyhow::anyhow;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use serde_json::json;
 
-use crate::cli::{Cli, SchemaCommand};
+use crate::cli::{self, SchemaCommand};
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
+use crate::version;
 
 /// `mainstay explain CODE`.
 pub(crate) fn explain(code: &str, format: Format) -> Result<Exit, Stop> {
@@ -39,17 +39,19 @@ pub(crate) fn schema(command: &SchemaCommand) -> Result<Exit, Stop> {
 /// `mainstay completions SHELL`.
 pub(crate) fn completions(shell: Shell) -> Result<Exit, Stop> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "mainstay", &mut script);
+    clap_complete::generate(shell, &mut cli::command(), "mainstay", &mut script);
     output::data(String::from_utf8_lossy(&script))?;
     Ok(Exit::Fine)
 }
 
 /// `mainstay version`.
 pub(crate) fn version(format: Format) -> Result<Exit, Stop> {
-    let version = env!("CARGO_PKG_VERSION");
     match format {
-        Format::Human => output::data(format_args!("mainstay {version}"))?,
-        Format::Json => output::json(&json!({ "schema": 1, "name": "mainstay", "version": version }))?,
+        Format::Human => output::data(format_args!("mainstay {}", version::SHOWN))?,
+        Format::Json => output::json(&json!({
+            "schema": 1, "name": "mainstay", "version": env!("CARGO_PKG_VERSION"),
+            "commit": version::commit(), "committed": version::day(),
+        }))?,
     }
     Ok(Exit::Fine)
 }

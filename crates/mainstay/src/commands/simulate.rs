@@ -18,6 +18,7 @@ use crate::output::{self, Format};
 use crate::plot;
 use crate::source::Document;
 use crate::table::Table;
+use crate::version;
 
 /// Most failing seeds that are shown.
 const SHOWN_MAX: usize = 20;
@@ -189,5 +190,5 @@ fn search(global: &Global, file: &Path, drill: &Drill, seeds: u64) -> Result<(bo
 
 /// What was built: the commit where the build was told it, else the version.
 fn commit() -> &'static str {
-    option_env!("MAINSTAY_COMMIT").unwrap_or(concat!("of version ", env!("CARGO_PKG_VERSION")))
+    version::commit().unwrap_or(concat!("of version ", env!("CARGO_PKG_VERSION")))
 }

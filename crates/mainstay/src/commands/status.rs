@@ -1,7 +1,7 @@
 //! `mainstay status`: one screen.
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::client;
@@ -19,6 +19,16 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
         Format::Human => output::data(screen(&status, incident::open(global)?))?,
     }
     Ok(Exit::Fine)
+}
+
+/// Asks whether it takes requests, as probes of containers do. That it does not is an answer.
+pub(crate) fn ready(global: &Global) -> Result<Exit, Stop> {
+    let (is_ready, said) = client::probe(global, "/readyz")?;
+    match global.format {
+        Format::Json => output::json(&json!({ "schema": 1, "ready": is_ready, "why": said }))?,
+        Format::Human => output::data(said.as_deref().map_or("ready".to_owned(), |why| format!("not ready: {why}")))?,
+    }
+    Ok(if is_ready { Exit::Fine } else { Exit::No })
 }
 
 fn screen(status: &Value, incidents: Option<Table>) -> String {
@@ -164,8 +174,6 @@ fn health(healthy: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
