@@ -134,7 +134,7 @@ impl Folder {
     /// What was written.
     fn try_out(&mut self, block: &Block, command: &Command) -> Result<String, String> {
         if let (Some(live), Some(("curl", words))) = (&mut self.live, name_and_rest(&command.words)) {
-            return live.curl(words);
+            return live.curl(words, command.input.as_ref());
         }
         let Some(words) = arguments(&command.words) else { return Ok(String::new()) };
         let told = words.join(" ");

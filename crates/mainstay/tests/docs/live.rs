@@ -56,7 +56,7 @@ impl Live {
     }
 
     /// Does what `curl` would do with these words: the answer's head and body, where it is a success.
-    pub(crate) fn curl(&mut self, words: &[String]) -> Result<String, String> {
+    pub(crate) fn curl(&mut self, words: &[String], input: Option<&String>) -> Result<String, String> {
         let mut asked_for = Asked::default();
         let mut words = words.iter().map(|word| self.moved(word)).collect::<Vec<_>>().into_iter();
         while let Some(word) = words.next() {
@@ -65,6 +65,7 @@ impl Live {
                 "-X" => asked_for.method = words.next(),
                 "-H" => asked_for.headers.extend(words.next()),
                 "-d" => asked_for.body = words.next(),
+                "--data-binary" if words.next().as_deref() == Some("@-") => asked_for.body = input.cloned(),
                 url if url.starts_with("http://") => url.clone_into(&mut asked_for.url),
                 other => return Err(format!("the test's curl does not know `{other}`")),
             }

@@ -8,6 +8,8 @@ pub(crate) struct Command {
     pub(crate) words: Vec<String>,
     /// Where its standard output goes.
     pub(crate) out: Option<String>,
+    /// What it reads: a text in place.
+    pub(crate) input: Option<String>,
 }
 
 /// The commands of a block, in their order.
@@ -72,16 +74,20 @@ impl Reader<'_> {
     /// Texts in place follow the line that asks for them.
     fn end_of_line(&mut self) {
         self.skip(1);
-        self.line += 1;
-        self.finish();
+        let mut lines = 1;
         for end in std::mem::take(&mut self.ends) {
+            let mut input = String::new();
             while let Some((line, rest)) = self.rest.split_once('\n') {
-                (self.rest, self.line) = (rest, self.line + 1);
+                (self.rest, lines) = (rest, lines + 1);
                 if line == end {
                     break;
                 }
+                input.extend([line, "\n"]);
             }
+            self.current.input = Some(input);
         }
+        self.line += lines;
+        self.finish();
     }
 
     fn word(&mut self) -> String {
@@ -129,4 +135,5 @@ fn blocks_are_read_as_a_shell_reads_them() {
     let expected =
         expected.map(|(line, words, out): (_, _, Option<&str>)| (line, words.to_owned(), out.map(str::to_owned)));
     assert_eq!(read, expected);
+    assert_eq!(commands(text)[4].input.as_deref(), Some("mainstay no\n"));
 }
