@@ -70,10 +70,10 @@ impl Stop {
         }
     }
 
-    /// What there is to say of it.
-    pub(crate) fn said(&self) -> String {
+    /// What is at the bottom of it, in a few words.
+    pub(crate) fn cause(&self) -> String {
         match self {
-            Stop::Failed(_, error) => format!("{error:#}"),
+            Stop::Failed(_, error) => error.root_cause().to_string(),
             Stop::Said(_) | Stop::PipeClosed => String::new(),
         }
     }

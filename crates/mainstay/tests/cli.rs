@@ -161,7 +161,18 @@ fn wrong_usage_is_two_and_help_is_data() {
     let promised = text(&help.stdout).lines().any(|line| line.trim_start().starts_with("top "));
     assert!(promised, "{}", text(&help.stdout));
     for shell in ["bash", "zsh", "fish"] {
-        assert!(text(&bench.run(&["completions", shell]).stdout).contains("mainstay"), "{shell}");
+        let script = text(&bench.run(&["completions", shell]).stdout);
+        for word in ["mainstay", "top", "export", "grafana", "ready"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    for (typo, meant) in [
+        (&["statsu"][..], "'status'"),
+        (&["slo", "exprot"], "'export'"),
+        (&["slo", "list", "--formt", "json"], "'--format'"),
+    ] {
+        let said = text(&bench.run(typo).stderr);
+        assert!(said.contains("similar") && said.contains(meant), "{said}");
     }
     assert_eq!(json(&bench.run(&["schema", "config"]))["properties"]["service"]["type"], "string");
 }

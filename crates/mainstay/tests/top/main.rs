@@ -117,6 +117,27 @@ fn a_signal_ends_it_as_the_key_does() {
 }
 
 #[test]
+fn a_service_that_hangs_is_lost_and_keeps_nobody_waiting() {
+    let place = Place::new("hangs");
+    let (server, admin) = Server::start(&place, "127.0.0.1:0");
+    let mut terminal = Terminal::start(&["top", "--url", &format!("http://{admin}")], &[], (120, 24));
+    terminal.wait_for("score-of-fraud");
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &server.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    let screen = terminal.wait_for("LOST since");
+    assert!(screen.contains("no answer within 10 s"), "{screen}");
+    signal("-CONT");
+    terminal.wait_until("it is found again", |screen| !screen.contains("LOST since"));
+    signal("-STOP");
+    terminal.press(b"q");
+    assert_eq!(terminal.end(), Some(0));
+    terminal.assert_given_back();
+}
+
+#[test]
 fn what_is_no_screen_is_refused_with_a_hint() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_mainstay")).args(arguments).output().unwrap();

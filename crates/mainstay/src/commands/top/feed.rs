@@ -1,5 +1,6 @@
 //! Asks the admin API again and again, on a thread of its own: every two seconds, and at once when `/api/v1/live` says that something changed.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::cli::Global;
@@ -58,6 +59,11 @@ impl Feed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::bug)?;
         let began = Instant::now();
         let first = runtime.block_on(ask(global, began))?;
+        // Before the terminal is taken: a signal from then on gives it back.
+        let signals = {
+            let _within = runtime.enter();
+            Signals::listen().map_err(Stop::bug)?
+        };
         let (tell, said) = channel();
         let end = Arc::new(Notify::new());
         let (global, ended) = (global.clone(), end.clone());
@@ -65,10 +71,12 @@ impl Feed {
             runtime.block_on(async {
                 tokio::select! {
                     () = watch(&global, began, &tell) => {}
-                    () = stop(&tell) => {}
+                    () = stop(signals, &tell) => {}
                     () = ended.notified() => {}
                 }
             });
+            // A name that is still looked up is waited for by nobody.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(watching).map_err(Stop::bug)?;
         Ok((Feed { said, end, thread: Some(thread) }, first))
@@ -90,17 +98,22 @@ impl Drop for Feed {
     }
 }
 
-async fn stop(tell: &Sender<News>) {
-    let of = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
+/// The signals that end it.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Signals([interrupt?, terminate?, hangup?]))
+    }
+}
+
+async fn stop(Signals([mut interrupt, mut terminate, mut hangup]): Signals, tell: &Sender<News>) {
     tokio::select! {
-        () = of(SignalKind::interrupt()) => {}
-        () = of(SignalKind::terminate()) => {}
-        () = of(SignalKind::hangup()) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     let _ = tell.send(News::End);
 }
@@ -128,7 +141,7 @@ async fn poll(global: &Global, began: Instant, changed: &Notify, tell: &Sender<N
             }
             Err(stop) => {
                 wait = AFTER_FAILURE;
-                News::Lost(stop.said())
+                News::Lost(stop.cause())
             }
         };
         if tell.send(news).is_err() {
