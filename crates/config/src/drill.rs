@@ -10,13 +10,15 @@
 //! ```yaml expect   what must hold
 //! ````
 
+mod around;
 mod check;
 mod model;
 mod raw;
+mod script;
 
 use std::time::Duration;
 
-use mainstay_core::drill::{Drill, Expectation, Happening, ITEMS_MAX, Users, What, facts};
+use mainstay_core::drill::{Around, Drill, Expectation, Happening, ITEMS_MAX, Users, facts};
 use mainstay_core::plan::Plan;
 use mainstay_core::route::Class;
 
@@ -109,12 +111,14 @@ fn read(text: &str, file: &mut dyn FnMut(&str) -> Result<String, String>, reader
         users: Vec::new(),
         script: Vec::new(),
         expect: Vec::new(),
+        around: Around::default(),
     };
+    around::read(&world, front.starts.as_ref(), &mut drill, reader);
     models(world.backends.map(|it| it.value).unwrap_or_default(), &mut drill, reader);
     let users = users(world.users.map(|it| it.value).unwrap_or_default(), &mut drill, reader);
     let script = listed::<raw::Happening>(text, &blocks.script, reader);
     let happenings: Vec<(Happening, Span)> =
-        script.into_iter().filter_map(|it| happening(it, &drill, &users, reader)).collect();
+        script.into_iter().filter_map(|it| script::happening(it, &drill, &users, reader)).collect();
     let expect = listed::<raw::Expectation>(text, &blocks.expect, reader);
     let expected: Vec<(Expectation, Span)> =
         expect.into_iter().filter_map(|it| expectation(it, &drill, reader)).collect();
@@ -244,8 +248,9 @@ fn users(written: Vec<Entry<raw::Users>>, drill: &mut Drill, reader: &mut Reader
             reader.report(Finding::new(Code::NoSuch, name.span, message).help("describe it under `backends`"));
         }
         let retries = users.retries.map_or(0, |it| it.value as u32);
+        let day = users.day.and_then(|day| around::day(day.value, reader));
         let Some(classes) = classes else { continue };
-        drill.users.push(Users { name: name.value, route, rate: rate.value, classes, retries });
+        drill.users.push(Users { name: name.value, route, rate: rate.value, classes, retries, day });
     }
     names
 }
@@ -263,53 +268,6 @@ fn shares(written: &At<Vec<At<f64>>>, reader: &mut Reader<'_>) -> Option<[f64; C
     Some(std::array::from_fn(|class| numbers[class] / sum))
 }
 
-fn happening(
-    raw: At<raw::Happening>,
-    drill: &Drill,
-    users: &[String],
-    reader: &mut Reader<'_>,
-) -> Option<(Happening, Span)> {
-    let At { value: raw, span } = raw;
-    let backends: Vec<&str> = drill.plan.backends.iter().map(|backend| backend.name.as_str()).collect();
-    let names: Vec<&str> = users.iter().map(String::as_str).collect();
-    let backend = match &raw.backend {
-        Some(name) => Some(index(name, &backends, "backend", reader)?),
-        None => None,
-    };
-    let who = match &raw.users {
-        Some(name) => Some(index(name, &names, "group of users", reader)?),
-        None => None,
-    };
-    let classes = match &raw.classes {
-        Some(written) => Some(shares(written, reader)?),
-        None => None,
-    };
-    let what = match (backend, who) {
-        (Some(backend), None) => match (raw.slow, raw.fail, raw.hang, raw.down) {
-            (Some(times), None, None, None) => Some(What::Slow { backend, times: times.value }),
-            (None, Some(share), None, None) => Some(What::Fail { backend, share: share.value }),
-            (None, None, Some(hangs), None) => Some(What::Hang { backend, hangs: hangs.value }),
-            (None, None, None, Some(down)) => Some(What::Down { backend, down: down.value }),
-            _ => None,
-        },
-        (None, Some(users)) => match (raw.rate, classes) {
-            (Some(rate), None) => Some(What::Load { users, rate: rate.value }),
-            (None, Some(classes)) => Some(What::Mix { users, classes }),
-            _ => None,
-        },
-        _ => None,
-    };
-    if what.is_none() {
-        let finding =
-            Finding::new(Code::ExactlyOne, span, "one thing happens to one backend, or to one group of users");
-        reader.report(
-            finding
-                .help("`backend` and one of `slow`, `fail`, `hang`, `down`; or `users` and one of `rate`, `classes`"),
-        );
-    }
-    Some((Happening { at: raw.at?.value, what: what? }, span))
-}
-
 fn expectation(raw: At<raw::Expectation>, drill: &Drill, reader: &mut Reader<'_>) -> Option<(Expectation, Span)> {
     let raw = raw.value;
     let holds = raw.holds?;
@@ -318,6 +276,11 @@ fn expectation(raw: At<raw::Expectation>, drill: &Drill, reader: &mut Reader<'_>
         let message = format!("this expectation does not compile: {}", error.message);
         reader.report(Finding::new(Code::CelCompile, place, message).label("here"));
         return None;
+    }
+    let slos: Vec<&str> = drill.plan.slos.iter().map(|slo| slo.name.as_str()).collect();
+    for (offset, name) in facts::budgets(&holds.value) {
+        let place = cel::place(reader.text, holds.span, &holds.value, offset);
+        index(&At { value: name, span: place }, &slos, "objective", reader);
     }
     let expectation = Expectation {
         name: raw.name?.value,

@@ -2,6 +2,7 @@
 //!
 //! `mainstay-config` reads a [`Drill`] from Markdown; `mainstay-sim` runs it in virtual time.
 
+pub mod around;
 pub mod engine;
 pub mod facts;
 
@@ -12,6 +13,7 @@ use crate::plan::Plan;
 use crate::resilience::outcome::Outcome;
 use crate::route::Class;
 
+pub use around::{Around, Day, Deploy, Law, Reaction, Store};
 pub use engine::Engine;
 
 /// Longest drill.
@@ -44,6 +46,8 @@ pub struct Drill {
     pub script: Vec<Happening>,
     /// What must hold.
     pub expect: Vec<Expectation>,
+    /// What is around it.
+    pub around: Around,
 }
 
 /// How a backend behaves.
@@ -66,6 +70,8 @@ pub struct Servers {
     pub spread: f64,
     /// By which share a request takes longer for each further request that waits per server: threads, caches, memory.
     pub drag: f64,
+    /// In how many parts they are, as a deploy restarts them: each part is as many of them, give or take one.
+    pub parts: u32,
 }
 
 /// People, or programs, that use a route.
@@ -82,6 +88,8 @@ pub struct Users {
     /// How often they ask again what was turned away, as clients of language models do: after the wait that they are
     /// told, or 0.5 s doubled up to 8 s.
     pub retries: u32,
+    /// How that goes up and down through a day; `None`: it does not.
+    pub day: Option<Day>,
 }
 
 /// How often users ask; the times between two requests are exponential.
@@ -140,6 +148,27 @@ pub enum What {
         /// The fault.
         fault: Option<Disturbance>,
     },
+    /// A new version comes to a backend.
+    Deploy {
+        /// Index into [`Plan::backends`].
+        backend: usize,
+        /// How.
+        deploy: Deploy,
+    },
+    /// A feature store is otherwise from here on.
+    Store {
+        /// Index into [`Plan::features`].
+        set: usize,
+        /// How.
+        turn: StoreTurn,
+    },
+    /// A channel reaches nobody from here on, or does again.
+    Channel {
+        /// Index into the channels of [`Plan::incidents`].
+        channel: usize,
+        /// Whether it does not.
+        down: bool,
+    },
     /// Users ask at another rate from here on.
     Load {
         /// Index into [`Drill::users`].
@@ -154,6 +183,21 @@ pub enum What {
         /// What share is of each class.
         classes: [f64; Class::COUNT],
     },
+}
+
+/// How a feature store is from here on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum StoreTurn {
+    /// It takes so many times as long; 1: as ever.
+    Slow(f64),
+    /// It answers a share of retrievals by an error.
+    Fail(f64),
+    /// It never answers, or does again.
+    Hang(bool),
+    /// It is gone, or there again.
+    Down(bool),
+    /// Its values are so old.
+    Age(Duration),
 }
 
 /// A fault on purpose, and whom it comes to.
@@ -254,17 +298,20 @@ impl Drill {
     pub fn requests(&self) -> f64 {
         let of = |index: usize| {
             let users = &self.users[index];
+            let share = |from, to| users.day.as_ref().map_or(1.0, |day| day.mean(from, to));
             let (mut sum, mut rate, mut since) = (0.0, users.rate, Duration::ZERO);
             for happening in &self.script {
-                if let What::Load { users, rate: next } = happening.what
-                    && users == index
+                if let What::Load { users: whose, rate: next } = happening.what
+                    && whose == index
                 {
-                    sum += self.per_second(self.users[index].route, rate)
+                    sum += self.per_second(users.route, rate)
+                        * share(since, happening.at)
                         * happening.at.saturating_sub(since).as_secs_f64();
                     (rate, since) = (next, happening.at);
                 }
             }
-            sum + self.per_second(users.route, rate) * self.length.saturating_sub(since).as_secs_f64()
+            let left = self.length.saturating_sub(since).as_secs_f64();
+            sum + self.per_second(users.route, rate) * share(since, self.length) * left
         };
         (0..self.users.len()).map(of).sum()
     }

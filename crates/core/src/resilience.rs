@@ -11,6 +11,7 @@ pub mod ejection;
 pub mod lease;
 pub mod limiter;
 pub mod demand;
+pub mod features;
 pub mod queue;
 pub mod admission;
 pub mod ladder;

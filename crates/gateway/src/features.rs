@@ -9,7 +9,8 @@
 //! entity (no older than `cache.max_age`), the default. A value that none of them has is *missing*, and a ladder entry
 //! that needs it is skipped. A value that the store explicitly says is null is not replaced by an older one.
 //!
-//! Time is an argument: the cache holds values with their times, and whether they are stale or too old is decided here.
+//! The cache holds values with their times; which of them counts, and whether it is stale or too old, is decided by
+//! `mainstay_core::resilience::features`.
 
 mod cache;
 mod feast;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use mainstay_core::plan::{FeatureSet, Into};
+use mainstay_core::resilience::features::{Ages, Source};
 use mainstay_core::time::Time;
 use serde_json::Value;
 
@@ -33,7 +35,7 @@ pub use self::retrieved::Retrieved;
 pub use self::spoil::Spoil;
 
 use self::cache::{Cache, Known};
-use self::feast::{Cell, Status};
+use self::feast::Cell;
 use self::inject::Target;
 use self::retrieved::Gather;
 use crate::json::{Pointer, PointerError};
@@ -47,7 +49,7 @@ pub struct FeatureStage {
     refs: Arc<[String]>,
     entity: Vec<(String, Pointer)>,
     defaults: Vec<Option<Value>>,
-    max_age: Option<std::time::Duration>,
+    ages: Ages,
     target: Option<Target>,
     cache: Cache,
 }
@@ -79,7 +81,7 @@ impl FeatureStage {
             refs: set.refs.clone().into(),
             entity: entity.collect::<Result<_, _>>()?,
             defaults: set.refs.iter().map(|name| set.defaults.get(name).cloned()).collect(),
-            max_age: set.max_age,
+            ages: Ages { stale: set.max_age, known: set.cache.max_age },
             target: set.into.as_ref().map(target).transpose()?,
             cache: Cache::new(&set.cache),
         })
@@ -174,33 +176,35 @@ impl FeatureStage {
     }
 
     fn merge(&self, gather: &mut Gather, at: usize, cell: &Cell, known: Option<&[Option<Known>]>, now: Time) {
-        match (cell.status, &cell.value) {
-            (Status::Present, Some(value)) => gather.online(value.clone(), cell.event, self.is_stale(cell.event, now)),
-            (Status::OutsideMaxAge, Some(value)) => gather.online(value.clone(), cell.event, true),
-            (Status::Null, _) | (Status::Present, None) => gather.fill_in(self.defaults[at].as_ref()),
-            (Status::NotFound | Status::Invalid, _) | (Status::OutsideMaxAge, None) => {
-                self.recall(gather, at, known, now);
-            }
-        }
+        let known = known_at(known, at);
+        let source = self.ages.online(cell.given(), known.map(Known::times), now);
+        self.take(gather, at, (source, cell.value.as_ref(), known));
     }
 
     fn recall(&self, gather: &mut Gather, at: usize, known: Option<&[Option<Known>]>, now: Time) {
-        let known = known.and_then(|row| row.get(at)).and_then(Option::as_ref);
-        match known.filter(|known| now.since(known.seen) <= self.cache.max_age()) {
-            Some(known) => {
-                let event = known.event.or(Some(known.seen));
-                gather.cached(known.value.clone(), event, self.is_stale(event, now));
-            }
-            None => {
+        let known = known_at(known, at);
+        let source = self.ages.cached(known.map(Known::times), now);
+        self.take(gather, at, (source, None, known));
+    }
+
+    /// Takes a value from where it was decided to come from.
+    fn take(&self, gather: &mut Gather, at: usize, from: (Source, Option<&Value>, Option<&Known>)) {
+        match from {
+            (Source::Online { event, stale }, Some(value), _) => gather.online(value.clone(), event, stale),
+            (Source::Cached { event, stale }, _, Some(known)) => gather.cached(known.value.clone(), event, stale),
+            (Source::Absent { missed: true }, ..) => {
                 gather.miss();
+                gather.fill_in(self.defaults[at].as_ref());
+            }
+            (Source::Absent { .. } | Source::Online { .. } | Source::Cached { .. }, ..) => {
                 gather.fill_in(self.defaults[at].as_ref());
             }
         }
     }
+}
 
-    fn is_stale(&self, event: Option<Time>, now: Time) -> bool {
-        self.max_age.zip(event).is_some_and(|(max_age, event)| now.since(event) > max_age)
-    }
+fn known_at(row: Option<&[Option<Known>]>, at: usize) -> Option<&Known> {
+    row?.get(at)?.as_ref()
 }
 
 fn pointer(text: &str) -> Result<Pointer, FeatureSetError> {

@@ -35,10 +35,22 @@ pub(crate) enum Event {
     Unadmitted { visit: u32, turn: u32 },
     /// A pause before a retry is over.
     Retry { visit: u32, turn: u32 },
+    /// A feature store has answered.
+    Fetched { visit: u32, turn: u32 },
+    /// A feature store has failed.
+    FetchFails { visit: u32, turn: u32 },
+    /// A retrieval's time is over.
+    FetchOver { visit: u32, turn: u32 },
     /// Machines are settled and ladders judged.
     Settle,
     /// A backend is asked whether it is well.
     Check(u32),
+    /// A feature store is.
+    CheckStore(u32),
+    /// A deploy, by its place in the script, goes on with its next step.
+    Deploy(u32, u32),
+    /// Those who watch look at what happened.
+    Look,
     /// The script's next happening.
     Script(u32),
     /// A span begins or ends.
@@ -60,11 +72,17 @@ impl Event {
             | Event::Overdue { .. }
             | Event::Unadmitted { .. }
             | Event::Retry { .. }
+            | Event::Fetched { .. }
+            | Event::FetchFails { .. }
+            | Event::FetchOver { .. }
             | Event::Settle => true,
             Event::Arrival(..)
             | Event::Taped(_)
             | Event::Return(_)
             | Event::Check(_)
+            | Event::CheckStore(_)
+            | Event::Deploy(..)
+            | Event::Look
             | Event::Script(_)
             | Event::Span
             | Event::Sample => false,

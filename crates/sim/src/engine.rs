@@ -97,6 +97,12 @@ impl Engine {
         self.running.clear();
     }
 
+    /// The same, and whose it was.
+    pub(crate) fn take_all(&mut self) -> Vec<Owner> {
+        let all = self.running.drain(..).chain(self.line.drain(..));
+        all.map(|sequence| sequence.owner).collect()
+    }
+
     /// Begins a step if none is under way and there is work: when it ends. Those that nobody waits for are dropped.
     pub(crate) fn begin_step(&mut self, now: Time, is_wanted: impl Fn(&Owner) -> bool) -> Option<Time> {
         if self.steps {

@@ -1,10 +1,17 @@
 //! Counts of a span of time, and the facts that expectations ask for.
 
+mod fine;
+mod watched;
+
 use std::time::Duration;
 
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 use serde_json::{Value, json};
+
+use crate::store::Used;
+use fine::Fine;
+use watched::Watched;
 
 /// From which wait on a request that is turned away after a worse one had a place counts.
 const INVERSION: Duration = Duration::from_millis(200);
@@ -38,6 +45,8 @@ pub(crate) struct Ended {
     pub(crate) tokens: u32,
     /// Whether it is of the arm of an experiment that runs.
     pub(crate) arm: Option<bool>,
+    /// The features that it was answered with.
+    pub(crate) used: Option<Used>,
 }
 
 /// Counts of a span of time.
@@ -75,6 +84,8 @@ pub(crate) struct Span {
     tokens: Tokens,
     second: Second,
     worst_second: f64,
+    /// What those who watch saw, and what feature stores gave.
+    pub(crate) watched: Watched,
 }
 
 /// What engines gave.
@@ -136,6 +147,7 @@ impl Span {
             tokens: Tokens::default(),
             second: Second::default(),
             worst_second: f64::INFINITY,
+            watched: Watched::default(),
         }
     }
 
@@ -206,6 +218,9 @@ impl Span {
             Ending::Answered { level, good } => {
                 self.levels[level.index()] += 1;
                 self.late = self.late.max(now.since(ended.deadline));
+                if let Some(used) = &ended.used {
+                    self.watched.answered_with(used);
+                }
                 if good && now <= ended.deadline {
                     self.good += 1;
                     self.tokens.good += u64::from(ended.tokens);
@@ -269,7 +284,8 @@ impl Span {
             None => (-1.0, -1.0),
         };
         let goodput = share(self.good as f64, could);
-        json!({
+        let mut facts = self.watched.facts(self.from);
+        let counted = json!({
             "requests": self.requests as f64,
             "asked": self.asked as f64,
             "good": self.good as f64,
@@ -308,7 +324,11 @@ impl Span {
             "noticed_s": self.noticed.map(|at| at.since(self.from).as_secs_f64()),
             "injected": self.injected,
             "arms": self.arms.as_ref().map(|arms| arms.each_ref().map(Arm::facts)),
-        })
+        });
+        if let Value::Object(counted) = counted {
+            facts.extend(counted);
+        }
+        Value::Object(facts)
     }
 }
 
@@ -347,64 +367,4 @@ impl Arm {
 /// 1 where there was nothing to do.
 fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 1.0 }
-}
-
-/// A histogram of durations to 0.8 %: a bucket per 128th of each power of two of microseconds.
-struct Fine {
-    counts: Vec<u64>,
-    total: u64,
-}
-
-const STEPS: u32 = 7;
-
-impl Default for Fine {
-    fn default() -> Fine {
-        Fine { counts: vec![0; 58 << STEPS], total: 0 }
-    }
-}
-
-impl Fine {
-    fn record(&mut self, value: Duration) {
-        let at = Fine::index(u64::try_from(value.as_micros()).unwrap_or(u64::MAX)).min(self.counts.len() - 1);
-        self.counts[at] += 1;
-        self.total += 1;
-    }
-
-    fn index(micros: u64) -> usize {
-        if micros < 1 << STEPS {
-            return micros as usize;
-        }
-        let power = micros.ilog2();
-        let within = (micros >> (power - STEPS)) & ((1 << STEPS) - 1);
-        ((power - STEPS + 1) << STEPS) as usize + within as usize
-    }
-
-    /// The upper end of the bucket in which the quantile lies.
-    fn quantile(&self, q: f64) -> Option<Duration> {
-        let wanted = ((self.total as f64 * q).ceil() as u64).max(1);
-        let mut seen = 0;
-        let at = self.counts.iter().position(|count| {
-            seen += count;
-            seen >= wanted
-        })?;
-        let (power, within) = (at >> STEPS, (at & ((1 << STEPS) - 1)) as u64);
-        let micros = if power == 0 { within } else { ((1 << STEPS) + within + 1) << (power - 1) };
-        Some(Duration::from_micros(micros))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_right_to_a_hundredth() {
-        let mut fine = Fine::default();
-        (1..=100_000u64).for_each(|n| fine.record(Duration::from_micros(n * 7)));
-        for q in [0.01, 0.5, 0.99] {
-            let found = fine.quantile(q).unwrap().as_secs_f64();
-            assert!((found / (0.7 * q) - 1.0).abs() < 0.01, "{q}: {found}");
-        }
-        assert_eq!(Fine::default().quantile(0.5), None);
-    }
 }

@@ -15,6 +15,7 @@ use mainstay_core::time::Time;
 
 use crate::anchors::{Anchor, Gate};
 use crate::engine::Work;
+use crate::store::{Store, Used};
 
 /// A backend as the gateway sees it.
 pub(crate) struct Backend {
@@ -53,6 +54,8 @@ pub(crate) enum At {
         /// When an engine gave the first token.
         first: Option<Time>,
     },
+    /// At a feature store, before the backend is asked.
+    Store { ticket: Ticket },
     /// Before a retry.
     Pause,
 }
@@ -79,6 +82,10 @@ pub(crate) struct Visit<'a> {
     pub(crate) retry: Retry,
     /// How long the call took that ended last.
     pub(crate) took: Duration,
+    /// Until that call's first token, of a language model.
+    pub(crate) first: Option<Duration>,
+    /// The features that its backend was asked with.
+    pub(crate) used: Option<Used>,
     /// Of a recorded request: the confidence of its answer.
     pub(crate) confidence: Option<f64>,
     pub(crate) avoid: Option<usize>,
@@ -148,7 +155,12 @@ impl Route {
     }
 
     /// A better entry that wants to be tried by a request.
-    pub(crate) fn probe(&self, entries: &[Entry], backends: &[Option<Backend>]) -> Option<usize> {
+    pub(crate) fn probe(
+        &self,
+        entries: &[Entry],
+        backends: &[Option<Backend>],
+        stores: &[Option<Store>],
+    ) -> Option<usize> {
         let start = self.ladder.level();
         let best = entries.first().map_or(Level::FULL, |entry| entry.level);
         if start <= best || self.ladder.pin().is_some() {
@@ -159,7 +171,10 @@ impl Route {
                 Some(backend) => (backend.health, backend.breaker.phase()),
                 None => (None, Phase::Closed),
             },
-            Component::Features(_) => (None, Phase::Closed),
+            Component::Features(at) => match stores.get(at as usize) {
+                Some(Some(store)) => (store.health, store.breaker.phase()),
+                Some(None) | None => (None, Phase::Closed),
+            },
         })
     }
 }

@@ -19,10 +19,12 @@ mod judge;
 pub mod rehearsal;
 mod replay;
 mod servers;
+mod store;
 mod tape;
 mod transcript;
 mod upstream;
 mod users;
+mod watch;
 mod world;
 
 use std::time::Duration;

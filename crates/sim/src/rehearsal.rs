@@ -11,7 +11,9 @@ use mainstay_core::chaos::gameday::criterion::{Compiled, Within};
 use mainstay_core::chaos::gameday::facts::Facts;
 use mainstay_core::chaos::gameday::record::Outcome as Judged;
 use mainstay_core::chaos::gameday::{Criterion, Scenario, Step as Planned, Wanted};
-use mainstay_core::drill::{Disturbance, Drill, Expectation, Happening, Hit, Model, REQUESTS_MAX, Rate, Users, What};
+use mainstay_core::drill::{
+    Around, Disturbance, Drill, Expectation, Happening, Hit, Model, REQUESTS_MAX, Rate, Users, What,
+};
 use mainstay_core::experiments::catalogue;
 use mainstay_core::plan::Plan;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
@@ -146,7 +148,14 @@ fn drill(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<Drill, S
         length,
         plan: plan.clone(),
         models,
-        users: vec![Users { name: "all".to_owned(), route, rate: terms.rate, classes: terms.classes, retries: 0 }],
+        users: vec![Users {
+            name: "all".to_owned(),
+            route,
+            rate: terms.rate,
+            classes: terms.classes,
+            retries: 0,
+            day: None,
+        }],
         script: vec![Happening { at: calm, what: begins }, Happening { at: over, what: ends }],
         expect: vec![Expectation {
             name: experiment.name.clone(),
@@ -155,6 +164,7 @@ fn drill(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<Drill, S
             to: length,
             known: None,
         }],
+        around: Around::default(),
     };
     if drill.first_backend(route).is_none() {
         return Err(format!("the route `{}` asks no backend", experiment.route));
@@ -194,7 +204,7 @@ fn happening(experiment: &Experiment, target: Option<usize>, terms: &Terms) -> R
         | Fault::StalledStream(_)
         | Fault::TruncatedStream(_) => {
             return Err(format!(
-                "virtual time has no `{}`: feature stores, versions and streams are not in it",
+                "virtual time has no `{}`: faults of features, versions and streams for a part of the traffic are not in it",
                 fault.name()
             ));
         }

@@ -9,7 +9,7 @@ mod tally;
 
 use std::time::Duration;
 
-use mainstay_core::drill::{Drill, Model, Rate, Servers, Users};
+use mainstay_core::drill::{Around, Drill, Model, Rate, Servers, Users};
 use mainstay_core::event::Event;
 use mainstay_core::plan::Plan;
 use mainstay_core::rng::Rng;
@@ -67,13 +67,14 @@ fn drill(plan: &Plan, recording: &Recording, seed: u64) -> Drill {
         entries.filter_map(|entry| entry.answer.asked()).any(|asked| asked.backend.0 == at)
     };
     // Only says that the backend is there; what it does is on the tape.
-    let model = Model::Servers(Servers { servers: 1, mean: Duration::from_secs(1), spread: 0.0, drag: 0.0 });
+    let model = Model::Servers(Servers { servers: 1, mean: Duration::from_secs(1), spread: 0.0, drag: 0.0, parts: 1 });
     let users = plan.routes.iter().enumerate().map(|(route, it)| Users {
         name: it.name.clone(),
         route,
         rate: Rate::PerSecond(0.0),
         classes: [0.0, 0.0, 0.0, 1.0],
         retries: 0,
+        day: None,
     });
     Drill {
         name: "replay".to_owned(),
@@ -85,5 +86,6 @@ fn drill(plan: &Plan, recording: &Recording, seed: u64) -> Drill {
         plan: plan.clone(),
         script: Vec::new(),
         expect: Vec::new(),
+        around: Around::default(),
     }
 }

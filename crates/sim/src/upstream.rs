@@ -45,6 +45,10 @@ pub(crate) struct Upstream {
     fail: f64,
     hangs: bool,
     down: bool,
+    /// An engine restarts: it is gone.
+    restarts: bool,
+    /// And then so many times as slow.
+    cold: f64,
 }
 
 impl Upstream {
@@ -54,21 +58,85 @@ impl Upstream {
             Model::Servers(servers) => Kind::Servers(Servers::new(servers, rng)),
             Model::Engine(engine) => Kind::Engine(Box::new(Engine::new(engine)), oracle),
         };
-        Upstream { kind, rng: faults, slow: 1.0, fail: 0.0, hangs: false, down: false }
+        Upstream::of(kind, faults)
     }
 
     /// One that takes as long and fails as often as it was recorded.
     pub(crate) const fn recorded(calls: Arc<Calls>, rng: Rng) -> Upstream {
-        Upstream { kind: Kind::Recorded(calls), rng, slow: 1.0, fail: 0.0, hangs: false, down: false }
+        Upstream::of(Kind::Recorded(calls), rng)
+    }
+
+    const fn of(kind: Kind, rng: Rng) -> Upstream {
+        Upstream { kind, rng, slow: 1.0, fail: 0.0, hangs: false, down: false, restarts: false, cold: 1.0 }
     }
 
     pub(crate) fn set_slow(&mut self, times: f64) {
         self.slow = times;
         match &mut self.kind {
             Kind::Servers(servers) => servers.slow = times,
-            Kind::Engine(engine, _) => engine.slow = times,
+            Kind::Engine(engine, _) => engine.slow = times * self.cold,
             Kind::Recorded(_) => {}
         }
+    }
+
+    /// In how many parts it restarts.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.kind {
+            Kind::Servers(servers) => servers.parts(),
+            Kind::Engine(..) | Kind::Recorded(_) => 1,
+        }
+    }
+
+    /// A part restarts; whose calls break off.
+    pub(crate) fn part_goes(&mut self, part: usize, drains: bool) -> Vec<Owner> {
+        match &mut self.kind {
+            Kind::Servers(servers) => servers.part_goes(part, drains),
+            Kind::Engine(engine, _) => {
+                self.restarts = true;
+                engine.take_all()
+            }
+            Kind::Recorded(_) => Vec::new(),
+        }
+    }
+
+    /// A part is there again, so many times as slow as ever: what it takes of the line, with the ends.
+    pub(crate) fn part_comes(
+        &mut self,
+        part: usize,
+        cold: f64,
+        now: Time,
+        is_wanted: impl Fn(&Owner) -> bool,
+    ) -> Vec<(u32, Time)> {
+        match &mut self.kind {
+            Kind::Servers(servers) => servers.part_comes(part, cold, now, is_wanted),
+            Kind::Engine(engine, _) => {
+                (self.restarts, self.cold) = (false, cold);
+                engine.slow = self.slow * cold;
+                Vec::new()
+            }
+            Kind::Recorded(_) => Vec::new(),
+        }
+    }
+
+    /// A part is warm.
+    pub(crate) fn part_is_warm(&mut self, part: usize) {
+        match &mut self.kind {
+            Kind::Servers(servers) => servers.part_is_warm(part),
+            Kind::Engine(engine, _) => {
+                self.cold = 1.0;
+                engine.slow = self.slow;
+            }
+            Kind::Recorded(_) => {}
+        }
+    }
+
+    /// Whether nothing of it is there.
+    fn is_gone(&self) -> bool {
+        let restarts = match &self.kind {
+            Kind::Servers(servers) => servers.is_gone(),
+            Kind::Engine(..) | Kind::Recorded(_) => self.restarts,
+        };
+        self.down || restarts
     }
 
     pub(crate) const fn set_fail(&mut self, share: f64) {
@@ -93,12 +161,12 @@ impl Upstream {
 
     /// Whether a health check is answered.
     pub(crate) fn is_well(&mut self) -> bool {
-        !self.hangs && !self.down && self.rng.unit() >= self.fail
+        !self.hangs && !self.is_gone() && self.rng.unit() >= self.fail
     }
 
     /// The share of its capacity that it has at this moment.
     fn left(&self) -> f64 {
-        if self.hangs || self.down { 0.0 } else { (1.0 - self.fail) / self.slow }
+        if self.hangs || self.is_gone() { 0.0 } else { (1.0 - self.fail) / (self.slow * self.cold) }
     }
 
     /// Requests per second that it carries at this moment.
@@ -124,7 +192,7 @@ impl Upstream {
         if self.hangs {
             return Sent::Lost;
         }
-        if self.down || self.fail > 0.0 && self.rng.unit() < self.fail {
+        if self.down || self.restarts || self.fail > 0.0 && self.rng.unit() < self.fail {
             // An error costs no server.
             return Sent::Fails(now + ERROR);
         }

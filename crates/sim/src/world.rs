@@ -1,7 +1,10 @@
 //! The loop: one event after the other.
 
+mod deploys;
 mod events;
+mod fetching;
 mod passage;
+mod watching;
 
 use std::sync::Arc;
 
@@ -19,10 +22,12 @@ use crate::engine::{Oracle, Progress, oracle};
 use crate::figures::{LONGEST, Span};
 use crate::gateway::{Backend, Route, Visit};
 use crate::judge::judge;
+use crate::store::Store;
 use crate::tape::{Done, Tape};
 use crate::transcript::Transcript;
 use crate::upstream::Upstream;
 use crate::users::Group;
+use crate::watch::{LOOK, Watch};
 
 /// When drills begin.
 pub(crate) const START: Time = Time::from_secs(1_000_000);
@@ -46,6 +51,9 @@ pub(crate) struct World<'a> {
     groups: Vec<Group>,
     servers: Vec<Option<Upstream>>,
     backends: Vec<Option<Backend>>,
+    /// Feature stores; `None`: that one is well and takes no time.
+    stores: Vec<Option<Store>>,
+    watch: Option<Box<Watch<'a>>>,
     routes: Vec<Route>,
     visits: Vec<Visit<'a>>,
     free: Vec<u32>,
@@ -132,6 +140,13 @@ impl<'a> Prepared<'a> {
             }
         };
         let servers = drill.models.iter().enumerate().map(upstream).collect();
+        let world_rng = fork();
+        let store = |(at, model): (usize, &Option<_>)| {
+            let set = drill.plan.features.get(at)?;
+            Some(Store::new((*model)?, set, *seed, fork(), START))
+        };
+        let stores = drill.around.stores.iter().enumerate().map(store).collect();
+        let watch = drill.around.watched.then(|| Box::new(Watch::new(drill, *seed, fork())));
         let backend = |(at, model): (usize, &Option<_>)| {
             model.is_some().then(|| Backend::new(&drill.plan, at, *anchor, *seed, START))
         };
@@ -152,6 +167,8 @@ impl<'a> Prepared<'a> {
             groups,
             servers,
             backends: drill.models.iter().enumerate().map(backend).collect(),
+            stores,
+            watch,
             routes: routes.collect(),
             visits: Vec::new(),
             free: Vec::new(),
@@ -169,7 +186,7 @@ impl<'a> Prepared<'a> {
             curves: Curves::new(drill.length),
             transcript: Transcript::new(START + drill.length),
             requests: 0,
-            rng: fork(),
+            rng: world_rng,
             entries,
         }
     }
@@ -189,6 +206,14 @@ impl World<'_> {
             if let (Some(check), Some(_)) = (&backend.health, &self.backends[index]) {
                 self.agenda.add(START + check.every, Event::Check(index as u32));
             }
+        }
+        for (index, set) in self.drill.plan.features.iter().enumerate() {
+            if let (Some(check), Some(Some(_))) = (&set.health, self.stores.get(index)) {
+                self.agenda.add(START + check.every, Event::CheckStore(index as u32));
+            }
+        }
+        if self.watch.is_some() {
+            self.agenda.add(START + LOOK, Event::Look);
         }
         self.agenda.add(START, Event::Settle);
         self.agenda.add(START + self.curves.step, Event::Sample);
@@ -219,6 +244,7 @@ impl World<'_> {
     fn close(mut self) -> Run {
         self.now = self.end;
         self.count_time();
+        self.watch_spans_end();
         let unloaded = self.drill.users.first().and_then(|users| self.drill.first_model(users.route));
         let unloaded = unloaded.map_or(0.0, Model::unloaded_p99_s);
         let facts = self.drill.expect.iter().map(|expectation| {

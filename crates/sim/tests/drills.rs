@@ -74,9 +74,11 @@ fn drills_hold() {
 #[test]
 fn the_same_seed_says_the_same_and_another_does_not() {
     let all = drills("");
-    let (_, drill) = all.iter().find(|(name, _)| name == "c1-outage.md").unwrap();
-    let (one, two) = (mainstay_sim::run(drill, 7), mainstay_sim::run(drill, 7));
-    assert_eq!(one, two);
-    assert!(!one.transcript.is_empty());
-    assert_ne!(one.curves, mainstay_sim::run(drill, 8).curves);
+    for wanted in ["c1-outage.md", "f1-store-outage.md", "l1-day.md", "o1-on-call.md", "v1-deploy.md"] {
+        let (_, drill) = all.iter().find(|(name, _)| name == wanted).unwrap();
+        let (one, two) = (mainstay_sim::run(drill, 7), mainstay_sim::run(drill, 7));
+        assert_eq!(one, two, "{wanted}");
+        assert!(!one.transcript.is_empty());
+        assert_ne!(one.curves, mainstay_sim::run(drill, 8).curves, "{wanted}");
+    }
 }

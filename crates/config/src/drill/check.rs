@@ -1,7 +1,7 @@
 //! What of a drill can never come out well.
 
 use mainstay_core::drill::facts::{self, bounds};
-use mainstay_core::drill::{Drill, Expectation, Happening, LENGTH_MAX, REQUESTS_MAX};
+use mainstay_core::drill::{Drill, Expectation, Happening, LENGTH_MAX, Model, REQUESTS_MAX, What};
 
 use crate::code::Code;
 use crate::finding::Finding;
@@ -35,6 +35,11 @@ pub(super) fn check(
     }
     contradictions(&expected, reader);
     happenings.sort_by_key(|(happening, _)| happening.at);
+    deploys(drill, &happenings, reader);
+    let asks = |it: &Expectation| facts::compile(&it.holds).is_ok_and(|it| it.mentions().any(is_watched));
+    drill.around.watched = !drill.plan.slos.is_empty()
+        || !drill.around.people.is_empty()
+        || expected.iter().any(|(expectation, _)| asks(expectation));
     drill.script = happenings.into_iter().map(|(happening, _)| happening).collect();
     drill.expect = expected.into_iter().map(|(expectation, _)| expectation).collect();
     can_end(drill, length, reader);
@@ -50,6 +55,33 @@ fn can_end(drill: &Drill, span: Span, reader: &mut Reader<'_>) {
     if requests > REQUESTS_MAX {
         let message = format!("a drill of {requests:.0} requests does not end: at most {REQUESTS_MAX:.0}");
         reader.report(Finding::new(Code::Drill, span, message).help("shorten `for`, or lower the rates"));
+    }
+}
+
+fn is_watched(path: &[String]) -> bool {
+    path.first().is_some_and(|fact| facts::WATCHED.contains(&fact.as_str()))
+}
+
+/// Deploys that meet, or that outlast the drill. The happenings are in order.
+fn deploys(drill: &Drill, happenings: &[(Happening, Span)], reader: &mut Reader<'_>) {
+    let mut ends = vec![None; drill.plan.backends.len()];
+    for (happening, span) in happenings {
+        let What::Deploy { backend, deploy } = &happening.what else { continue };
+        let parts = match &drill.models[*backend] {
+            Some(Model::Servers(servers)) => servers.parts,
+            Some(Model::Engine(_)) | None => 1,
+        };
+        let over = happening.at + deploy.lasts(parts);
+        let name = &drill.plan.backends[*backend].name;
+        if let Some(before) = ends[*backend].replace(over).filter(|before| *before > happening.at) {
+            let message = format!("the deploy of `{name}` before this one goes on until {before:?}");
+            reader.report(Finding::new(Code::Drill, *span, message).help("let it happen later"));
+        }
+        if over > drill.length {
+            let message = format!("this deploy goes on until {over:?}; the drill is over after {:?}", drill.length);
+            reader
+                .report(Finding::new(Code::Drill, *span, message).help("let it happen earlier, or make `for` longer"));
+        }
     }
 }
 

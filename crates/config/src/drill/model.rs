@@ -14,15 +14,23 @@ use crate::span::{At, Span};
 /// The model of a backend: servers, or the engine of a language model.
 pub(super) fn model(raw: raw::Model, span: Span, reader: &mut Reader<'_>) -> Option<Model> {
     let of_servers = raw.servers.is_some() || raw.time.is_some() || raw.spread.is_some() || raw.drag.is_some();
+    let of_servers = of_servers || raw.parts.is_some();
     let of_engines = raw.prompt.is_some() || raw.output.is_some() || raw.long.is_some() || raw.promise.is_some();
     let (servers, time) = (raw.servers.as_ref(), raw.time.as_ref());
     match (servers, time, &raw.engine) {
-        (Some(servers), Some(time), None) if !of_engines => Some(Model::Servers(Servers {
-            servers: u32::try_from(servers.value).unwrap_or(u32::MAX),
-            mean: time.value,
-            spread: raw.spread.map_or(0.0, |it| it.value.clamp(0.0, 3.0)),
-            drag: raw.drag.map_or(0.0, |it| it.value.max(0.0)),
-        })),
+        (Some(servers), Some(time), None) if !of_engines => {
+            if let Some(parts) = raw.parts.as_ref().filter(|parts| parts.value > servers.value) {
+                let message = format!("{} servers cannot be in {} parts", servers.value, parts.value);
+                reader.report(Finding::new(Code::OutOfRange, parts.span, message).help("a part has at least one"));
+            }
+            Some(Model::Servers(Servers {
+                servers: u32::try_from(servers.value).unwrap_or(u32::MAX),
+                mean: time.value,
+                spread: spread(raw.spread),
+                drag: raw.drag.map_or(0.0, |it| it.value.max(0.0)),
+                parts: raw.parts.map_or(1, |it| u32::try_from(it.value).unwrap_or(1)),
+            }))
+        }
         (None, None, Some(_)) if !of_servers => Some(Model::Engine(engine(raw))),
         _ => {
             let message = "a backend is `servers` with a `time`, or an `engine`";
@@ -31,6 +39,11 @@ pub(super) fn model(raw: raw::Model, span: Span, reader: &mut Reader<'_>) -> Opt
             None
         }
     }
+}
+
+/// A sigma within reason.
+pub(super) fn spread(written: Option<At<f64>>) -> f64 {
+    written.map_or(0.0, |it| it.value.clamp(0.0, 3.0))
 }
 
 fn engine(raw: raw::Model) -> Engine {
@@ -64,7 +77,7 @@ fn lengths(raw: Option<At<raw::Lengths>>, default: Lengths) -> Lengths {
     let Some(At { value: raw, .. }) = raw else { return default };
     Lengths {
         median: raw.median.map_or(default.median, |it| it.value),
-        spread: raw.spread.map_or(0.0, |it| it.value.clamp(0.0, 3.0)),
+        spread: spread(raw.spread),
         max: raw.max.map_or(1_000_000, |it| u32::try_from(it.value).unwrap_or(u32::MAX)),
     }
 }

@@ -22,6 +22,8 @@ section! {
         r#for (required): Dur,
         /// A file with the config, from the drill's own directory; without it, a block `config`.
         config: Text,
+        /// When it begins in civil time, for whoever is on call then. Default: 2026-03-02T09:00:00Z, a Monday.
+        starts: Text,
     }
 }
 
@@ -32,6 +34,74 @@ section! {
         backends (required): Named<Model>,
         /// Who sends requests.
         users (required): Named<Users>,
+        /// How feature stores behave, by the config's names of feature sets. Default: they are well and take no time.
+        features: Named<Store>,
+        /// How people react to pages, by the config's names of people and of channels.
+        people: Named<Reaction>,
+        /// For so long before the drill everything was as promised. Default: nothing was counted before.
+        before: Dur,
+    }
+}
+
+section! {
+    /// How a feature store behaves.
+    Store = "a feature store's behaviour" {
+        /// The mean time for one retrieval.
+        time (required): Dur,
+        /// Sigma of the log-normal law of that time. Default: 0, constant.
+        spread: Real,
+        /// How many entities requests are about, each as likely. Default: 1000.
+        entities: Whole<1, 10_000_000>,
+        /// Of how many of them the store knows nothing. Default: of none.
+        gaps: Ratio,
+        /// How old its values are. Default: 0s.
+        age: Wait,
+    }
+}
+
+section! {
+    /// How somebody reacts to pages.
+    Reaction = "a reaction" {
+        /// How long until they say that they have it.
+        acknowledges (required): Law,
+        /// How long they then take to carry out what the runbook says. Default: they do not.
+        mitigates: Law,
+        /// How many pages they do not notice. Default: none.
+        misses: Ratio,
+    }
+}
+
+section! {
+    /// Times by a log-normal law.
+    Law = "a time" {
+        /// Half of all are no longer.
+        median (required): Dur,
+        /// Sigma of the logarithm. Default: 0, all alike.
+        spread: Real,
+    }
+}
+
+section! {
+    /// How the load goes up and down through a day.
+    Day = "a day" {
+        /// How long a day is in the drill.
+        lasts (required): Dur,
+        /// Multiples of the rate from midnight on, at equal distances. Default: 24 hours of a service for people.
+        hours: List<Real>,
+    }
+}
+
+section! {
+    /// A new version comes to a backend's parts, one after the other.
+    Deploy = "a deploy" {
+        /// How long a part is gone.
+        restart (required): Dur,
+        /// How long it is cold when it is back; the next one goes then. Default: 0s.
+        cold: Wait,
+        /// How many times as long requests take while it is cold. Default: 1.
+        slow: Positive,
+        /// Whether a part ends what it works on before it goes. Default: true.
+        drains: Flag,
     }
 }
 
@@ -46,6 +116,8 @@ section! {
         spread: Real,
         /// By which share a request takes longer for each request per server that waits. Default: 0.
         drag: Real,
+        /// In how many parts the servers are, as a deploy restarts them. Default: 1.
+        parts: Whole<1, 10_000>,
         /// In place of `servers`: it is the engine of a language model, and batches continuously.
         engine: Engine,
         /// How long the prompts of an engine are.
@@ -122,6 +194,8 @@ section! {
         classes: List<Real>,
         /// How often they ask again what was turned away. Default: 0.
         retries: Whole<0, 10>,
+        /// How that goes up and down through a day. Default: it does not.
+        day: Day,
     }
 }
 
@@ -140,6 +214,14 @@ section! {
         hang: Flag,
         /// It is gone from here on, and whatever it was working on; or it is there again.
         down: Flag,
+        /// A new version comes to it.
+        deploy: Deploy,
+        /// To which feature set's store.
+        features: Text,
+        /// Its values are so old from here on.
+        age: Wait,
+        /// To which channel.
+        channel: Text,
         /// To which users.
         users: Text,
         /// They ask this often from here on.

@@ -1,3 +1,5 @@
+use mainstay_core::drill::What;
+
 use super::*;
 
 const CONFIG: &str = "```yaml config
@@ -87,4 +89,110 @@ fn what_can_never_be_has_a_place() {
         let error = found.iter().find(|it| it.is_error()).unwrap();
         assert!(error.span.end > 0 || expected.contains("no expectations"), "{expected} has no place");
     }
+}
+
+/// A config with features, objectives and somebody on call.
+const FULL: &str = "```yaml config
+service: web
+backends:
+  model: { endpoints: [http://127.0.0.1:9], protocol: http }
+features:
+  account:
+    store: { url: http://127.0.0.1:9, protocol: feast, timeout: 50ms }
+    refs: [account:n]
+    entity: { id: /id }
+routes:
+  - name: score
+    path: /score
+    deadline: 500ms
+    ladder:
+      - { level: 0, backend: model, features: { set: account, mode: online } }
+      - { level: 4, respond: { body: { ok: false } } }
+slos:
+  - availability: { target: 99.9%, window: 30d }
+oncall: { people: { ada: { channels: [pager] } } }
+notify: { pager: { webhook: { url: http://127.0.0.1:9 } } }
+```
+";
+const AROUND: &str = "backends:
+  model: { servers: 32, time: 50ms, parts: 4 }
+features:
+  account: { time: 5ms, spread: 0.5, gaps: 1%, age: 10m }
+users:
+  all: { route: score, rate: 100/s, day: { lasts: 10m, hours: [0.5, 1.5] } }
+people:
+  ada: { acknowledges: { median: 3m, spread: 0.5 }, mitigates: { median: 5m }, misses: 10% }
+  pager: { acknowledges: { median: 1m } }
+before: 30d
+";
+
+fn read_around(head: &str, world: &str, script: &str, holds: &str) -> (Option<Drill>, Vec<Finding>) {
+    let text = format!(
+        "---\nname: a\nfor: 20m\n{head}---\n{FULL}```yaml world\n{world}```\n```yaml script\n{script}```\n\
+         ```yaml expect\n- {{ name: one, holds: '{holds}' }}\n```\n"
+    );
+    drill(&text, &mut |_| Err("no files".to_owned()))
+}
+
+#[test]
+fn what_is_around_a_service_is_read() {
+    let script = "- { at: 1m, features: account, age: 2h }\n- { at: 2m, channel: pager, down: true }\n\
+                  - { at: 3m, backend: model, deploy: { restart: 10s, cold: 20s, slow: 3, drains: false } }\n";
+    let holds = "paged_s <= 120.0 && budget_left[\"web_availability\"] > 0.5";
+    let (drill, found) = read_around("starts: 2026-07-01T22:00:00Z\n", AROUND, script, holds);
+    let drill = drill.unwrap_or_else(|| panic!("{:?}", messages(&found)));
+    let around = &drill.around;
+    assert!(around.watched);
+    assert_eq!(around.stores[0].map(|store| (store.entities, store.gaps)), Some((1_000, 0.01)));
+    assert_eq!((around.people.len(), around.people[0].misses), (2, 0.1));
+    assert_eq!(around.before, Duration::from_hours(720));
+    assert_eq!(mainstay_core::event::format_time(around.starts), "2026-07-01T22:00:00Z");
+    // Two days of a mean of one.
+    assert!((drill.requests() - 120_000.0).abs() < 100.0, "{}", drill.requests());
+    let What::Deploy { deploy, .. } = drill.script[2].what else { panic!("{:?}", drill.script) };
+    assert_eq!((deploy.lasts(4), deploy.drains), (Duration::from_mins(2), false));
+    let (quiet, _) = read_around("", AROUND, "[]\n", "shed == 0");
+    assert!(quiet.is_some_and(|drill| drill.around.watched), "it has objectives");
+}
+
+#[test]
+fn what_cannot_be_around_a_service_has_a_place() {
+    let fine = "[]\n";
+    let world = |from: &str, to: &str| AROUND.replace(from, to);
+    let none = |script: &str| (AROUND.to_owned(), script.to_owned(), "shed == 0".to_owned());
+    let in_world = |from: &str, to: &str| (world(from, to), fine.to_owned(), "shed == 0".to_owned());
+    let deploy = "deploy: { restart: 1m, cold: 1m }";
+    let cases = [
+        (in_world("  account: { time", "  acount: { time"), "E0301 there is no feature set `acount`"),
+        (in_world("  ada: {", "  adda: {"), "E0301 there is no person or channel `adda`"),
+        (in_world("before: 30d", "before: 91d"), "E0205 the time before a drill"),
+        (in_world("hours: [0.5, 1.5]", "hours: [0.0, 0.0]"), "E0205 expected 2 to 96 multiples"),
+        (in_world("hours: [0.5, 1.5]", "hours: [1.0]"), "E0205 expected 2 to 96 multiples"),
+        (in_world("parts: 4", "parts: 33"), "E0205 32 servers cannot be in 33 parts"),
+        (in_world("servers: 32, time: 50ms, parts: 4", "engine: {}, parts: 4"), "E0304 a backend is `servers`"),
+        (in_world("gaps: 1%", "gapes: 1%"), "E0104 "),
+        (none("- { at: 1m, features: acount, down: true }\n"), "E0301 there is no feature set `acount`"),
+        (none("- { at: 1m, features: account, deploy: { restart: 1s } }\n"), "E0304 one thing happens"),
+        (none("- { at: 1m, backend: model, age: 1h }\n"), "E0304 one thing happens"),
+        (none("- { at: 1m, backend: model, down: true, age: 1h }\n"), "E0304 one thing happens"),
+        (none("- { at: 1m, channel: pager, slow: 2 }\n"), "E0304 one thing happens"),
+        (none("- { at: 1m, channel: pagr, down: true }\n"), "E0301 there is no channel `pagr`"),
+        (none(&format!("- {{ at: 13m, backend: model, {deploy} }}\n")), "E0903 this deploy goes on until 1260s"),
+        (
+            none(&format!("- {{ at: 1m, backend: model, {deploy} }}\n- {{ at: 8m, backend: model, {deploy} }}\n")),
+            "E0903 the deploy of `model` before this one goes on until 540s",
+        ),
+        (
+            (AROUND.to_owned(), fine.to_owned(), "budget_left[\"web_availabilty\"] > 0.5".to_owned()),
+            "E0301 there is no objective `web_availabilty`",
+        ),
+    ];
+    for ((world, script, holds), expected) in cases {
+        let (drill, found) = read_around("", &world, &script, &holds);
+        let messages = messages(&found);
+        assert!(drill.is_none() && messages.iter().any(|it| it.starts_with(expected)), "{expected}: {messages:?}");
+        assert!(found.iter().find(|it| it.is_error()).is_some_and(|it| it.span.end > 0), "{expected} has no place");
+    }
+    let (drill, found) = read_around("starts: tomorrow\n", AROUND, fine, "shed == 0");
+    assert!(drill.is_none() && messages(&found)[0].contains("is not a moment such as"), "{:?}", messages(&found));
 }

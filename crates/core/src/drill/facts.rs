@@ -51,6 +51,42 @@ pub const FACTS: &[(&str, &str)] = &[
         "inversions",
         "requests turned away though one of a worse class that came later had a place, 200 ms or more after they came",
     ),
+    ("retrievals", "retrievals from feature stores"),
+    ("retrieval_failures", "retrievals from feature stores that failed"),
+    ("cached_answers", "answers with features of which one came from the cache"),
+    ("stale_answers", "answers with features of which one was stale"),
+    ("alerts", "alerts of objectives that fired"),
+    (
+        "budget_left",
+        "the share of its budget that each objective has left at the end, by its name: `budget_left[\"web_availability\"]`",
+    ),
+    ("incidents", "incidents that were opened"),
+    ("incidents_open", "incidents that are open at the end"),
+    ("incident_types", "the types of the incidents that were opened, as they are at the end, a list"),
+    (
+        "incident_opened_s",
+        "seconds until the first incident was opened; null: none was, and no comparison with it holds",
+    ),
+    ("pages", "pages that arrived"),
+    ("paged_s", "seconds until the first page arrived, or null"),
+    ("acknowledged_s", "seconds until somebody took an incident, or null"),
+    ("mitigated_s", "seconds until an incident's effect began to be ended, or null"),
+    ("resolved_s", "seconds until an incident was resolved, or null"),
+];
+
+/// Facts of those who watch the service: there are none where nobody does.
+pub const WATCHED: [&str; 11] = [
+    "alerts",
+    "budget_left",
+    "incidents",
+    "incidents_open",
+    "incident_types",
+    "incident_opened_s",
+    "pages",
+    "paged_s",
+    "acknowledged_s",
+    "mitigated_s",
+    "resolved_s",
 ];
 
 /// The names of all facts.
@@ -61,6 +97,20 @@ pub fn names() -> Vec<&'static str> {
 /// Compiles an expectation.
 pub fn compile(text: &str) -> Result<Compiled, CompileError> {
     Compiled::of_facts(text, &names())
+}
+
+/// Objectives whose budgets an expectation asks for, with where their names stand: `budget_left["NAME"]` or `budget_left.NAME`.
+pub fn budgets(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, fact) in text.match_indices("budget_left") {
+        let rest = &text[at + fact.len()..];
+        let opened = ["[\"", "['", "."].iter().find_map(|open| rest.strip_prefix(open));
+        let Some(rest) = opened else { continue };
+        let is_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '/' | '.');
+        let end = rest.find(|letter| !is_name(letter)).unwrap_or(rest.len());
+        found.push((text.len() - rest.len(), rest[..end].to_owned()));
+    }
+    found
 }
 
 /// A bound that an expectation sets on a fact, where it says so in plain words: `FACT OP NUMBER`, joined by `&&`.
@@ -112,6 +162,15 @@ mod tests {
         assert!(contradict(of("goodput < 0.9").1, of("goodput >= 0.9").1));
         assert_eq!(bounds("p99_ms <= 1.3 * unloaded_p99_ms"), Vec::new());
         assert_eq!(bounds("success_class[0] >= 0.999 && shed > 2").len(), 2);
+    }
+
+    #[test]
+    fn budgets_are_found_by_their_objectives() {
+        let text = r#"budget_left["web_availability"] >= 0.5 && budget_left.chat > 0.0 && shed == 0"#;
+        assert_eq!(budgets(text), [(13, "web_availability".to_owned()), (54, "chat".to_owned())]);
+        assert_eq!(&text[54..58], "chat");
+        assert!(compile(text).is_ok());
+        assert!(WATCHED.iter().all(|name| names().contains(name)));
     }
 
     #[test]

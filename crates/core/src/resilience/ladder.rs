@@ -120,6 +120,20 @@ pub enum LevelReason {
     Unpinned,
 }
 
+impl LevelReason {
+    /// The word that events use.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            LevelReason::Unhealthy(Component::Backend(_)) => "backend_unhealthy",
+            LevelReason::Unhealthy(Component::Features(_)) => "features_unhealthy",
+            LevelReason::Recovered => "healthy",
+            LevelReason::Pinned(_) => "pinned",
+            LevelReason::PinExpired => "pin_expired",
+            LevelReason::Unpinned => "unpinned",
+        }
+    }
+}
+
 /// A level that somebody set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pin {

@@ -1,13 +1,13 @@
 //! The last known good values, by entity.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mainstay_core::plan::FeatureCache;
+use mainstay_core::resilience::features::{self, Keeps};
 use mainstay_core::time::Time;
 use serde_json::Value;
 
-use super::feast::{Cell, Status};
+use super::feast::Cell;
 
 /// A value that the store once gave.
 #[derive(Clone, Debug)]
@@ -19,6 +19,13 @@ pub(super) struct Known {
     pub(super) seen: Time,
 }
 
+impl Known {
+    /// What decides whether it counts.
+    pub(super) const fn times(&self) -> features::Known {
+        features::Known { event: self.event, seen: self.seen }
+    }
+}
+
 /// One value per feature reference.
 type Row = Arc<[Option<Known>]>;
 
@@ -26,17 +33,11 @@ type Row = Arc<[Option<Known>]>;
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
     rows: moka::sync::Cache<Box<str>, Row>,
-    max_age: Duration,
 }
 
 impl Cache {
     pub(super) fn new(plan: &FeatureCache) -> Cache {
-        Cache { rows: moka::sync::Cache::new(plan.entries), max_age: plan.max_age }
-    }
-
-    /// Older values are not used, by the time when the store gave them.
-    pub(super) fn max_age(&self) -> Duration {
-        self.max_age
+        Cache { rows: moka::sync::Cache::new(plan.entries) }
     }
 
     pub(super) fn entities(&self) -> u64 {
@@ -50,12 +51,10 @@ impl Cache {
     /// Keeps what the store gave, and what was known where it gave nothing. An explicit null is a fact as well: it
     /// erases what was known.
     pub(super) fn learn(&self, entity: Box<str>, known: Option<&[Option<Known>]>, cells: &[Cell], now: Time) {
-        let merged = |(at, cell): (usize, &Cell)| match (cell.status, &cell.value) {
-            (Status::Present | Status::OutsideMaxAge, Some(value)) => {
-                Some(Known { value: value.clone(), event: cell.event, seen: now })
-            }
-            (Status::Null, _) | (Status::Present, None) => None,
-            (Status::NotFound | Status::Invalid, _) | (Status::OutsideMaxAge, None) => known?.get(at)?.clone(),
+        let merged = |(at, cell): (usize, &Cell)| match (cell.given().keeps(), &cell.value) {
+            (Keeps::Given, Some(value)) => Some(Known { value: value.clone(), event: cell.event, seen: now }),
+            (Keeps::Known, _) => known?.get(at)?.clone(),
+            (Keeps::Given | Keeps::Nothing, _) => None,
         };
         let row: Row = cells.iter().enumerate().map(merged).collect();
         if row.iter().any(Option::is_some) {

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use mainstay_core::resilience::features::Given;
 use mainstay_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,6 +66,19 @@ pub(super) struct Cell {
     pub(super) status: Status,
     pub(super) value: Option<Value>,
     pub(super) event: Option<Time>,
+}
+
+impl Cell {
+    /// What the store says by it.
+    pub(super) const fn given(&self) -> Given {
+        let event = self.event;
+        match (self.status, &self.value) {
+            (Status::Present, Some(_)) => Given::Value { event, outdated: false },
+            (Status::OutsideMaxAge, Some(_)) => Given::Value { event, outdated: true },
+            (Status::Null, _) | (Status::Present, None) => Given::Null,
+            (Status::NotFound | Status::Invalid, _) | (Status::OutsideMaxAge, None) => Given::Nothing,
+        }
+    }
 }
 
 /// A checked answer: for each feature reference its column.

@@ -159,7 +159,7 @@ impl RouteShared {
     fn publish(&self, guard: &mut (Ladder, LevelReason)) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(Effect::LevelChanged { from, to, why, at }) = guard.0.poll_effect() {
-            let reason = word(&why).into();
+            let reason = why.word().into();
             guard.1 = why;
             events.push(Event { at, kind: EventKind::LevelChanged { route: self.name.clone(), from, to, reason } });
         }
@@ -172,7 +172,7 @@ impl RouteShared {
     pub(crate) fn current(&self) -> (Level, String, Option<status::Pin>) {
         let guard = self.ladder.lock().expect("looking does not panic");
         let pin = guard.0.pin().map(|p| status::Pin { level: p.level, until: p.until, reason: p.reason.to_string() });
-        let reason = if pin.is_some() { "pinned" } else { word(&guard.1) }.to_owned();
+        let reason = if pin.is_some() { "pinned" } else { guard.1.word() }.to_owned();
         (guard.0.level(), reason, pin)
     }
 }
@@ -244,15 +244,4 @@ fn same_components(route: &RouteShared, old: Option<&Shared>, plan: &Plan) -> bo
             old.plan.features.get(i as usize).map(|f| &f.name) == plan.features.get(i as usize).map(|f| &f.name)
         }
     })
-}
-
-fn word(why: &LevelReason) -> &'static str {
-    match why {
-        LevelReason::Unhealthy(Component::Backend(_)) => "backend_unhealthy",
-        LevelReason::Unhealthy(Component::Features(_)) => "features_unhealthy",
-        LevelReason::Recovered => "healthy",
-        LevelReason::Pinned(_) => "pinned",
-        LevelReason::PinExpired => "pin_expired",
-        LevelReason::Unpinned => "unpinned",
-    }
 }

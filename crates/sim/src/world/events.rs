@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::drill::What;
+use mainstay_core::drill::{StoreTurn, What};
 use mainstay_core::resilience::breaker;
 use mainstay_core::resilience::ladder::{Component, Effect, LevelReason};
 use mainstay_core::time::Time;
@@ -11,6 +11,7 @@ use super::World;
 use crate::agenda::Event;
 use crate::curves::Point;
 use crate::figures::Span;
+use crate::store::Store;
 
 /// How often machines are settled and ladders are judged, as in the gateway's keeper.
 const TICK: Duration = Duration::from_millis(20);
@@ -34,6 +35,12 @@ impl World<'_> {
             Event::Retry { visit, turn } => self.again(visit, turn),
             Event::Settle => self.settle(),
             Event::Check(backend) => self.check(backend),
+            Event::CheckStore(set) => self.check_store(set),
+            Event::Fetched { visit, turn } => self.fetched(visit, turn),
+            Event::FetchFails { visit, turn } => self.fetch_fails(visit, turn),
+            Event::FetchOver { visit, turn } => self.fetch_over(visit, turn),
+            Event::Deploy(index, step) => self.deploy_goes_on(index as usize, step),
+            Event::Look => self.look(),
             Event::Script(index) => self.happens(index as usize),
             Event::Span => self.turn_span(),
             Event::Sample => self.sample(),
@@ -54,11 +61,12 @@ impl World<'_> {
             self.tell_limit(index);
             self.report_breaker(index);
         }
+        self.settle_stores();
         for index in 0..self.routes.len() {
-            let (backends, now) = (&self.backends, self.now);
+            let (backends, stores, now) = (&self.backends, &self.stores, self.now);
             let well = |component| match component {
                 Component::Backend(at) => backends[at as usize].as_ref().is_none_or(|backend| backend.is_well(now)),
-                Component::Features(_) => true,
+                Component::Features(at) => stores.get(at as usize).and_then(Option::as_ref).is_none_or(Store::is_well),
             };
             for effect in self.routes[index].judge(&self.entries[index], well, now) {
                 self.tell_level(index, &effect);
@@ -88,15 +96,21 @@ impl World<'_> {
             let name = &self.drill.plan.backends[index].name;
             let (from, to) = (change.from.name(), change.to.name());
             self.transcript.tell(change.at, format!("backend {name}: breaker {from} -> {to} ({})", change.why.name()));
+            if let Some(watch) = &mut self.watch {
+                watch.breaker_changed(name, &change);
+            }
             if change.to == breaker::Phase::Open {
                 self.active.iter().for_each(|span| self.spans[*span].opened(change.at));
             }
         }
     }
 
-    fn tell_level(&mut self, route: usize, effect: &Effect) {
+    pub(super) fn tell_level(&mut self, route: usize, effect: &Effect) {
         let Effect::LevelChanged { from, to, why, at } = effect;
         let plan = &self.drill.plan;
+        if let Some(watch) = &mut self.watch {
+            watch.level_changed(&plan.routes[route].name, effect);
+        }
         let why = match why {
             LevelReason::Unhealthy(Component::Backend(at)) => {
                 format!("backend {} is ill", plan.backends[*at as usize].name)
@@ -123,6 +137,9 @@ impl World<'_> {
                 self.active.iter().for_each(|span| self.spans[*span].noticed(self.now));
             }
             self.transcript.tell(self.now, format!("backend {}: the health check {word}", plan.name));
+            if let Some(watch) = &mut self.watch {
+                watch.health_changed(&plan.name, well, self.now);
+            }
         }
         backend.health = Some(well);
         if let Some(check) = &plan.health {
@@ -151,6 +168,14 @@ impl World<'_> {
                 name(*backend)
             ),
             What::Disturb { backend, fault: None } => format!("* the fault at backend {} is gone", name(*backend)),
+            What::Deploy { backend, .. } => format!("* a new version comes to backend {}", name(*backend)),
+            What::Store { set, turn } => {
+                format!("* features {} {}", self.drill.plan.features[*set].name, told(*turn))
+            }
+            What::Channel { channel, down } => {
+                let word = if *down { "nobody any more" } else { "people again" };
+                format!("* channel {} reaches {word}", self.drill.plan.incidents.channels[*channel].name)
+            }
             What::Load { users, rate } => {
                 let rate = self.drill.per_second(self.drill.users[*users].route, *rate);
                 format!("* users {} ask {rate:.1} times per second", group(*users))
@@ -166,6 +191,17 @@ impl World<'_> {
                 self.servers[*backend].iter_mut().for_each(|it| it.set_down(*down));
                 if *down {
                     self.calls_break(*backend);
+                }
+            }
+            What::Deploy { .. } => self.deploy_goes_on(index, 0),
+            What::Store { set, turn } => {
+                if let Some(Some(store)) = self.stores.get_mut(*set) {
+                    store.turn(*turn);
+                }
+            }
+            What::Channel { channel, down } => {
+                if let Some(watch) = &mut self.watch {
+                    watch.set_channel(*channel, *down);
                 }
             }
             What::Disturb { backend, fault } => self.disturbed = fault.map(|fault| (*backend, fault)),
@@ -186,6 +222,7 @@ impl World<'_> {
             spans.filter(|(_, span)| span.from <= now && now < until(span)).map(|(at, _)| at).collect()
         };
         (self.active, self.listening) = (within(|span| span.to), within(Span::last_answer));
+        self.watch_spans_end();
     }
 
     /// Hands the time since the last call to the spans that were active in it.
@@ -216,5 +253,17 @@ impl World<'_> {
         };
         self.curves.sample(&point, self.now);
         self.agenda.add(self.now + self.curves.step, Event::Sample);
+    }
+}
+
+fn told(turn: StoreTurn) -> String {
+    match turn {
+        StoreTurn::Slow(times) => format!("take {times} times as long"),
+        StoreTurn::Fail(share) => format!("fail {:.1} % of retrievals", share * 1e2),
+        StoreTurn::Hang(true) => "hang".to_owned(),
+        StoreTurn::Hang(false) => "answer again".to_owned(),
+        StoreTurn::Down(true) => "are gone".to_owned(),
+        StoreTurn::Down(false) => "are there again".to_owned(),
+        StoreTurn::Age(age) => format!("are {age:?} old"),
     }
 }

@@ -13,6 +13,7 @@ use mainstay_core::rng::Rng;
 use mainstay_core::route::{Class, Level};
 use mainstay_core::time::Time;
 
+use super::fetching::Provided;
 use super::{Returning, World};
 use crate::agenda::Event;
 use crate::engine::{Progress, Work};
@@ -57,7 +58,7 @@ impl World<'_> {
         let start = route.ladder.level();
         let deadline = now + plan.deadline;
         let mut walk = Walk::new(&entries[at], start, deadline, now);
-        if let Some(probe) = route.probe(&entries[at], &self.backends) {
+        if let Some(probe) = route.probe(&entries[at], &self.backends, &self.stores) {
             walk = walk.with_probe(probe);
         }
         self.requests += 1;
@@ -89,6 +90,8 @@ impl World<'_> {
             until: now,
             retry: Retry::new(Policy::default(), 1.0, key),
             took: Duration::ZERO,
+            first: None,
+            used: None,
             confidence,
             avoid: None,
             turned_away_by: None,
@@ -119,8 +122,13 @@ impl World<'_> {
                     let Some(asked) = plan.ladder[entry].answer.asked() else { continue };
                     let attempts = self.drill.plan.backends[asked.backend.0].attempts;
                     (visit.entry, visit.backend) = (entry, asked.backend.0);
-                    (visit.until, visit.avoid) = (self.now + timeout, None);
+                    (visit.until, visit.avoid, visit.used) = (self.now + timeout, None, None);
                     visit.retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
+                    match asked.features.map(|(set, mode)| self.provide(index, set.0, mode)) {
+                        None | Some(Provided::Ready) => {}
+                        Some(Provided::UnderWay) => return,
+                        Some(Provided::Missing) => continue,
+                    }
                     match self.ask(index) {
                         None => return,
                         Some(tried) if self.is_over(index, tried) => return,
@@ -151,14 +159,14 @@ impl World<'_> {
     }
 
     /// An entry that was under way had no answer.
-    fn goes_on(&mut self, index: u32, tried: Tried) {
+    pub(super) fn goes_on(&mut self, index: u32, tried: Tried) {
         if !self.is_over(index, tried) {
             self.descend(index);
         }
     }
 
     /// Asks for a place at the backend; `None`: it is under way.
-    fn ask(&mut self, index: u32) -> Option<Tried> {
+    pub(super) fn ask(&mut self, index: u32) -> Option<Tried> {
         let now = self.now;
         let visit = &mut self.visits[index as usize];
         let at = visit.backend;
@@ -361,7 +369,7 @@ impl World<'_> {
         self.begin_step(at);
     }
 
-    fn begin_step(&mut self, at: usize) {
+    pub(super) fn begin_step(&mut self, at: usize) {
         let visits = &self.visits;
         let is_wanted = |owner: &Owner| visits[owner.visit as usize].turn == owner.turn;
         let end = self.servers[at].as_mut().and_then(|engine| engine.begin_step(self.now, is_wanted));
@@ -436,7 +444,7 @@ impl World<'_> {
         }
     }
 
-    fn call_ended(&mut self, index: u32, outcome: Outcome) {
+    pub(super) fn call_ended(&mut self, index: u32, outcome: Outcome) {
         let now = self.now;
         let visit = &mut self.visits[index as usize];
         let at = visit.backend;
@@ -445,6 +453,7 @@ impl World<'_> {
             return;
         };
         visit.took = now.since(began);
+        visit.first = first.map(|first| first.since(visit.began));
         let Some(backend) = &mut self.backends[at] else { return };
         // What is due is no doing of this result.
         backend.breaker.handle_timeout(now);
@@ -504,6 +513,15 @@ impl World<'_> {
         }
     }
 
+    /// The backend that answered at a level.
+    pub(super) fn answered_by(&self, index: u32, level: Level) -> Option<usize> {
+        let visit = &self.visits[index as usize];
+        let entry = self.drill.plan.routes[visit.route as usize].ladder.get(visit.entry)?;
+        // A walk ends at a local entry, or at the backend that it asked last.
+        let asked = (entry.level == level && !visit.took.is_zero()).then(|| entry.answer.asked())??;
+        Some(asked.backend.0)
+    }
+
     fn done_of(&self, index: u32, ending: Ending) -> Done {
         let visit = &self.visits[index as usize];
         let (level, shed) = match ending {
@@ -511,10 +529,7 @@ impl World<'_> {
             Ending::Shed => (None, true),
             Ending::Failed => (None, false),
         };
-        let entries = &self.drill.plan.routes[visit.route as usize].ladder;
-        // A walk ends at a local entry, or at the backend that it asked last.
-        let asked = entries.get(visit.entry).filter(|entry| Some(entry.level) == level && !visit.took.is_zero());
-        let backend = asked.and_then(|entry| entry.answer.asked()).map(|asked| asked.backend.0);
+        let backend = level.and_then(|level| self.answered_by(index, level));
         Done {
             route: visit.route as usize,
             class: visit.class,
@@ -534,6 +549,9 @@ impl World<'_> {
             let done = self.done_of(index, ending);
             self.done.push(done);
         }
+        if self.watch.is_some() {
+            self.watch_ended(index, ending);
+        }
         let visit = &mut self.visits[index as usize];
         visit.turn = visit.turn.wrapping_add(1);
         visit.at = At::Nowhere;
@@ -541,8 +559,8 @@ impl World<'_> {
         let route = &mut self.routes[visit.route as usize];
         let overtaken = route.latest[class.index() + 1..].iter().any(|latest| *latest > began);
         let arm = self.disturbed.map(|(_, fault)| is_of_arm(visit.key, &fault));
-        let tokens = visit.work.output;
-        let ended = Ended { class, began, deadline: visit.deadline, ending, overtaken, tokens, arm };
+        let (tokens, used) = (visit.work.output, visit.used);
+        let ended = Ended { class, began, deadline: visit.deadline, ending, overtaken, tokens, arm, used };
         self.active.iter().for_each(|span| self.spans[*span].ended(&ended, now));
         self.listening.iter().for_each(|span| self.spans[*span].one_that_came_ended(&ended, now));
         self.free.push(index);

@@ -29,7 +29,8 @@ pub(super) fn run(global: &Global, options: &GamedayRehearse) -> Result<Exit, St
         }
         return Err(Stop::Said(Exit::Usage));
     }
-    let model = Model::Servers(Servers { servers: options.servers, mean: options.time, spread: SPREAD, drag: DRAG });
+    let model =
+        Model::Servers(Servers { servers: options.servers, mean: options.time, spread: SPREAD, drag: DRAG, parts: 1 });
     let terms = Terms { model, rate: options.rate, classes: options.classes, seed: options.seed };
     let rehearsal = rehearse(&plan, &scenario, &terms);
     match global.format {
