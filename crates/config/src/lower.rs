@@ -9,6 +9,7 @@ mod bounds;
 mod chaos;
 mod features;
 mod grpc;
+mod hedge;
 mod incidents;
 mod ladder;
 mod local;
@@ -96,6 +97,7 @@ pub(crate) fn plan(root: Root, reader: &mut Reader<'_>) -> Option<Plan> {
         gamedays,
     };
     chaos::references(root.chaos.as_ref(), &plan, reader);
+    hedge::references(root.routes.as_ref(), &plan, reader);
     Some(plan)
 }
 

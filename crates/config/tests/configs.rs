@@ -318,6 +318,7 @@ fn what_is_not_written_has_its_documented_default() {
                         after_commit: Fail,
                     },
                     on_content_refusal: Stop,
+                    hedge: None,
                     ladder: [
                         Entry {
                             level: Level(

@@ -141,6 +141,15 @@ pub enum What {
         /// Whether it is gone.
         down: bool,
     },
+    /// A share of the calls to a backend begins so much later from here on.
+    Stall {
+        /// Index into [`Plan::backends`].
+        backend: usize,
+        /// 0: none.
+        share: f64,
+        /// How much later.
+        time: Duration,
+    },
     /// Calls to a backend meet a fault on purpose from here on, as in an experiment; or no more.
     Disturb {
         /// Index into [`Plan::backends`].

@@ -27,7 +27,7 @@ use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, UploadFault, read_up_t
 use crate::chaos::{CallFault, Made, Met, Standing, StreamFault};
 use crate::crossing::{self, Crossing, Held};
 use crate::protocol::{self, ConfidenceReader, Rpc};
-use crate::shared::{BackendShared, KeyInUse};
+use crate::shared::{Awaits, BackendShared, KeyInUse, Pace};
 use crate::stream::Relay;
 use crate::streamed::{self, Driver, Streamed, Streaming, Upstream};
 use crate::upstream::pool::Lease;
@@ -47,6 +47,8 @@ pub(crate) struct Flight {
     overloaded: bool,
     /// The key of ours that it bears.
     key: Option<KeyInUse>,
+    /// Who is told when its answer begins.
+    pace: Option<Rc<Pace>>,
 }
 
 impl Flight {
@@ -59,12 +61,19 @@ impl Flight {
         began: Time,
     ) -> Flight {
         let (ticket, permit) = (Some(ticket), Some(permit));
-        Flight { backend, ticket, permit, endpoint, clock, began, first_byte: None, overloaded: false, key: None }
+        let (first_byte, overloaded, key, pace) = (None, false, None, None);
+        Flight { backend, ticket, permit, endpoint, clock, began, first_byte, overloaded, key, pace }
     }
 
     /// The same with a key of ours.
     pub(crate) fn with_key(mut self, key: Option<KeyInUse>) -> Flight {
         self.key = key;
+        self
+    }
+
+    /// The same for a call that may be hedged.
+    pub(crate) fn paced(mut self, pace: Rc<Pace>) -> Flight {
+        self.pace = Some(pace);
         self
     }
 
@@ -116,6 +125,9 @@ impl Flight {
         let now = self.clock.now();
         self.first_byte = Some(now.since(self.began));
         self.overloaded = matches!(status.as_u16(), 503 | 529);
+        if let Some(pace) = self.pace.as_ref().filter(|_| status.is_success()) {
+            pace.begins(Awaits::Head, now.since(self.began), now);
+        }
         if let Some(ticket) = &mut self.ticket {
             self.backend.breaker.answer_began(ticket, now);
         }
@@ -126,6 +138,9 @@ impl Flight {
         let now = self.clock.now();
         if let Some(permit) = &mut self.permit {
             permit.first_byte(now.since(self.began), now);
+        }
+        if let Some(pace) = &self.pace {
+            pace.begins(Awaits::Token, now.since(self.began), now);
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct RouteCounters {
     pub(crate) rule_errors: u64,
     /// By fault: requests that met it on purpose, and those that a cap spared.
     pub(crate) faults: BTreeMap<&'static str, [u64; 2]>,
+    /// By what came of them: late calls that were made a second time, or could not be.
+    pub(crate) hedges: BTreeMap<&'static str, u64>,
     /// By level and kind of answer: entries that share both are counted together.
     pub(crate) entries: BTreeMap<(Level, &'static str), EntryCounters>,
 }
@@ -194,6 +196,7 @@ impl RouteCounters {
             all_failed: 0,
             rule_errors: 0,
             faults: BTreeMap::new(),
+            hedges: BTreeMap::new(),
             entries: BTreeMap::new(),
         }
     }
@@ -225,6 +228,7 @@ impl RouteCounters {
         self.confidence.absorb(&mut counted.confidence);
         add_all(&mut self.shed, &mut counted.shed);
         add_all(&mut self.degradations, &mut counted.degradations);
+        add_all(&mut self.hedges, &mut counted.hedges);
         for (mine, theirs) in self.served.iter_mut().zip(&mut counted.served) {
             *mine += take(theirs);
         }

@@ -109,7 +109,13 @@ fn word(fault: &Fault) -> &'static str {
     match fault {
         Fault::Told(_) => "error_in_answer",
         Fault::Silent => fault.reason(),
-        Fault::FirstToken | Fault::Stall | Fault::Slow | Fault::Cut | Fault::Malformed | Fault::TooLong => "bad_answer",
+        Fault::FirstToken
+        | Fault::Stall
+        | Fault::Slow
+        | Fault::Cut
+        | Fault::Malformed
+        | Fault::TooLong
+        | Fault::Filtered => "bad_answer",
     }
 }
 

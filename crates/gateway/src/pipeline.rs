@@ -5,6 +5,8 @@ mod checked;
 mod entry;
 mod features;
 mod finish;
+mod hedge;
+mod prepared;
 mod refuse;
 mod take_over;
 mod visit;
@@ -84,7 +86,7 @@ async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
         };
         match tried {
             Tried::Answered(answered) => match checked::before(visit, answered).await {
-                Ok(answered) => return finish::answered(visit, entry, answered),
+                Ok(answered) => return finish::answered(visit, answered.entry.unwrap_or(entry), answered),
                 Err(blocked) => visit.block(entry, blocked),
             },
             Tried::Shed(reason) => {

@@ -145,7 +145,18 @@ impl Upstream {
 
 /// What a backend's machines learn of a stream that failed.
 pub(crate) fn outcome(fault: &Fault) -> Outcome {
-    let Fault::Told(told) = fault else { return Outcome::failure(fault.kind()) };
+    let told = match fault {
+        Fault::Told(told) => told,
+        // The backend did what it does, and no less well than others.
+        Fault::Filtered => return Outcome::Caller { status: 400 },
+        Fault::FirstToken
+        | Fault::Stall
+        | Fault::Slow
+        | Fault::Cut
+        | Fault::Malformed
+        | Fault::TooLong
+        | Fault::Silent => return Outcome::failure(fault.kind()),
+    };
     match taxonomy::of_stream(told) {
         Kind::Rate => Outcome::Throttled { retry_after: None },
         Kind::Context | Kind::Content | Kind::Caller => Outcome::Caller { status: 400 },
@@ -228,7 +239,8 @@ impl Driver {
                     let Some(bytes) = frame.data_ref() else { continue };
                     self.answering.handle_bytes(bytes, now);
                     self.unread = Some(now);
-                    if self.answering.has_begun() {
+                    // One that came in whole at once is over by now.
+                    if self.answering.has_begun() || self.answering.is_over() {
                         upstream.note_first();
                     }
                 }

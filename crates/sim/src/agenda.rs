@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Step(u32),
     /// A call's time, or the time until it is slow, is over.
     Overdue { visit: u32, turn: u32 },
+    /// A call that may be hedged is late.
+    Hedge { visit: u32, turn: u32 },
     /// A visit has waited in the line as long as it could.
     Unadmitted { visit: u32, turn: u32 },
     /// A pause before a retry is over.
@@ -70,6 +72,7 @@ impl Event {
             | Event::Fails { .. }
             | Event::Step(_)
             | Event::Overdue { .. }
+            | Event::Hedge { .. }
             | Event::Unadmitted { .. }
             | Event::Retry { .. }
             | Event::Fetched { .. }

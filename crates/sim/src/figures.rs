@@ -72,6 +72,8 @@ pub(crate) struct Span {
     levels: [u64; Level::COUNT],
     deepest: u8,
     attempts: u64,
+    hedges: u64,
+    hedges_won: u64,
     failures: u64,
     opened: u64,
     opened_at: Option<(Time, u64)>,
@@ -135,6 +137,8 @@ impl Span {
             levels: [0; Level::COUNT],
             deepest: 0,
             attempts: 0,
+            hedges: 0,
+            hedges_won: 0,
             failures: 0,
             opened: 0,
             opened_at: None,
@@ -172,6 +176,16 @@ impl Span {
 
     pub(crate) fn called(&mut self) {
         self.attempts += 1;
+    }
+
+    /// A call is made beside one that is late.
+    pub(crate) fn hedged(&mut self) {
+        self.hedges += 1;
+    }
+
+    /// Such a call answered first.
+    pub(crate) fn hedge_won(&mut self) {
+        self.hedges_won += 1;
     }
 
     /// An engine's first token came, so long after the request.
@@ -325,6 +339,12 @@ impl Span {
             "injected": self.injected,
             "arms": self.arms.as_ref().map(|arms| arms.each_ref().map(Arm::facts)),
         });
+        facts.extend([
+            ("p999_ms".to_owned(), json!(ms(0.999))),
+            ("ttft_p999_ms".to_owned(), json!(of(&self.tokens.first, 0.999))),
+            ("hedges".to_owned(), json!(self.hedges as f64)),
+            ("hedges_won".to_owned(), json!(self.hedges_won as f64)),
+        ]);
         if let Value::Object(counted) = counted {
             facts.extend(counted);
         }

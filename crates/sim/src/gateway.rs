@@ -6,6 +6,7 @@ use mainstay_core::plan::{AnswerBy, Plan};
 use mainstay_core::resilience::breaker::{self, Breaker, Phase, Ticket};
 use mainstay_core::resilience::demand::Demand;
 use mainstay_core::resilience::ejection::{self, Endpoints};
+use mainstay_core::resilience::hedge::Hedge;
 use mainstay_core::resilience::ladder::{self, Component, Effect, Entry, Ladder, Walk};
 use mainstay_core::resilience::permit::Mode;
 use mainstay_core::resilience::queue::Key;
@@ -34,6 +35,8 @@ pub(crate) struct Backend {
 pub(crate) struct Route {
     pub(crate) ladder: Ladder,
     pub(crate) retries: RetryBudget,
+    /// By entry; `None`: nobody can be asked beside it, or the route does not hedge.
+    pub(crate) hedges: Vec<Option<Hedge>>,
     /// By class: when the latest of those that had a place came.
     pub(crate) latest: [Time; Class::COUNT],
 }
@@ -91,6 +94,46 @@ pub(crate) struct Visit<'a> {
     pub(crate) avoid: Option<usize>,
     pub(crate) turned_away_by: Option<usize>,
     pub(crate) at: At,
+    /// Whether the call at hand is the second one beside a late one.
+    pub(crate) is_hedge: bool,
+    /// The other call, while there are two.
+    pub(crate) other: Option<Other>,
+}
+
+/// The other of two calls of one visit.
+#[derive(Debug)]
+pub(crate) struct Other {
+    pub(crate) turn: u32,
+    pub(crate) entry: usize,
+    pub(crate) backend: usize,
+    pub(crate) at: At,
+    pub(crate) is_hedge: bool,
+}
+
+impl Visit<'_> {
+    /// Whether a call of this turn is still wanted.
+    pub(crate) fn is_of(&self, turn: u32) -> bool {
+        self.turn == turn || self.other.as_ref().is_some_and(|other| other.turn == turn)
+    }
+
+    /// Makes the call of this turn the one at hand; `false`: it is wanted no more.
+    pub(crate) fn turns_to(&mut self, turn: u32) -> bool {
+        if self.turn != turn && self.is_of(turn) {
+            self.swap();
+        }
+        self.turn == turn
+    }
+
+    /// Makes the other call the one at hand.
+    pub(crate) fn swap(&mut self) {
+        if let Some(other) = &mut self.other {
+            std::mem::swap(&mut self.turn, &mut other.turn);
+            std::mem::swap(&mut self.entry, &mut other.entry);
+            std::mem::swap(&mut self.backend, &mut other.backend);
+            std::mem::swap(&mut self.at, &mut other.at);
+            std::mem::swap(&mut self.is_hedge, &mut other.is_hedge);
+        }
+    }
 }
 
 /// How an entry did, without an answer.
@@ -142,7 +185,11 @@ impl Route {
     pub(crate) fn new(plan: &Plan, at: usize, entries: &[Entry], now: Time) -> Route {
         let ladder = Ladder::new(entries.to_vec(), plan.routes[at].hysteresis, now);
         let retries = RetryBudget::new(BudgetConfig::default(), now);
-        Route { ladder, retries, latest: [Time::ZERO; Class::COUNT] }
+        let route = &plan.routes[at];
+        let beside = |entry| route.beside(entry, &plan.backends).next().is_some();
+        let hedge = |entry| Some(Hedge::new(route.hedge.clone().filter(|_| beside(entry))?, now));
+        let hedges = (0..route.ladder.len()).map(hedge).collect();
+        Route { ladder, retries, hedges, latest: [Time::ZERO; Class::COUNT] }
     }
 
     /// The keeper's judgement: the changes of level with their reasons.

@@ -49,6 +49,8 @@ pub(crate) struct Upstream {
     restarts: bool,
     /// And then so many times as slow.
     cold: f64,
+    /// What share of its calls begins so much later.
+    stall: (f64, Duration),
 }
 
 impl Upstream {
@@ -67,7 +69,17 @@ impl Upstream {
     }
 
     const fn of(kind: Kind, rng: Rng) -> Upstream {
-        Upstream { kind, rng, slow: 1.0, fail: 0.0, hangs: false, down: false, restarts: false, cold: 1.0 }
+        Upstream {
+            kind,
+            rng,
+            slow: 1.0,
+            fail: 0.0,
+            hangs: false,
+            down: false,
+            restarts: false,
+            cold: 1.0,
+            stall: (0.0, Duration::ZERO),
+        }
     }
 
     pub(crate) fn set_slow(&mut self, times: f64) {
@@ -141,6 +153,16 @@ impl Upstream {
 
     pub(crate) const fn set_fail(&mut self, share: f64) {
         self.fail = share;
+    }
+
+    pub(crate) const fn set_stall(&mut self, share: f64, time: Duration) {
+        self.stall = (share, time);
+    }
+
+    /// How much later a call begins that is made now; `None`: at once.
+    pub(crate) fn stalls(&mut self) -> Option<Duration> {
+        let (share, time) = self.stall;
+        (share > 0.0 && self.rng.unit() < share).then_some(time)
     }
 
     pub(crate) const fn set_hangs(&mut self, hangs: bool) {

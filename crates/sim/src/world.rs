@@ -3,6 +3,7 @@
 mod deploys;
 mod events;
 mod fetching;
+mod hedges;
 mod passage;
 mod watching;
 

@@ -222,12 +222,24 @@ section! {
         age: Wait,
         /// To which channel.
         channel: Text,
+        /// Some of its calls begin later from here on.
+        stall: Stall,
         /// To which users.
         users: Text,
         /// They ask this often from here on.
         rate: Load,
         /// They are of these classes from here on.
         classes: List<Real>,
+    }
+}
+
+section! {
+    /// Calls that begin later.
+    Stall = "`stall`" {
+        /// How many of all; 0%: none any more.
+        share (required): Ratio,
+        /// How much later.
+        time (required): Dur,
     }
 }
 

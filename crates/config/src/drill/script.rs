@@ -31,28 +31,22 @@ pub(super) fn happening(
     };
     let rate = raw.rate.as_ref().map(|it| it.value);
     let what = match whom {
-        Whom { backend: Some(backend), features: None, channel: None, users: None } if rate.is_none() => {
-            if classes.is_none() && raw.age.is_none() { to_backend(&raw, backend) } else { None }
-        }
-        Whom { backend: None, features: Some(set), channel: None, users: None } if rate.is_none() => {
-            if classes.is_none() && raw.deploy.is_none() { to_store(&raw, set) } else { None }
-        }
+        _ if given(&raw) != 1 => None,
+        Whom { backend: Some(backend), features: None, channel: None, users: None } => to_backend(&raw, backend),
+        Whom { backend: None, features: Some(set), channel: None, users: None } => to_store(&raw, set),
         Whom { backend: None, features: None, channel: Some(channel), users: None } => {
-            let others = given(&raw) - 1;
-            raw.down.as_ref().filter(|_| others == 0).map(|down| What::Channel { channel, down: down.value })
+            raw.down.as_ref().map(|down| What::Channel { channel, down: down.value })
         }
-        Whom { backend: None, features: None, channel: None, users: Some(users) } if given(&raw) == 1 => {
-            match (rate, classes) {
-                (Some(rate), None) => Some(What::Load { users, rate }),
-                (None, Some(classes)) => Some(What::Mix { users, classes }),
-                _ => None,
-            }
-        }
+        Whom { backend: None, features: None, channel: None, users: Some(users) } => match (rate, classes) {
+            (Some(rate), None) => Some(What::Load { users, rate }),
+            (None, Some(classes)) => Some(What::Mix { users, classes }),
+            _ => None,
+        },
         _ => None,
     };
     if what.is_none() {
         let message = "one thing happens to one backend, feature set, channel or group of users";
-        let help = "`backend` and one of `slow`, `fail`, `hang`, `down`, `deploy`; `features` and one of `slow`, `fail`, `hang`, \
+        let help = "`backend` and one of `slow`, `fail`, `hang`, `down`, `deploy`, `stall`; `features` and one of `slow`, `fail`, `hang`, \
                     `down`, `age`; `channel` and `down`; or `users` and one of `rate`, `classes`";
         reader.report(Finding::new(Code::ExactlyOne, span, message).help(help));
     }
@@ -61,7 +55,7 @@ pub(super) fn happening(
 
 /// How many things are said to happen.
 fn given(raw: &raw::Happening) -> usize {
-    let all = ["slow", "fail", "hang", "down", "deploy", "age", "rate", "classes"];
+    let all = ["slow", "fail", "hang", "down", "deploy", "stall", "age", "rate", "classes"];
     all.iter().filter(|key| raw.given.contains(*key)).count()
 }
 
@@ -94,6 +88,10 @@ fn whom(raw: &raw::Happening, drill: &Drill, users: &[String], reader: &mut Read
 }
 
 fn to_backend(raw: &raw::Happening, backend: usize) -> Option<What> {
+    if let Some(stall) = &raw.stall {
+        let stall = &stall.value;
+        return Some(What::Stall { backend, share: stall.share.as_ref()?.value, time: stall.time.as_ref()?.value });
+    }
     match (&raw.slow, &raw.fail, &raw.hang, &raw.down, &raw.deploy) {
         (Some(times), None, None, None, None) => Some(What::Slow { backend, times: times.value }),
         (None, Some(share), None, None, None) => Some(What::Fail { backend, share: share.value }),

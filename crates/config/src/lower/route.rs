@@ -11,7 +11,7 @@ use mainstay_core::resilience::ladder::Hysteresis;
 use mainstay_core::resilience::queue::Shed;
 
 use super::ladder::{self, Ladder};
-use super::{Names, check_distinct, check_name, empty, grpc, line_of, no_effect, value, value_or};
+use super::{Names, check_distinct, check_name, empty, grpc, hedge, line_of, no_effect, value, value_or};
 use crate::code::Code;
 use crate::finding::Finding;
 use crate::raw::route as raw;
@@ -68,6 +68,7 @@ fn route(raw: &raw::Route, environment: Environment, names: &mut Names, reader: 
     if ladder.as_ref().is_some_and(|ladder| ladder.protocol.is_grpc()) {
         grpc::check(raw, reader);
     }
+    let hedge = hedge::hedge(raw.hedge.as_ref(), reader);
     let ladder = ladder?;
     Some(Route {
         name: raw.name.as_ref()?.value.clone(),
@@ -83,6 +84,7 @@ fn route(raw: &raw::Route, environment: Environment, names: &mut Names, reader: 
         hysteresis: hysteresis(raw.hysteresis.as_ref(), environment),
         stream: stream(raw.stream.as_ref()),
         on_content_refusal: value_or(raw.on_content_refusal.as_ref(), OnRefusal::Stop),
+        hedge: hedge?,
         ladder: ladder.entries,
     })
 }

@@ -7,7 +7,7 @@ use crate::raw::local;
 use crate::read::{Flag, Json, Kind, List, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
 use crate::values::{
-    Cel, ClassNumber, Dur, Header, LevelNumber, Pointer, Rate, Real, Route as RoutePath, Share, Wait, Whole,
+    Cel, ClassNumber, Dur, Header, LevelNumber, Pointer, Rate, Ratio, Real, Route as RoutePath, Share, Wait, Whole,
 };
 
 section! {
@@ -37,6 +37,9 @@ section! {
         stream: Stream,
         /// What is done where a provider's filter refuses what is asked: stop or next. Default: stop, the caller is told.
         on_content_refusal: OnRefusalWord,
+        /// Whether a call whose answer is late to begin is made a second time beside the first, at another backend, endpoint or key of its
+        /// level: true, or a map. Default: false.
+        hedge: HedgeBy,
         /// Where requests hold what levels ask for: items, text, user, key.
         request: local::RequestPlaces,
         /// What answers, level by level; the last must be local and always answer.
@@ -200,6 +203,46 @@ choice! {
         "stop" => OnRefusal::Stop,
         "next" => OnRefusal::Next,
     } -> OnRefusal
+}
+
+/// A flag, or a map with how much is hedged.
+pub(crate) struct HedgeBy;
+
+/// What is written under `hedge`.
+#[derive(Debug)]
+pub(crate) enum HedgeWord {
+    Never,
+    Within(Hedge),
+}
+
+impl Kind for HedgeBy {
+    type Out = HedgeWord;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HedgeWord> {
+        match &node.value {
+            Value::Bool(true) => Some(HedgeWord::Within(Hedge::default())),
+            Value::Bool(false) => Some(HedgeWord::Never),
+            Value::Null | Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+                Hedge::read(node, reader).map(HedgeWord::Within)
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "boolean" }, Hedge::schema(generator)] })
+    }
+}
+
+section! {
+    /// How much is hedged, and when.
+    Hedge = "`hedge`" {
+        /// Most second calls, as a share of the first ones; they count towards the route's retry budget as well. Default: 2%.
+        share: Ratio,
+        /// The quantile of the time until an answer begins after which a call is late. Default: 0.95.
+        quantile: Share,
+        /// Over plain HTTP: that a request that is answered twice does no harm. Default: false.
+        repeatable: Flag,
+    }
 }
 
 section! {

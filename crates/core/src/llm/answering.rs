@@ -19,6 +19,7 @@
 //! assert!(matches!(answering.poll_effect(), Some(Effect::Failed(_))));
 //! ```
 
+mod filtered;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use super::{Dialect, Finish, Usage};
 use crate::plan::{AfterCommit, Stream};
 use crate::resilience::outcome::FailureKind;
 use crate::time::Time;
+use filtered::Filtered;
 use source::Source;
 
 /// How long the end mark and the usage may take once the model has stopped.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub include_usage: bool,
     /// The route's bounds.
     pub stream: Stream,
+    /// Whether others are asked where a provider's filter cuts the answer.
+    pub others_on_filter: bool,
     /// Most bytes that are held before any are shown: of the whole answer (`atomic`), of what comes before its first token.
     pub hold_bytes: usize,
     /// Most bytes of what is said that are kept for whoever is to look at it; 0: nothing is.
@@ -77,6 +81,7 @@ impl Settings {
             dialect,
             include_usage: false,
             stream,
+            others_on_filter: false,
             hold_bytes: 4 << 20,
             said_max: 0,
             request_id: String::new(),
@@ -122,6 +127,8 @@ pub enum Fault {
     TooLong,
     /// The model stopped without having said anything.
     Silent,
+    /// A filter of the provider's stopped it, and others are to be asked.
+    Filtered,
 }
 
 impl Fault {
@@ -136,6 +143,7 @@ impl Fault {
             Fault::Malformed => "stream_malformed",
             Fault::TooLong => "stream_too_long",
             Fault::Silent => "silent_answer",
+            Fault::Filtered => "content_filtered",
         }
     }
 
@@ -144,7 +152,7 @@ impl Fault {
         match self {
             Fault::FirstToken | Fault::Stall | Fault::Slow => FailureKind::Timeout,
             Fault::Cut => FailureKind::BrokenStream,
-            Fault::Told(_) | Fault::Malformed | Fault::TooLong | Fault::Silent => FailureKind::Server,
+            Fault::Told(_) | Fault::Malformed | Fault::TooLong | Fault::Silent | Fault::Filtered => FailureKind::Server,
         }
     }
 }
@@ -246,6 +254,8 @@ pub struct Answering {
     text_only: bool,
     /// All that was shown or is held, as far as it is kept.
     said: Spoken,
+    /// The end that a provider's filter made, while others are asked.
+    filtered: Option<Filtered>,
     summary: Summary,
     effects: VecDeque<Effect>,
 }
@@ -264,6 +274,7 @@ impl Answering {
             text: String::new(),
             text_only: true,
             said: Spoken::default(),
+            filtered: None,
             summary: Summary::default(),
             effects: VecDeque::new(),
         }
@@ -314,6 +325,7 @@ impl Answering {
         if self.over {
             return;
         }
+        self.filtered = None;
         let passes = dialect == self.settings.dialect && !self.committed;
         let restarts = self.committed && begun == Begun::Fresh;
         let so_far = if begun == Begun::Continued { Some(self.text.clone()) } else { None };
@@ -404,6 +416,9 @@ impl Answering {
         }
         self.source = None;
         self.summary.last_token = self.summary.last_token.or(Some(now));
+        if let Some(filtered) = self.filtered.take().filter(|_| self.committed) {
+            return self.end_as_filtered(filtered);
+        }
         if self.committed {
             self.renderer.error(told, &mut self.held);
             self.send();
@@ -456,6 +471,9 @@ impl Answering {
             self.note(piece, now);
         }
         part.pieces.iter().for_each(|piece| self.said.add(piece, self.settings.said_max));
+        if self.others_are_asked(&part) {
+            return self.filter_cut(part, now);
+        }
         match event.filter(|_| passes) {
             Some(event) => self.renderer.pass(event, &part, &mut self.held),
             None => self.renderer.write(&part, &mut self.held),
@@ -570,7 +588,7 @@ impl Answering {
         }
         self.send();
         let rescue = match self.settings.stream.after_commit {
-            _ if self.summary.rescues >= RESCUES_MAX || is_refusal(&fault) => None,
+            _ if self.summary.rescues >= RESCUES_MAX || is_refusal(&fault, self.settings.others_on_filter) => None,
             AfterCommit::Continue if self.text_only => Some(Rescue::Continue { so_far: self.text.clone() }),
             AfterCommit::Restart => Some(Rescue::Restart),
             AfterCommit::Continue | AfterCommit::Atomic | AfterCommit::Fail => None,
@@ -585,10 +603,13 @@ impl Answering {
     }
 }
 
-/// Whether a provider says no to the request, which somebody else must not pass round.
-fn is_refusal(fault: &Fault) -> bool {
+/// Whether a provider says no to the request, which somebody else must not pass round, unless the route has others asked about its filters.
+fn is_refusal(fault: &Fault, others_on_filter: bool) -> bool {
     let Fault::Told(told) = fault else { return false };
-    matches!(taxonomy::of_stream(told), Kind::Content | Kind::Caller)
+    match taxonomy::of_stream(told) {
+        Kind::Content => !others_on_filter,
+        kind => kind == Kind::Caller,
+    }
 }
 
 /// What the caller of an answer that breaks off is told.
@@ -602,6 +623,7 @@ pub fn broken(fault: &Fault) -> Told {
         Fault::Malformed => "the answer could not be read",
         Fault::TooLong => "the answer has a part that is too long",
         Fault::Silent => "the model said nothing",
+        Fault::Filtered => "a filter of the model's provider stopped it",
     };
     Told {
         kind: "api_error".into(),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::answer::template::Answer;
 use crate::expr::Program;
+use crate::resilience::hedge;
 use crate::resilience::ladder::{self, Hysteresis};
 use crate::resilience::queue::Shed;
 use crate::route::{Class, Level, Protocol};
 
-use super::{BackendId, FeatureSetId, Hold, Keywords, Rank, Table, Velocity};
+use super::{Backend, BackendId, FeatureSetId, Hold, Keywords, Rank, Table, Velocity};
 
 /// A route: one path, one promise.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Route {
     pub stream: Stream,
     /// What is done where a provider's filter refuses what is asked.
     pub on_content_refusal: OnRefusal,
+    /// When a late call is made a second time beside the first; `None`: never.
+    pub hedge: Option<hedge::Config>,
     /// Entries in order of level; the last is local.
     pub ladder: Vec<Entry>,
 }
@@ -217,6 +220,21 @@ impl Route {
     /// Whether a request that its backend has no place for is shed, and not passed to a level as deep as `next`.
     pub fn sheds_before(&self, next: Option<Level>) -> bool {
         self.shed_before.is_some_and(|bound| next.is_none_or(|next| next >= bound))
+    }
+
+    /// The entries that can be asked beside a late call of `entry`, the best first: later ones of its level with another backend and the same
+    /// features, then `entry` itself where its backend has other endpoints or keys. A worse level is none of them.
+    pub fn beside<'a>(&'a self, entry: usize, backends: &'a [Backend]) -> impl Iterator<Item = usize> + 'a {
+        let level = self.ladder.get(entry).map(|it| it.level);
+        let asked = self.ladder.get(entry).and_then(|it| it.answer.asked());
+        let others = asked.into_iter().flat_map(move |asked| {
+            let rest = self.ladder.iter().enumerate().skip(entry + 1).filter(move |(_, it)| Some(it.level) == level);
+            let fits = move |other: Asked| other.backend != asked.backend && other.features == asked.features;
+            rest.filter(move |(_, it)| it.answer.asked().is_some_and(fits)).map(|(at, _)| at)
+        });
+        let several = |backend: &Backend| backend.endpoints.len() > 1 || backend.keys.len() > 1;
+        let itself = asked.is_some_and(|asked| backends.get(asked.backend.0).is_some_and(several));
+        others.chain(itself.then_some(entry))
     }
 }
 

@@ -86,7 +86,8 @@ impl Hedge {
         self.current.calls += 1;
     }
 
-    /// An attempt took so long to its first byte. Attempts that lost against their hedge are no samples.
+    /// An attempt took so long to its first byte, or so long until it lost against its hedge without one: it would have taken longer still.
+    /// Without the latter the late would be missing, and the delay would shrink from period to period. A hedge that lost is no sample.
     pub fn handle_latency(&mut self, latency: Duration, now: Time) {
         self.handle_timeout(now);
         self.current.latencies.record(latency);

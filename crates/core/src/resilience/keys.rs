@@ -137,10 +137,15 @@ impl Keys {
 
     /// The key of the next call: in turn, without those that rest. `Err`: all of them do, the first of them until then.
     pub fn handle_pick(&mut self, now: Time) -> Result<usize, Time> {
+        self.handle_pick_but(None, now)
+    }
+
+    /// The same for a call that shall bear another key than `avoid`. `Err` says nothing of that one.
+    pub fn handle_pick_but(&mut self, avoid: Option<usize>, now: Time) -> Result<usize, Time> {
         self.handle_timeout(now);
         let count = self.all.len();
         let in_turn = (0..count).map(|step| (self.next + step) % count);
-        let Some(at) = in_turn.into_iter().find(|at| self.all[*at].rests_until.is_none()) else {
+        let Some(at) = in_turn.into_iter().find(|at| Some(*at) != avoid && self.all[*at].rests_until.is_none()) else {
             return Err(self.poll_timeout().unwrap_or(now));
         };
         self.next = at + 1;

@@ -16,6 +16,7 @@ impl Totals {
         all.extend(self.prediction_families());
         all.extend(self.feature_families());
         all.extend(self.fault_families());
+        all.push(self.hedges());
         all.extend(checks::families(&self.checks));
         all.extend(language::families(&self.languages));
         let refused = self.refused.iter().map(|(why, n)| (vec![("reason", (*why).to_owned())], *n));
@@ -122,6 +123,14 @@ impl Totals {
             counters("mainstay_faults_injected", "Requests that met a fault on purpose.", count(0)),
             counters("mainstay_faults_spared", "Requests that a cap kept from meeting a fault on purpose.", count(1)),
         ]
+    }
+
+    fn hedges(&self) -> Family {
+        let hedges = self.routes.iter().flat_map(|(route, r)| {
+            r.hedges.iter().map(move |(outcome, n)| (vec![route_label(route), ("outcome", (*outcome).to_owned())], *n))
+        });
+        let help = "Late calls that were made a second time, by whose answer was given, or that could not be.";
+        counters("mainstay_hedges", help, hedges)
     }
 
     fn feature_families(&self) -> Vec<Family> {

@@ -4,29 +4,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::answer::review::Held;
 use mainstay_core::llm::taxonomy::Kind;
-use mainstay_core::plan::{Answer, AnswerBy, Backend, Hold, OnRefusal};
+use mainstay_core::plan::{Answer, AnswerBy, Hold, OnRefusal};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::resilience::retry::{Policy, Retry};
-use mainstay_core::route::{Level, Protocol};
+use mainstay_core::route::Level;
 use mainstay_core::time::Time;
 use mainstay_tower::limit::{Ask, Permit};
 
 use super::features;
+use super::hedge::{self, Made, Ran};
+use super::prepared::Prepared;
 use super::visit::Visit;
 use crate::answers::local::{Found, Local, Miss};
 use crate::answers::{Led, answer_by_rules};
-use crate::attempt::{self, Answered, Call, Failed, Flight};
-use crate::body::{AnswerBody, Outgoing, UploadFault};
-use crate::chaos::Met;
-use crate::crossing::Crossing;
-use crate::headers;
-use crate::protocol::{self, AnswerContext, ContextError, Rendered, Rpc, grpc};
+use crate::attempt::{self, Answered, Failed, Flight};
+use crate::body::{AnswerBody, UploadFault};
+use crate::protocol::{self, AnswerContext, Rendered, grpc};
 use crate::reviews::{self, PATIENCE};
 
 /// How an entry did.
@@ -53,13 +51,14 @@ pub(super) struct Served {
     pub(super) by_model: Option<usize>,
     /// How long that model took.
     pub(super) inference: Option<Duration>,
+    /// Whose it is: not of the entry that was asked where another of its level was asked beside it and was sooner.
+    pub(super) entry: Option<usize>,
 }
 
 /// Asks an entry's backend until `until`.
 pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> Tried {
-    let AnswerBy::Backend { backend, features, context, .. } = &visit.entry(entry).answer else {
-        return Tried::Passed("not_remote");
-    };
+    let Some(asked) = visit.entry(entry).answer.asked() else { return Tried::Passed("not_remote") };
+    let backend = asked.backend.0;
     if visit.too_long_for.is_some() && !visit.takes_more(entry) {
         return Tried::Passed("context_too_long");
     }
@@ -68,16 +67,16 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     }
     visit.stale = 0;
     visit.used = None;
-    if let Some((set, mode)) = features
-        && let Err(reason) = features::provide(visit, set.0, *mode, until).await
+    if let Some((set, mode)) = asked.features
+        && let Err(reason) = features::provide(visit, set.0, mode, until).await
     {
         return Tried::Passed(reason);
     }
-    let mut prepared = match Prepared::new(visit, entry, backend.0, features.map(|(set, _)| set.0), *context) {
+    let mut prepared = match Prepared::new(visit, entry, asked) {
         Ok(prepared) => prepared,
         Err(reason) => return Tried::Passed(reason),
     };
-    let attempts = visit.shared().plan.backends[backend.0].attempts;
+    let attempts = visit.shared().plan.backends[backend].attempts;
     let mut retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
     let mut avoid = None;
     let mut changes = 0;
@@ -90,11 +89,11 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
             return Tried::Refused(fault);
         }
         avoid = Some(endpoint);
-        if failed.key.is_some() && visit.may_change_key(backend.0, changes, until) {
+        if failed.key.is_some() && visit.may_change_key(backend, changes, until) {
             changes += 1;
             continue;
         }
-        let failed = visit.with_keys_wish(failed, backend.0);
+        let failed = visit.with_keys_wish(failed, backend);
         let Some(pause) = visit.may_retry(&mut retry, &failed, until) else {
             return Tried::Passed(failed.reason);
         };
@@ -129,163 +128,6 @@ async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Serv
     }
 }
 
-/// What is sent to a backend, whichever endpoint it goes to.
-struct Prepared {
-    backend: usize,
-    path: PathAndQuery,
-    /// Taken by the first attempt; a further one makes its own.
-    headers: Option<HeaderMap>,
-    keyed: bool,
-    /// The body as changed for this backend; `None`: as it came.
-    body: Option<bytes::Bytes>,
-    /// What of the call is translated.
-    crossing: Option<Crossing>,
-}
-
-impl Prepared {
-    fn new(
-        visit: &Visit<'_>,
-        entry: usize,
-        backend: usize,
-        set: Option<usize>,
-        context: Option<u64>,
-    ) -> Result<Prepared, &'static str> {
-        let shared = visit.shared();
-        let config = &shared.plan.backends[backend];
-        let mut body = None;
-        let crossing = Crossing::of(visit.protocol(), config.protocol, visit.uri.path())?;
-        if let Some(model) = config.model.as_ref().filter(|_| visit.rpc.is_some_and(Rpc::names_model)) {
-            let whole = visit.whole_body().ok_or("body_too_long_for_model")?;
-            let changed = protocol::request_with_model(&whole, model, config.version.as_deref());
-            body = Some(changed.map_err(|_| "bad_request_body")?).filter(|changed| *changed != whole);
-        }
-        if let Some(max) = context {
-            let whole = as_changed(visit, body, "body_too_long_for_context")?;
-            body = Some(protocol::body_with_context(&whole, max).map_err(|error| match error {
-                ContextError::TooLong => "context_too_long",
-                ContextError::Json(_) | ContextError::NoMessages => "bad_request_body",
-            })?);
-        }
-        if let Some(set) = set
-            && let Some(retrieved) = visit.features.get(set).and_then(Option::as_ref)
-        {
-            let whole = as_changed(visit, body, "body_too_long_for_features")?;
-            let stage = &shared.features[set].stage;
-            body = Some(stage.inject(&visit.headers, &whole, retrieved).map_err(|error| {
-                tracing::debug!(%error, "features could not be put into a request");
-                "features_do_not_fit"
-            })?);
-        }
-        if let Some(crossing) = crossing {
-            body = Some(crossing.request(&as_changed(visit, body, "body_too_long_to_translate")?)?);
-        }
-        if let Some(model) = &config.model
-            && config.protocol.is_of_language_models()
-        {
-            let whole = as_changed(visit, body.clone(), "body_too_long_for_model")?;
-            let changed = protocol::body_with_model(config.protocol, &whole, model).map_err(|_| "bad_request_body")?;
-            body = if changed == whole { body } else { Some(changed) };
-        }
-        if visit.streaming.is_some() && config.protocol == Protocol::Openai {
-            let whole = as_changed(visit, body, "body_too_long_for_stream")?;
-            body = Some(protocol::body_with_usage(&whole).map_err(|_| "bad_request_body")?);
-        }
-        let path = path_for(visit, entry, config, crossing);
-        let headers = Some(headers_for(visit, config, crossing));
-        Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body, crossing })
-    }
-
-    fn body(&self, visit: &mut Visit<'_>) -> Option<Outgoing> {
-        match &self.body {
-            Some(changed) => Some(Outgoing::held(changed.clone())),
-            None => visit.body_to_send(),
-        }
-    }
-}
-
-/// The body as changed so far, or as it came.
-fn as_changed(
-    visit: &Visit<'_>,
-    changed: Option<bytes::Bytes>,
-    too_long: &'static str,
-) -> Result<bytes::Bytes, &'static str> {
-    changed.or_else(|| visit.whole_body()).ok_or(too_long)
-}
-
-/// The path at the backend, whose model may have another name.
-fn path_for(visit: &Visit<'_>, entry: usize, config: &Backend, crossing: Option<Crossing>) -> PathAndQuery {
-    let asked = || visit.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    // Parameters of the one provider's path mean nothing at the other's.
-    if let Some(path) = crossing.and_then(|crossing| crossing.path(visit.uri.path())) {
-        return PathAndQuery::try_from(path).unwrap_or_else(|_| asked());
-    }
-    let Some(model) = &config.model else { return asked() };
-    let known = visit.shared().routes[visit.route].paths[entry].as_ref();
-    if let Some(path) = known.filter(|_| visit.uri.query().is_none()) {
-        return path.clone();
-    }
-    let version = config.version.as_deref();
-    if protocol::model_in_path(visit.uri.path()).is_none_or(|named| named == (model.as_str(), version)) {
-        return asked();
-    }
-    let mut path = protocol::path_with_model(visit.uri.path(), model, version);
-    if let Some(query) = visit.uri.query() {
-        path.push('?');
-        path.push_str(query);
-    }
-    PathAndQuery::try_from(path).unwrap_or_else(|_| asked())
-}
-
-/// The headers at the backend. Length and host are written when the request is sent.
-fn headers_for(visit: &Visit<'_>, config: &Backend, crossing: Option<Crossing>) -> HeaderMap {
-    let mut headers = visit.headers.clone();
-    if crossing.is_some() {
-        Crossing::clean(&mut headers);
-    }
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::EXPECT);
-    if let Some((_, context)) = &visit.trace
-        && let Ok(value) = HeaderValue::try_from(context.to_string())
-    {
-        headers.insert(headers::TRACEPARENT, value);
-    }
-    if visit.reads_answers() || visit.streaming.is_some() {
-        headers.remove(header::ACCEPT_ENCODING);
-    }
-    if !config.keys.is_empty() {
-        headers.remove(header::AUTHORIZATION);
-        headers.remove(API_KEY);
-    }
-    if config.protocol.is_grpc() {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        if visit.reads_answers() || config.version.is_some() {
-            headers.remove(grpc::ACCEPT_ENCODING);
-        }
-    }
-    if config.protocol == Protocol::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
-        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
-    }
-    headers
-}
-
-/// Puts a key of ours where the protocol wants it.
-fn put_key(headers: &mut HeaderMap, config: &Backend, at: usize) {
-    let (name, scheme) = match config.protocol {
-        Protocol::Anthropic => (API_KEY, ""),
-        Protocol::OpenInference | Protocol::OpenInferenceGrpc | Protocol::Openai | Protocol::Http => {
-            (header::AUTHORIZATION, "Bearer ")
-        }
-    };
-    let key = config.keys.get(at).and_then(|key| key.expose());
-    if let Some(mut value) = key.and_then(|key| HeaderValue::from_str(&format!("{scheme}{key}")).ok()) {
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-}
-
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-
 /// One attempt. `Err` holds what failed and at which endpoint.
 async fn try_once(
     visit: &mut Visit<'_>,
@@ -313,74 +155,24 @@ async fn try_once(
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
     let flight = Flight::new(backend, ticket, permit, endpoint, clock, began).with_key(key.clone());
     visit.attempts += 1;
-    let config = &visit.shared().plan.backends[prepared.backend];
-    let mut fields = prepared.headers.take().unwrap_or_else(|| headers_for(visit, config, prepared.crossing));
-    if visit.attempts + visit.earlier > 1 {
-        fields.insert(headers::ATTEMPT, HeaderValue::from(visit.attempts + visit.earlier));
-    }
-    if let Some(key) = &key {
-        put_key(&mut fields, config, key.at);
-    }
-    if visit.rpc.is_some() {
-        let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.deadline } else { until };
-        fields.insert(grpc::TIMEOUT, grpc::timeout_value(last.since(clock.now())));
-    }
-    let other = visit.met.as_deref().and_then(|met| other_version(visit, met, prepared));
-    let (path, body) = match other {
-        None => (None, body),
-        Some((path, changed)) => (path, changed.map_or(body, Outgoing::held)),
-    };
+    let mut parcel = prepared.parcel(visit, visit.attempts, body, key.as_ref(), until);
     let state = Rc::clone(visit.state);
-    let call = Call {
-        state: &state,
-        backend: prepared.backend,
-        protocol: config.protocol,
-        method: &visit.method,
-        path: path.as_ref().unwrap_or(&prepared.path),
-        headers: fields,
-        body,
-        keyed: prepared.keyed,
-        until,
-        deadline: visit.deadline,
-        reader: visit.shared().routes[visit.route].confidence.as_ref(),
-        streaming: visit.streaming.as_deref(),
-        crossing: prepared.crossing,
-        request_id: visit.id.to_str().unwrap_or_default(),
-        rpc: visit.rpc,
-        route: visit.route,
-        met: visit.met.as_deref(),
+    let call = prepared.call(visit, &state, &mut parcel, until);
+    // Who was asked before is asked again, and not hedged besides.
+    let pace = if avoid.is_none() { hedge::pace(visit, entry) } else { None };
+    let ran = match pace {
+        None => Ran::alone(attempt::send(call, endpoint, flight).await, entry, endpoint, clock.now().since(began)),
+        Some(pace) => Box::pin(hedge::race(visit, &Made { entry, endpoint, key }, call, flight, pace)).await,
     };
-    let sent = attempt::send(call, endpoint, flight).await;
-    let took = clock.now().since(began);
-    visit.waited += took;
+    visit.waited += clock.now().since(began);
+    visit.attempts += ran.further;
+    let Ran { sent, entry, endpoint, took, .. } = ran;
     match sent {
         Ok(answered) if too_long_for_the_model(visit, entry, &answered) => Ok(Tried::Passed("context_too_long")),
         Ok(answered) if is_asked_elsewhere(visit, entry, &answered) => Ok(Tried::Passed("content_refused")),
-        Ok(answered) => Ok(Tried::Answered(served(visit, prepared.backend, answered, took))),
+        Ok(answered) => Ok(Tried::Answered(served(visit, entry, answered, took))),
         Err(failed) => Err((failed, endpoint)),
     }
-}
-
-/// The path and the body that ask for another version of the model on purpose, as far as they differ.
-fn other_version(
-    visit: &Visit<'_>,
-    met: &Met,
-    prepared: &Prepared,
-) -> Option<(Option<PathAndQuery>, Option<bytes::Bytes>)> {
-    let config = &visit.shared().plan.backends[prepared.backend];
-    let version = met.other_version(&config.name)?;
-    let asked = if config.protocol.is_of_language_models() {
-        let whole = prepared.body.clone().or_else(|| visit.whole_body())?;
-        let changed = protocol::body_with_model(config.protocol, &whole, version.model.as_deref()?).ok()?;
-        (None, Some(changed))
-    } else {
-        let (model, _) = protocol::model_in_path(prepared.path.path())?;
-        let model = version.model.as_deref().unwrap_or(model);
-        let path = protocol::path_with_model(prepared.path.path(), model, version.version.as_deref());
-        let query = prepared.path.query().map(|query| format!("?{query}")).unwrap_or_default();
-        (Some(PathAndQuery::try_from(path + &query).ok()?), None)
-    };
-    met.touch(visit.state, visit.route).then_some(asked)
 }
 
 /// Whether a chat is refused as too long for the model where an entry further down takes more tokens, or leaves out its
@@ -433,9 +225,10 @@ async fn permit(visit: &mut Visit<'_>, at: usize, until: Time) -> Result<Permit,
 }
 
 /// Counts an answer, and takes what is passed on.
-fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration) -> Served {
-    let by_model = answered.outcome == Outcome::Success;
-    if by_model {
+fn served(visit: &Visit<'_>, entry: usize, answered: Answered, took: Duration) -> Served {
+    let by_model = visit.entry(entry).answer.asked().filter(|_| answered.outcome == Outcome::Success);
+    let by_model = by_model.map(|asked| asked.backend.0);
+    if let Some(backend) = by_model {
         let mut counters = visit.state.counters.borrow_mut();
         let counted = &mut counters.backends[backend];
         counted.predictions += 1;
@@ -446,8 +239,9 @@ fn served(visit: &Visit<'_>, backend: usize, answered: Answered, took: Duration)
         headers: answered.headers,
         body: answered.body,
         confidence: answered.confidence,
-        by_model: by_model.then_some(backend),
-        inference: by_model.then_some(took),
+        by_model,
+        inference: by_model.map(|_| took),
+        entry: Some(entry),
     }
 }
 
@@ -563,7 +357,7 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     }
     let body = kept.body_for(facts.id.as_deref());
     let body = if visit.rpc.is_some() { AnswerBody::message(body, grpc::ok()) } else { AnswerBody::held(body) };
-    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None, inference: None })
+    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None, inference: None, entry: None })
 }
 
 fn render(visit: &Visit<'_>, entry: usize, answer: &Answer) -> Result<Rendered, protocol::RenderError> {
@@ -591,6 +385,7 @@ impl Served {
             confidence: None,
             by_model: None,
             inference: None,
+            entry: None,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::watch::Seen;
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
     let level = visit.shared().routes[visit.route].entries[entry].level;
-    let Served { status, headers: mut fields, body, confidence, by_model, inference } = served;
+    let Served { status, headers: mut fields, body, confidence, by_model, inference, .. } = served;
     headers::strip_hop_by_hop(&mut fields);
     headers::strip_ours(&mut fields);
     // The length of what a HEAD request did not get is part of its answer.

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use mainstay_core::llm::answering::Settings;
 use mainstay_core::llm::{self, Dialect};
 use mainstay_core::observe::trace::Context;
-use mainstay_core::plan::{AfterCommit, AnswerBy, Route};
+use mainstay_core::plan::{AfterCommit, AnswerBy, OnRefusal, Route};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
 use mainstay_core::resilience::keys;
@@ -188,6 +188,7 @@ impl<'a> Visit<'a> {
         let shared = self.shared();
         let settings = Settings {
             include_usage,
+            others_on_filter: self.plan().on_content_refusal == OnRefusal::Next,
             hold_bytes: shared.plan.limits.answer_bytes,
             said_max: shared.routes[self.route].said_max,
             request_id: self.id.to_str().unwrap_or_default().to_owned(),
@@ -483,7 +484,7 @@ impl<'a> Visit<'a> {
     }
 
     /// The route's retry budget, with this worker's admissions paid in.
-    fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
+    pub(super) fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
         let shared = self.shared();
         let mut budget = shared.routes[self.route].retries.lock().expect("counting does not panic");
         let admitted = self.state.admitted[self.route].take();

@@ -46,6 +46,15 @@ impl KeyRing {
         Ok(Some(KeyInUse { ring: Arc::clone(self), at }))
     }
 
+    /// The key of a call that shall bear another one than `avoid`; `None`: there are no keys. `Err`: no other is used at this moment.
+    pub(crate) fn pick_but(self: &Arc<Self>, avoid: usize, now: Time) -> Result<Option<KeyInUse>, ()> {
+        if self.secrets.is_empty() {
+            return Ok(None);
+        }
+        let at = self.lock().handle_pick_but(Some(avoid), now).map_err(|_| ())?;
+        Ok(Some(KeyInUse { ring: Arc::clone(self), at }))
+    }
+
     /// How long it takes until one of them is used again; zero: there is one.
     pub(crate) fn wait(&self, now: Time) -> Duration {
         self.lock().free_at(now).since(now)

@@ -14,7 +14,7 @@ use mainstay_core::slo::objective::{Kind, LatencyOf};
 use mainstay_core::status;
 use mainstay_core::time::Time;
 
-use super::{Orders, Shared};
+use super::{Hedges, Orders, Shared};
 use crate::StartError;
 use crate::answers::files::DataFile;
 use crate::answers::local::{self, Local};
@@ -36,6 +36,8 @@ pub(crate) struct RouteShared {
     /// The plan's entries as the walk sees them, in the same order.
     pub(crate) entries: Vec<Entry>,
     pub(crate) retries: Mutex<RetryBudget>,
+    /// Which late calls are made a second time; `None`: none.
+    pub(crate) hedges: Option<Arc<Hedges>>,
     pub(crate) confidence: Option<ConfidenceReader>,
     /// The strictest time that an objective allows an answer.
     pub(crate) allowed: Option<Duration>,
@@ -82,6 +84,8 @@ impl RouteShared {
             }
             other => (new_ladder(&entries, route, other, now), LevelReason::Recovered),
         };
+        let alike = running.filter(|r| r.entries == entries && same_components(r, old, plan));
+        let hedges = Hedges::carry_over(route, &plan.backends, alike.and_then(|r| r.hedges.as_ref()), now);
         let locals = running.map_or(&[][..], |running| &running.locals);
         let locals = local::entries(route, around.files, around.lines, locals, around.seed)
             .map_err(|error| bad(error.to_string()))?;
@@ -89,6 +93,7 @@ impl RouteShared {
             name: route.name.clone(),
             entries,
             retries: Mutex::new(RetryBudget::new(BudgetConfig::default(), now)),
+            hedges,
             confidence: route
                 .confidence
                 .as_ref()

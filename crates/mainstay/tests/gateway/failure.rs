@@ -237,6 +237,37 @@ async fn a_failed_attempt_is_made_again_within_the_budget() {
 }
 
 #[tokio::test]
+async fn who_was_asked_for_again_pays_nothing_into_the_retry_budget() {
+    const GOOD: usize = 200;
+    const FAILING: usize = 40;
+    // How often the backend is asked again for the failing ones, and how long all of it took.
+    let repeated = async |headers: &'static [(&'static str, &'static str)]| {
+        let primary = Upstream::start(|seen| async move {
+            if seen.number < GOOD { predicts(&seen, "fraud", 0.75) } else { json(503, "{}") }
+        })
+        .await;
+        let plane = patient(primary.addr, 2, "10s");
+        let (mut caller, began) = (Caller::connect(plane.addr()).await, Instant::now());
+        for _ in 0..GOOD + FAILING {
+            assert_eq!(caller.ask(infer(headers)).await.status, 200);
+        }
+        let again = primary.count() - GOOD - FAILING;
+        plane.close().await;
+        (again, began.elapsed())
+    };
+    for headers in [&[("x-mainstay-attempt", "2")], &[("x-mainstay-attempt", "3")], &[("x-stainless-retry-count", "1")]]
+    {
+        let (again, took) = repeated(headers).await;
+        // The floor is all there is: one per second, over ten seconds.
+        let floor = 10 + took.as_secs() as usize + 1;
+        assert!((10..=floor).contains(&again), "{headers:?}: {again} of {FAILING} within {took:?}");
+    }
+    // First attempts pay a tenth each: 20 for the good ones, and up to 4 for the others.
+    let (again, took) = repeated(&[("x-mainstay-attempt", "1")]).await;
+    assert!(again >= 30 || took > Duration::from_secs(9), "{again} of {FAILING} within {took:?}");
+}
+
+#[tokio::test]
 async fn a_backend_that_asks_to_be_left_alone_is_left_alone() {
     // After one 429 that says so, after as many 503 as open the breaker anyway.
     for (status, calls, reason) in [(429, 1, "throttled"), (503, 5, "backend_error")] {

@@ -11,6 +11,8 @@ mod chaos_streams;
 mod checks;
 mod failure;
 mod features;
+mod hedged_streams;
+mod hedges;
 mod keys;
 mod language_metrics;
 mod local_answers;

@@ -320,6 +320,50 @@ async fn a_refusal_at_the_beginning_of_a_stream_is_an_answer() {
     plane.close().await;
 }
 
+#[tokio::test]
+async fn an_answer_that_a_filter_cuts_is_taken_over_as_the_route_has_it() {
+    // policy, what the route does about refusals; texts, end, who answers at last
+    let cases: [(&str, &str, &[&str], &str); 5] = [
+        ("restart", "next", &["one two three four ", TEXT], "stop"),
+        ("continue", "next", &[TEXT], "stop"),
+        ("atomic", "next", &[TEXT], "stop"),
+        ("fail", "next", &["one two three four "], "content_filter"),
+        ("restart", "stop", &["one two three four "], "content_filter"),
+    ];
+    for (policy, refusals, texts, finish) in cases {
+        let first = Upstream::start(|_| async {
+            let (sender, answer) = parts("text/event-stream");
+            sender.send(Ok(words("big", "one two three four ").into())).unwrap();
+            drop(tokio::spawn(async move {
+                // The caller has the first words when the filter comes.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                let end = chunk("big", &json!({}), Some("content_filter")) + "data: [DONE]\n\n";
+                let _ = sender.send(Ok(end.into()));
+            }));
+            answer
+        })
+        .await;
+        let second = second().await;
+        let addresses = [("first", &first.addr as &dyn std::fmt::Display), ("second", &second.addr)];
+        let filled = fill(CHAT, &[addresses[0], addresses[1], ("prefill", &true), ("policy", &policy)]);
+        let refused = format!("deadline: 20s\n    on_content_refusal: {refusals}");
+        let plane = Plane::start(&filled.replacen("deadline: 20s", &refused, 1));
+        let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED)).await;
+        let read = read(&answer.body);
+        let what = format!("{policy}, {refusals}: {read:?}");
+        assert_eq!(
+            (&read.texts[..], read.finish.as_deref()),
+            (&texts.iter().map(ToString::to_string).collect::<Vec<_>>()[..], Some(finish)),
+            "{what}"
+        );
+        assert_eq!((read.ends, read.errors.len()), (1, 0), "{what}");
+        assert_eq!(answer.header("x-mainstay-level"), if policy == "atomic" { "2" } else { "0" }, "{what}");
+        assert_eq!(second.seen().len(), usize::from(finish == "stop"), "{what}");
+        assert_eq!(plane.backend("first").breaker, "closed");
+        plane.close().await;
+    }
+}
+
 /// A caller that does not read for longer than `gap` is no reason to blame the backend, whose answer waits.
 #[tokio::test]
 async fn a_caller_that_reads_slowly_gets_all_of_it() {

@@ -45,6 +45,22 @@ impl Gate {
         }
     }
 
+    /// Requests in the line.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Gate::Core(admission) => admission.waiting(),
+            Gate::Anchor(_) => 0,
+        }
+    }
+
+    /// Whether one more call is let in.
+    pub(crate) fn has_room(&self) -> bool {
+        match self {
+            Gate::Core(admission) => admission.in_flight() < admission.limit(),
+            Gate::Anchor(anchored) => f64::from(anchored.in_flight) < anchored.rule.limit(),
+        }
+    }
+
     pub(crate) fn handle_ask(&mut self, item: u32, ask: Ask, now: Time) -> Place {
         match self {
             Gate::Core(admission) => admission.handle_ask(item, ask, now),

@@ -31,6 +31,7 @@ impl World<'_> {
             Event::Fails { visit, turn } => self.fails(visit, turn),
             Event::Step(backend) => self.step_ended(backend as usize),
             Event::Overdue { visit, turn } => self.overdue(visit, turn),
+            Event::Hedge { visit, turn } => self.call_is_late(visit, turn),
             Event::Unadmitted { visit, turn } => self.unadmitted(visit, turn),
             Event::Retry { visit, turn } => self.again(visit, turn),
             Event::Settle => self.settle(),
@@ -161,6 +162,9 @@ impl World<'_> {
             What::Hang { backend, hangs: false } => format!("* backend {} answers again", name(*backend)),
             What::Down { backend, down: true } => format!("* backend {} is gone", name(*backend)),
             What::Down { backend, down: false } => format!("* backend {} is there again", name(*backend)),
+            What::Stall { backend, share, time } => {
+                format!("* {:.1} % of calls to backend {} begin {time:?} later", share * 1e2, name(*backend))
+            }
             What::Disturb { backend, fault: Some(fault) } => format!(
                 "* {:.1} % of requests are the experiment's arm, {:.1} % of it meets a fault at backend {}",
                 fault.cohort * 1e2,
@@ -186,6 +190,9 @@ impl World<'_> {
         match what {
             What::Slow { backend, times } => self.servers[*backend].iter_mut().for_each(|it| it.set_slow(*times)),
             What::Fail { backend, share } => self.servers[*backend].iter_mut().for_each(|it| it.set_fail(*share)),
+            What::Stall { backend, share, time } => {
+                self.servers[*backend].iter_mut().for_each(|it| it.set_stall(*share, *time));
+            }
             What::Hang { backend, hangs } => self.servers[*backend].iter_mut().for_each(|it| it.set_hangs(*hangs)),
             What::Down { backend, down } => {
                 self.servers[*backend].iter_mut().for_each(|it| it.set_down(*down));

@@ -21,7 +21,7 @@ use crate::figures::{Ended, Ending};
 use crate::gateway::{At, Tried, Visit, answers};
 use crate::servers::Owner;
 use crate::tape::Done;
-use crate::upstream::{ERROR, Sent};
+use crate::upstream::{ERROR, Sent, Upstream};
 
 impl World<'_> {
     pub(super) fn arrival(&mut self, index: u32, turn: u32) {
@@ -96,6 +96,8 @@ impl World<'_> {
             avoid: None,
             turned_away_by: None,
             at: At::Nowhere,
+            is_hedge: false,
+            other: None,
         };
         let index = match self.free.pop() {
             Some(index) => {
@@ -236,18 +238,30 @@ impl World<'_> {
         self.active.iter().for_each(|span| self.spans[*span].called());
         let slow_at = now + backend.breaker.config().slow_after;
         let owner = Owner { visit: index, turn: visit.turn };
-        match self.disturbed.filter(|(backend, fault)| *backend == at && is_hit(visit.key, fault)) {
-            None => self.send(at, owner),
-            Some((_, fault)) => self.disturb(&fault, owner),
-        }
+        self.make_call(at, owner);
         let look = slow_at.min(self.patience(index, now, None));
         self.agenda.add_timer(look, Event::Overdue { visit: index, turn: owner.turn });
-        self.begin_step(at);
+        self.call_is_made(index);
         None
     }
 
+    /// A call is made, or meets what keeps it from being made at once.
+    pub(super) fn make_call(&mut self, at: usize, owner: Owner) {
+        let key = self.visits[owner.visit as usize].key;
+        match self.disturbed.filter(|(backend, fault)| *backend == at && is_hit(key, fault)) {
+            None => match self.servers[at].as_mut().and_then(Upstream::stalls) {
+                None => self.send(at, owner),
+                Some(time) => {
+                    self.agenda.add(self.now + time, Event::Late { visit: owner.visit, turn: owner.turn });
+                }
+            },
+            Some((_, fault)) => self.disturb(&fault, owner),
+        }
+        self.begin_step(at);
+    }
+
     /// When a call that began then is given up: of a language model's, the first token is waited for less long.
-    fn patience(&self, index: u32, began: Time, first: Option<Time>) -> Time {
+    pub(super) fn patience(&self, index: u32, began: Time, first: Option<Time>) -> Time {
         let visit = &self.visits[index as usize];
         let plan = &self.drill.plan.routes[visit.route as usize];
         if first.is_none() && plan.protocol.is_of_language_models() {
@@ -306,9 +320,9 @@ impl World<'_> {
 
     /// The fault held the call up until now.
     pub(super) fn late(&mut self, index: u32, turn: u32) {
-        let visit = &self.visits[index as usize];
-        let at = visit.backend;
-        if visit.turn == turn {
+        let visit = &mut self.visits[index as usize];
+        if visit.turns_to(turn) {
+            let at = visit.backend;
             self.send(at, Owner { visit: index, turn });
             self.begin_step(at);
         }
@@ -316,7 +330,7 @@ impl World<'_> {
 
     /// The fault has answered in the backend's place.
     pub(super) fn hit(&mut self, index: u32, turn: u32) {
-        if self.visits[index as usize].turn == turn {
+        if self.visits[index as usize].turns_to(turn) {
             let outcome = match self.disturbed {
                 Some((_, Disturbance { hit: Hit::Ends(outcome), .. })) => outcome,
                 _ => Outcome::failure(FailureKind::Server),
@@ -329,26 +343,26 @@ impl World<'_> {
     pub(super) fn served(&mut self, at: usize, number: u32) {
         let Some(servers) = &mut self.servers[at] else { return };
         let visits = &self.visits;
-        let is_wanted = |owner: &Owner| visits[owner.visit as usize].turn == owner.turn;
+        let is_wanted = |owner: &Owner| visits[owner.visit as usize].is_of(owner.turn);
         let Some((call, next)) = servers.end(number, self.now, is_wanted) else { return };
         if let Some((number, end)) = next {
             self.agenda.add(end, Event::Served { backend: at as u32, call: number });
         }
-        if !call.void && is_wanted(&call.owner) {
+        if !call.void && self.visits[call.owner.visit as usize].turns_to(call.owner.turn) {
             self.call_ended(call.owner.visit, Outcome::Success);
         }
     }
 
     /// A call of a recording has ended well.
     pub(super) fn ends(&mut self, index: u32, turn: u32) {
-        if self.visits[index as usize].turn == turn {
+        if self.visits[index as usize].turns_to(turn) {
             self.call_ended(index, Outcome::Success);
         }
     }
 
     /// A backend answers a call by an error.
     pub(super) fn fails(&mut self, index: u32, turn: u32) {
-        if self.visits[index as usize].turn == turn {
+        if self.visits[index as usize].turns_to(turn) {
             self.call_ended(index, Outcome::failure(FailureKind::Server));
         }
     }
@@ -371,7 +385,7 @@ impl World<'_> {
 
     pub(super) fn begin_step(&mut self, at: usize) {
         let visits = &self.visits;
-        let is_wanted = |owner: &Owner| visits[owner.visit as usize].turn == owner.turn;
+        let is_wanted = |owner: &Owner| visits[owner.visit as usize].is_of(owner.turn);
         let end = self.servers[at].as_mut().and_then(|engine| engine.begin_step(self.now, is_wanted));
         if let Some(end) = end {
             self.agenda.add(end, Event::Step(at as u32));
@@ -381,18 +395,20 @@ impl World<'_> {
     fn first_token(&mut self, owner: Owner) {
         let now = self.now;
         let visit = &mut self.visits[owner.visit as usize];
-        let (true, At::Call { ticket, began, first, .. }) = (visit.turn == owner.turn, &mut visit.at) else { return };
+        let (true, At::Call { ticket, began, first, .. }) = (visit.turns_to(owner.turn), &mut visit.at) else { return };
         *first = Some(now);
+        let took = now.since(*began);
         ticket.answer_began();
         if let Some(backend) = &mut self.backends[visit.backend] {
             backend.admission.handle_first_byte(now.since(*began), now);
         }
         let waited = now.since(visit.began);
         self.active.iter().for_each(|span| self.spans[*span].first_token(waited));
+        self.answer_begins(owner.visit, took);
     }
 
     fn answer_is_whole(&mut self, owner: Owner, preempted: bool) {
-        if self.visits[owner.visit as usize].turn == owner.turn {
+        if self.visits[owner.visit as usize].turns_to(owner.turn) {
             self.active.iter().for_each(|span| self.spans[*span].generated(preempted));
             self.call_ended(owner.visit, Outcome::Success);
         }
@@ -414,7 +430,7 @@ impl World<'_> {
     pub(super) fn overdue(&mut self, index: u32, turn: u32) {
         let now = self.now;
         let visit = &mut self.visits[index as usize];
-        if visit.turn != turn {
+        if !visit.turns_to(turn) {
             return;
         }
         let at = visit.backend;
@@ -437,8 +453,13 @@ impl World<'_> {
     /// A backend is gone: calls to it break off.
     pub(super) fn calls_break(&mut self, at: usize) {
         for index in 0..self.visits.len() as u32 {
-            let visit = &self.visits[index as usize];
-            if visit.backend == at && matches!(visit.at, At::Call { .. }) {
+            let visit = &mut self.visits[index as usize];
+            let of_other = visit.other.as_ref().is_some_and(|other| other.backend == at);
+            let of_first = visit.backend == at && matches!(visit.at, At::Call { .. });
+            if of_other && !of_first {
+                visit.swap();
+            }
+            for _ in 0..u32::from(of_other) + u32::from(of_first) {
                 self.call_ended(index, Outcome::failure(FailureKind::Transport));
             }
         }
@@ -467,10 +488,18 @@ impl World<'_> {
             endpoints.handle_outcome(endpoint, outcome, now);
         }
         let sample = outcome.bears_on_limit(false);
+        let took = now.since(began);
         let sample = sample.map(|dropped| Sample { latency: now.since(began), first_byte: None, dropped });
         backend.admission.handle_end(sample.as_ref(), first.is_some(), now);
         self.stirred.push(at);
+        if outcome == Outcome::Success && first.is_none() {
+            self.answer_begins(index, took);
+        }
+        let visit = &mut self.visits[index as usize];
         if outcome == Outcome::Success {
+            if visit.is_hedge {
+                self.active.iter().for_each(|span| self.spans[*span].hedge_won());
+            }
             self.active.iter().for_each(|span| self.spans[*span].call_went_well(now.since(began)));
             let level = self.drill.plan.routes[visit.route as usize].ladder[visit.entry].level;
             let good = level == Level::FULL && self.is_promise_kept(index, first);
@@ -479,6 +508,13 @@ impl World<'_> {
         visit.avoid = Some(endpoint);
         self.active.iter().for_each(|span| self.spans[*span].call_failed());
         self.report_breaker(at);
+        let visit = &mut self.visits[index as usize];
+        if visit.other.is_some() {
+            // The answer is left to the other call.
+            visit.swap();
+            visit.other = None;
+            return;
+        }
         match self.retry_at(index, outcome) {
             Some(at) => {
                 let visit = &mut self.visits[index as usize];

@@ -30,7 +30,7 @@ pub(super) struct Source {
     /// Choices that were spoken of and have not stopped; the bit of each.
     open: u128,
     /// Those that have.
-    stopped: u128,
+    pub(super) stopped: u128,
     finished: Option<Time>,
     pub(super) finish: Option<Finish>,
     pub(super) usage: Usage,

@@ -1,6 +1,7 @@
 //! Streams cut at every byte, in every policy, read back as their callers read them.
 
 mod edges;
+mod filtered;
 
 use serde_json::Value;
 

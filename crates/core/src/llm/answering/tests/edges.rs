@@ -3,14 +3,14 @@
 use super::super::super::sse::EVENT_BYTES_MAX;
 use super::*;
 
-fn fresh(settings: Settings, from: Dialect) -> Answering {
+pub(super) fn fresh(settings: Settings, from: Dialect) -> Answering {
     let mut answering = Answering::new(settings);
     answering.handle_upstream(from, Begun::Fresh, now());
     answering
 }
 
 /// What was sent so far, and how it ended.
-fn drain(answering: &mut Answering) -> (Vec<u8>, Option<Summary>) {
+pub(super) fn drain(answering: &mut Answering) -> (Vec<u8>, Option<Summary>) {
     let (mut sent, mut done) = (Vec::new(), None);
     while let Some(effect) = answering.poll_effect() {
         match effect {

@@ -1,0 +1,119 @@
+//! When a route's calls are late, and how many of them may be made a second time: the core's machine, per entry.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use mainstay_core::plan::{Backend, Route};
+use mainstay_core::resilience::hedge::{Capacity, Config, Hedge};
+use mainstay_core::resilience::retry::RetryBudget;
+use mainstay_core::time::Time;
+
+/// The hedging of a route.
+#[derive(Debug)]
+pub(crate) struct Hedges {
+    config: Config,
+    /// By entry; `None`: nobody can be asked beside it.
+    entries: Vec<Option<Arc<Machines>>>,
+}
+
+/// The machines of one entry: answers in whole and streams begin after different times.
+#[derive(Debug)]
+struct Machines {
+    whole: Mutex<Hedge>,
+    stream: Mutex<Hedge>,
+}
+
+/// What begins an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Awaits {
+    /// Its head.
+    Head,
+    /// The first token of a language model's stream.
+    Token,
+}
+
+/// One call, which is told when its answer begins.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    machines: Arc<Machines>,
+    awaits: Awaits,
+    begun: Cell<bool>,
+}
+
+impl Hedges {
+    /// The running ones where the route hedges as before, or new ones; `None`: it does not.
+    pub(crate) fn carry_over(
+        route: &Route,
+        backends: &[Backend],
+        running: Option<&Arc<Hedges>>,
+        now: Time,
+    ) -> Option<Arc<Hedges>> {
+        let config = route.hedge.as_ref()?;
+        let entry = |at| route.beside(at, backends).next().map(|_| Arc::new(Machines::new(config, now)));
+        let entries: Vec<_> = (0..route.ladder.len()).map(entry).collect();
+        let alike = |r: &&Arc<Hedges>| {
+            let same = |(mine, theirs): (&Option<_>, &Option<_>)| mine.is_some() == theirs.is_some();
+            r.config == *config && entries.iter().zip(&r.entries).all(same)
+        };
+        if let Some(running) = running.filter(alike) {
+            return Some(Arc::clone(running));
+        }
+        Some(Arc::new(Hedges { config: config.clone(), entries }))
+    }
+
+    /// A call of that entry; `None`: it is not hedged.
+    pub(crate) fn pace(&self, entry: usize, awaits: Awaits) -> Option<Rc<Pace>> {
+        let machines = Arc::clone(self.entries.get(entry)?.as_ref()?);
+        Some(Rc::new(Pace { machines, awaits, begun: Cell::new(false) }))
+    }
+}
+
+impl Machines {
+    fn new(config: &Config, now: Time) -> Machines {
+        let machine = || Mutex::new(Hedge::new(config.clone(), now));
+        Machines { whole: machine(), stream: machine() }
+    }
+}
+
+impl Pace {
+    /// It is made: after which time it is late; `None`: that is not known yet.
+    pub(crate) fn call(&self, now: Time) -> Option<Duration> {
+        let mut hedge = self.lock();
+        hedge.handle_call(now);
+        hedge.delay(Capacity::Spare, now)
+    }
+
+    /// This of its answer came after so long.
+    pub(crate) fn begins(&self, what: Awaits, elapsed: Duration, now: Time) {
+        if what == self.awaits && !self.begun.replace(true) {
+            self.lock().handle_latency(elapsed, now);
+        }
+    }
+
+    /// The one beside it was sooner.
+    pub(crate) fn lost(&self, elapsed: Duration, now: Time) {
+        if !self.begun.get() {
+            self.lock().handle_latency(elapsed, now);
+        }
+    }
+
+    /// Whether its answer has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// It is late, and somebody has room for a second one: whether both budgets allow that. What one of them refuses, the other is not charged for.
+    pub(crate) fn late(&self, retries: &mut RetryBudget, now: Time) -> bool {
+        retries.available(now) >= 1.0 && self.lock().handle_late(Capacity::Spare, now) && retries.handle_retry(1.0, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hedge> {
+        let machine = match self.awaits {
+            Awaits::Head => &self.machines.whole,
+            Awaits::Token => &self.machines.stream,
+        };
+        machine.lock().expect("counting does not panic")
+    }
+}
