@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::support::upstream::predicts;
 use crate::support::{Answer, Caller, Flow, Plane, Seen, Upstream, ask, fill, infer, json, soon, until};
 
-const CONFIG: &str = r#"
+const CONFIG: &str = r"
 trust: { from: [127.0.0.0/8], headers: [] }
 backends:
   one: { url: 'http://$one', protocol: open-inference, limit: none, retry: { attempts: 1 }, breaker: { consecutive: 2, open: 1h, open_max: 1h } }
@@ -32,7 +32,7 @@ routes:
     ladder:
       - { level: 0, backend: two }
       - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
-"#;
+";
 
 /// So many latencies are known before anything is hedged.
 const KNOWN: usize = 200;
@@ -307,7 +307,7 @@ async fn a_caller_that_leaves_ends_both_calls() {
 
 #[tokio::test]
 async fn a_backend_alone_is_asked_again_at_another_endpoint_or_with_another_key() {
-    let config = r#"
+    let config = r"
 backends:
   one: { endpoints: ['http://$one', 'http://$two'], protocol: open-inference, limit: none, retry: { attempts: 1 } }
 routes:
@@ -316,7 +316,7 @@ routes:
     deadline: 30s
     hedge: { share: 10%, quantile: 0.5 }
     ladder: [{ level: 0, backend: one }, { level: 4, respond: { outputs: [{ name: decision, value: review }] } }]
-"#;
+";
     let (one, two) = (Tardy::predicting("one").await, Tardy::predicting("two").await);
     let plane = Plane::start(&fill(config, &[("one", &one.upstream.addr), ("two", &two.upstream.addr)]));
     let mut caller = Caller::connect(plane.addr()).await;
@@ -331,7 +331,7 @@ routes:
     one.was_left_by(1).await;
     plane.close().await;
 
-    let config = r#"
+    let config = r"
 backends:
   one: { url: 'http://$one', protocol: open-inference, keys: [env:A, env:B], limit: none, retry: { attempts: 1 } }
 routes:
@@ -340,7 +340,7 @@ routes:
     deadline: 30s
     hedge: true
     ladder: [{ level: 0, backend: one }, { level: 4, respond: { outputs: [{ name: decision, value: review }] } }]
-"#;
+";
     let one = Tardy::predicting("one").await;
     let plane = Plane::start(&fill(config, &[("one", &one.upstream.addr)]));
     let mut caller = Caller::connect(plane.addr()).await;
