@@ -242,7 +242,9 @@ def test_callers_that_leave_end_the_call_wherever_it_stands(wall, tmp_path, caps
     """Before the head, in the middle of the answer, and while somebody else is asked: the upstream sees it within 100 ms."""
     silent, slow, cut, late = "s06/leave", "slow,rate=50,tokens=4000/leave", "s08/leave", "s06/leave-rescue"
     stream = "stream: { buffer: { tokens: 1 }, headers: 50s, first_token: 50s, gap: 20s, after_commit: continue }"
-    backend = lambda name, model: f"  {name}: {{ url: '{wall.url}', protocol: openai, model: \"{model}\", prefill: true, limit: none, retry: {{ attempts: 2 }} }}"  # noqa: E731
+    # Who fails in every round would soon be left alone, and nobody be rescued.
+    patient = "breaker: { consecutive: 10000, min_calls: 1000000 }"
+    backend = lambda name, model: f"  {name}: {{ url: '{wall.url}', protocol: openai, model: \"{model}\", prefill: true, limit: none, retry: {{ attempts: 2 }}, {patient} }}"  # noqa: E731
     route = lambda name, ladder: f"  - {{ name: {name}, path: /{name}{PATH}, deadline: 60s, {stream}, ladder: [{ladder}, {{ level: 4, respond: {{ text: {LATER} }} }}] }}"  # noqa: E731
     text = "\n".join([
         "service: leave", "backends:",
