@@ -28,7 +28,7 @@ enum Chore {
     Test(suite::Args),
     /// The project's own rules: arrows between crates and modules, banned words, lengths, manifests.
     Tidy,
-    /// The tests against real peers: MLServer, Feast, OpenAI's client.
+    /// The tests against real peers: model servers, feature stores, SDKs, Prometheus, a browser.
     Peers(peers::Args),
     /// The fuzz targets on their corpus and on random mutations of it, with the stable toolchain.
     Fuzz(fuzz::Args),

@@ -11,9 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::http::Connection;
 use super::processes::{Look, tree};
-use super::target::Running;
+use super::target::{self, Running};
 use super::{install, verdict};
 use crate::shell;
 
@@ -62,10 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     fs::create_dir_all(home.join("run"))?;
     let simulated = simulated(&binary)?;
     let start = |name: &str, program: &Path, arguments: &[&str], port: u16| -> Result<Running> {
-        ensure!(Connection::open(port).is_err(), "something else listens on port {port}");
         let mut command = Command::new(program);
         command.args(arguments);
-        Ok(Running::until(name, command, &home, START_LIMIT, |_| Connection::open(port).is_ok().then_some(()))?.0)
+        Running::listening(name, port, command, &home, START_LIMIT)
     };
     let (address, servers, mean) = (local(MODEL_PORT), SERVERS.to_string(), MEAN_MS.to_string());
     // Dropped in the opposite order: those in front first.
@@ -87,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 }
 
 fn conf(name: &str) -> String {
-    shell::root().join("xtask/bench/conf/live").join(name).to_string_lossy().into_owned()
+    target::conf("live").join(name).to_string_lossy().into_owned()
 }
 
 fn local(port: u16) -> String {
@@ -117,8 +115,9 @@ fn of_verdicts(told: &Value, step: &str) -> Result<Step> {
 /// One step of one target.
 fn measured(ends: &Path, step: &str, port: u16) -> Result<Step> {
     let rate = step.parse::<f64>()? * CAPACITY;
-    let look = Look::now(&[]);
+    // What was started before is among its children; callers that ended are in its own time.
     let own = tree(std::process::id());
+    let look = Look::now(&own);
     let arguments = [local(port), rate.to_string(), WARM_S.to_string(), MEASURED_S.to_string()];
     let told = Command::new(ends)
         .arg("load")

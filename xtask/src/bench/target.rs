@@ -104,7 +104,8 @@ fn haproxy() -> PathBuf {
     if daemon.is_file() { daemon } else { PathBuf::from("haproxy") }
 }
 
-fn conf(name: &str) -> PathBuf {
+/// A file of `xtask/bench/conf`.
+pub(super) fn conf(name: &str) -> PathBuf {
     shell::root().join("xtask/bench/conf").join(name)
 }
 
@@ -145,9 +146,13 @@ impl Running {
     }
 
     fn start(name: &str, port: u16, command: Command, home: &Path) -> Result<Self> {
+        Self::listening(name, port, command, home, START_LIMIT)
+    }
+
+    /// Starts a process, and waits until it listens on a port that nobody had before.
+    pub(super) fn listening(name: &str, port: u16, command: Command, home: &Path, limit: Duration) -> Result<Self> {
         ensure!(Connection::open(port).is_err(), "something else listens on port {port}");
-        let (running, ()) =
-            Self::until(name, command, home, START_LIMIT, |_| Connection::open(port).is_ok().then_some(()))?;
+        let (running, ()) = Self::until(name, command, home, limit, |_| Connection::open(port).is_ok().then_some(()))?;
         Ok(running)
     }
 

@@ -4,9 +4,13 @@
 //! budget (2 %) can hedge: spent on the first that are late, it would be gone when the latest come. There is no hedging before 200 samples, while the limiter is saturated, or while the
 //! breaker is not closed: then the backend lacks capacity, and a second attempt would take more of it.
 
+use crate::resilience::retry::RetryBudget;
 use crate::stats::LogHistogram;
 use crate::time::Time;
 use std::time::Duration;
+
+/// A second attempt is pointless when less time than this would be left for it.
+pub const LEFT_MIN: Duration = Duration::from_millis(10);
 
 /// When and how much is hedged.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +113,11 @@ impl Hedge {
         let granted = capacity == Capacity::Spare && (hedges + 1) as f64 <= self.config.share * calls as f64;
         self.current.hedges += u64::from(granted);
         granted
+    }
+
+    /// As [`handle_late`](Hedge::handle_late), within the route's budget of retries as well: what one of them refuses, the other is not charged for.
+    pub fn handle_late_within(&mut self, retries: &mut RetryBudget, capacity: Capacity, now: Time) -> bool {
+        retries.available(now) >= 1.0 && self.handle_late(capacity, now) && retries.handle_retry(1.0, now)
     }
 
     /// Forgets the period before the last.

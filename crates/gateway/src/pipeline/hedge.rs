@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::llm::Dialect;
+use mainstay_core::resilience::hedge::LEFT_MIN;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
@@ -20,9 +21,6 @@ use super::visit::Visit;
 use crate::attempt::{self, Answered, Call, Failed, Flight};
 use crate::protocol::Rpc;
 use crate::shared::{Awaits, BackendShared, KeyInUse, Pace};
-
-/// A second call is pointless when less time than this would be left for it.
-const LEFT_MIN: Duration = Duration::from_millis(10);
 
 /// What came of a call, and of the one beside it if there was one.
 pub(super) struct Ran {

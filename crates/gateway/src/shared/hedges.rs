@@ -104,9 +104,9 @@ impl Pace {
         self.begun.get()
     }
 
-    /// It is late, and somebody has room for a second one: whether both budgets allow that. What one of them refuses, the other is not charged for.
+    /// It is late, and somebody has room for a second one: whether both budgets allow that.
     pub(crate) fn late(&self, retries: &mut RetryBudget, now: Time) -> bool {
-        retries.available(now) >= 1.0 && self.lock().handle_late(Capacity::Spare, now) && retries.handle_retry(1.0, now)
+        self.lock().handle_late_within(retries, Capacity::Spare, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Hedge> {

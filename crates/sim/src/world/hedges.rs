@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_core::resilience::admission::{Ask, Place};
-use mainstay_core::resilience::hedge::Capacity;
+use mainstay_core::resilience::hedge::{Capacity, LEFT_MIN};
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::permit::Mode;
 
@@ -12,8 +12,6 @@ use crate::agenda::Event;
 use crate::gateway::{At, Backend, Other};
 use crate::servers::Owner;
 
-/// What is left for a second call, at least.
-const LEFT_MIN: Duration = Duration::from_millis(10);
 /// Tells turns of the two calls of a visit apart.
 const OTHER: u32 = 1 << 31;
 
@@ -68,9 +66,7 @@ impl World<'_> {
         let visit = &mut self.visits[index as usize];
         let route = &mut self.routes[visit.route as usize];
         let Some(hedge) = &mut route.hedges[visit.entry] else { return };
-        let granted = route.retries.available(now) >= 1.0
-            && hedge.handle_late(Capacity::Spare, now)
-            && route.retries.handle_retry(1.0, now);
+        let granted = hedge.handle_late_within(&mut route.retries, Capacity::Spare, now);
         let Some(backend) = self.backends[at].as_mut().filter(|_| granted) else { return };
         let shed = self.drill.plan.routes[visit.route as usize].shed;
         let ask = Ask { class: visit.class, route: visit.route, queue_max: 0, shed, wait_until: now };

@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 
 use super::Args;
 use super::table::{Streams, Wholes};
-use crate::bench::http::Connection;
 use crate::bench::processes::{Look, cpu_seconds, resident_mb, tree};
-use crate::bench::target::Running;
+use crate::bench::target::{self, Running};
 use crate::{peers, shell};
 
 const WALL_PORT: u16 = 9011;
@@ -49,7 +48,7 @@ pub(super) struct Field {
 }
 
 fn conf(name: &str) -> PathBuf {
-    shell::root().join("xtask/bench/conf/stream").join(name)
+    target::conf("stream").join(name)
 }
 
 fn local(port: u16) -> String {
@@ -57,9 +56,7 @@ fn local(port: u16) -> String {
 }
 
 fn listening(name: &str, port: u16, command: Command, home: &Path) -> Result<Running> {
-    ensure!(Connection::open(port).is_err(), "something else listens on port {port}");
-    let open = |_: &Path| Connection::open(port).is_ok().then_some(());
-    Ok(Running::until(name, command, home, START_LIMIT, open)?.0)
+    Running::listening(name, port, command, home, START_LIMIT)
 }
 
 fn wall(binary: &Path, home: &Path) -> Result<Running> {
