@@ -26,6 +26,9 @@ use mainstay_core::metric::Family;
 use mainstay_core::plan;
 use mainstay_core::time::Time;
 
+#[cfg(feature = "parquet")]
+pub use parquet::{BadFile, requests as read_parquet};
+
 use files::Writer;
 use otlp::Exporter;
 

@@ -1,5 +1,7 @@
 //! Kept requests as Parquet: a row each, in folders by day and model, so that tools that read Hive's layout find both as columns.
 
+mod read;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -15,6 +17,8 @@ use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+
+pub use read::{BadFile, requests};
 
 /// Rows of a group.
 const GROUP_ROWS: usize = 65_536;
@@ -43,11 +47,15 @@ const SCHEMA: &str = "message request {
     optional binary trace_id (UTF8);
     optional binary span_id (UTF8);
     required binary kept (UTF8);
+    optional int64 first_token_us;
+    required boolean synthetic;
+    optional binary experiment (UTF8);
 }";
 
 /// A value of a column.
 enum Cell {
     Whole(i64),
+    Flag(bool),
     Number(f64),
     Text(String),
 }
@@ -88,6 +96,9 @@ fn row(at: Time, request: &RequestFinished) -> Vec<Option<Cell>> {
         maybe(request.trace_id.as_deref()),
         maybe(request.span_id.as_deref()),
         json(&|| serde_json::to_string(&request.kept)),
+        request.first_token.and_then(micros),
+        Some(Cell::Flag(request.synthetic)),
+        maybe(request.experiment.as_deref()),
     ]
 }
 
@@ -141,6 +152,11 @@ fn file(path: &Path, rows: &[Vec<Option<Cell>>]) -> parquet::errors::Result<()> 
                         cells.flatten().map(|cell| if let Cell::Whole(it) = cell { *it } else { 0 }).collect();
                     out.write_batch(&values, levels, None)?;
                 }
+                ColumnWriter::BoolColumnWriter(out) => {
+                    let flag = |cell: &Cell| matches!(cell, Cell::Flag(true));
+                    let values: Vec<bool> = cells.flatten().map(flag).collect();
+                    out.write_batch(&values, levels, None)?;
+                }
                 ColumnWriter::DoubleColumnWriter(out) => {
                     let number = |cell: &Cell| if let Cell::Number(it) = cell { *it } else { f64::NAN };
                     let values: Vec<f64> = cells.flatten().map(number).collect();
@@ -152,7 +168,7 @@ fn file(path: &Path, rows: &[Vec<Option<Cell>>]) -> parquet::errors::Result<()> 
                     let values: Vec<ByteArray> = cells.flatten().map(text).collect();
                     out.write_batch(&values, levels, None)?;
                 }
-                _ => unreachable!("the schema has whole numbers, numbers and texts alone"),
+                _ => unreachable!("the schema has truth values, whole numbers, numbers and texts alone"),
             }
             column.close()?;
             at += 1;

@@ -18,7 +18,7 @@ pub(crate) struct Simulate {
     /// Draw what was measured over virtual time, as SVG, or as a page where the name ends in .html
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub(crate) plot: Option<PathBuf>,
-    /// Say what the config would have done with these recorded requests: JSON lines, as kept requests are written
+    /// Say what the config would have done with these recorded requests: JSON lines or Parquet, as kept requests are written, or a folder of them
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["files", "seeds", "plot"])]
     pub(crate) replay: Option<PathBuf>,
     /// Leave the transcript out

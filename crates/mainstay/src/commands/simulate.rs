@@ -1,5 +1,6 @@
 //! `mainstay simulate`: drills in virtual time, and recorded requests under another config.
 
+mod recording;
 mod replay;
 
 use std::fmt::Write as _;

@@ -1,14 +1,12 @@
 //! `mainstay simulate --replay`: what another config would have done with recorded requests.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
-use mainstay_core::event::Event;
+use anyhow::anyhow;
 use mainstay_sim::{Estimate, Pair, Replayed};
 use serde_json::{Value, json};
 
+use super::recording;
 use crate::cli::Global;
 use crate::exit::{Exit, Stop};
 use crate::output::{self, Format};
@@ -17,15 +15,13 @@ use crate::table::Table;
 
 /// Replicas of which the intervals are made.
 const REPLICAS: u32 = 40;
-/// Most lines that are read.
-const LINES_MAX: usize = 2_000_000;
 /// Below this share a row says nothing.
 const NOTHING: f64 = 1e-9;
 
 /// Runs the command.
 pub(super) fn run(global: &Global, events: &Path, seed: u64) -> Result<Exit, Stop> {
     let plan = source::plan(&global.config)?;
-    let events = read(events).map_err(Stop::usage)?;
+    let events = recording::read(events).map_err(Stop::usage)?;
     let replayed = mainstay_sim::replay(&plan, &events, seed, REPLICAS);
     let replayed = replayed.map_err(|error| Stop::usage(anyhow!("the recording cannot be played: {error}")))?;
     match global.format {
@@ -33,21 +29,6 @@ pub(super) fn run(global: &Global, events: &Path, seed: u64) -> Result<Exit, Sto
         Format::Human => output::data(told(&replayed))?,
     }
     Ok(Exit::Fine)
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<Event>> {
-    let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut events = Vec::new();
-    for (index, line) in BufReader::new(opened).lines().enumerate() {
-        anyhow::ensure!(index < LINES_MAX, "{} has more than {LINES_MAX} lines", file.display());
-        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let event = Event::from_json(&line);
-        events.push(event.with_context(|| format!("{}:{}: this is no event", file.display(), index + 1))?);
-    }
-    Ok(events)
 }
 
 fn told(replayed: &Replayed) -> String {
