@@ -13,6 +13,7 @@ mod instructions;
 mod live;
 mod open;
 mod overload;
+mod pages;
 mod plot;
 mod processes;
 mod report;
@@ -50,6 +51,8 @@ pub(crate) enum Bench {
     Live(live::Args),
     /// A thousand slow streams at once: memory, CPU and delay for each token, beside TensorZero and LiteLLM.
     Stream(stream::Args),
+    /// The dashboard with a thousand objectives and ten thousand incidents: bytes and time of its pages.
+    Pages,
     /// The simulator: requests per second of one core, and the same drills in two fresh processes.
     Sim,
     /// Fleets of 1 to 1,000 gateways that share a rate by leases: overshoot, fairness, staleness.
@@ -72,6 +75,7 @@ pub(crate) fn run(bench: &Bench) -> Result<bool> {
         Bench::Overload(args) => overload::run(args),
         Bench::Live(args) => live::run(args),
         Bench::Stream(args) => stream::run(args),
+        Bench::Pages => pages::run(),
         Bench::Sim => sim::run(),
         Bench::Fleet(args) => fleet::run(args),
         Bench::Train(args) => train::run(args),

@@ -150,10 +150,10 @@ pub enum What {
         /// How much later.
         time: Duration,
     },
-    /// Calls to a backend meet a fault on purpose from here on, as in an experiment; or no more.
+    /// Calls meet a fault on purpose from here on, as in an experiment; or no more.
     Disturb {
-        /// Index into [`Plan::backends`].
-        backend: usize,
+        /// Which calls.
+        at: Place,
         /// The fault.
         fault: Option<Disturbance>,
     },
@@ -209,6 +209,15 @@ pub enum StoreTurn {
     Age(Duration),
 }
 
+/// Where a fault on purpose comes to calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// At a backend: index into [`Plan::backends`].
+    Backend(usize),
+    /// At the store of a feature set: index into [`Plan::features`].
+    Features(usize),
+}
+
 /// A fault on purpose, and whom it comes to.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Disturbance {
@@ -227,6 +236,13 @@ pub enum Hit {
     Ends(Outcome),
     /// It is made later.
     Later(Delay),
+    /// What a feature store answers is older.
+    Older(Duration),
+    /// What a feature store answers has values missing.
+    Missing {
+        /// Whether each of them has a default.
+        defaults: bool,
+    },
 }
 
 /// What must hold.

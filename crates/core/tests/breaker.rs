@@ -323,6 +323,40 @@ fn calls_that_ran_out_of_time_together_are_one_failure_in_a_row() {
 }
 
 #[test]
+fn of_calls_that_broke_off_together_every_second_one_counts() {
+    for broken in [FailureKind::Transport, FailureKind::BrokenStream] {
+        let mut breaker = new(Config::default());
+        (0..1_000).for_each(|n| call(&mut breaker, n, Outcome::Success, START));
+        let together: Vec<_> = (0..8).map(|n| breaker.handle_admit(2_000 + n, START).expect("admitted")).collect();
+        for ticket in together {
+            breaker.handle_outcome(ticket, Outcome::failure(broken), START + millis(50));
+        }
+        assert_eq!(breaker.phase(), Phase::Closed, "one part of the backend may have gone");
+        assert_eq!(breaker.view(START + millis(50)).counts.failures, 4);
+        // Where the whole backend has gone, the next call says so.
+        call(&mut breaker, 3_000, Outcome::failure(FailureKind::Transport), START + millis(51));
+        assert_eq!(breaker.phase(), Phase::Open);
+    }
+    // More than a few are no part of it.
+    let mut breaker = new(Config::default());
+    (0..1_000).for_each(|n| call(&mut breaker, n, Outcome::Success, START));
+    let together: Vec<_> = (0..60).map(|n| breaker.handle_admit(2_000 + n, START).expect("admitted")).collect();
+    let mut failed = 0;
+    for ticket in together {
+        failed += u32::from(breaker.phase() == Phase::Closed);
+        breaker.handle_outcome(ticket, Outcome::failure(FailureKind::Transport), START + millis(50));
+    }
+    assert_eq!((breaker.phase(), failed), (Phase::Open, 9));
+    // Each of these was told by the backend that it is at fault.
+    let mut breaker = new(Config::default());
+    let together: Vec<_> = (0..5).map(|n| breaker.handle_admit(n, START).expect("admitted")).collect();
+    for ticket in together {
+        breaker.handle_outcome(ticket, Outcome::failure(FailureKind::Server), START + millis(50));
+    }
+    assert_eq!(breaker.phase(), Phase::Open);
+}
+
+#[test]
 fn a_slow_call_is_one_call_however_it_ends() {
     let mut breaker = new(Config::default());
     for (request, outcome) in [(1, Outcome::Success), (2, DOWN), (3, Outcome::Cancelled)] {

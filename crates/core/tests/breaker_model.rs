@@ -23,6 +23,8 @@ fn input() -> impl Strategy<Value = Input> {
         4 => Just(Outcome::Success),
         6 => Just(Outcome::failure(FailureKind::Server)),
         2 => Just(Outcome::failure(FailureKind::Timeout)),
+        2 => Just(Outcome::failure(FailureKind::Transport)),
+        1 => Just(Outcome::failure(FailureKind::BrokenStream)),
         1 => Just(Outcome::Cancelled),
         1 => Just(Outcome::Caller { status: 404 }),
     ];
@@ -54,6 +56,8 @@ struct Model {
     history: u64,
     /// Failures since the last success: their requests, and how many it takes.
     streak: Vec<u64>,
+    /// Calls that broke off which were under way when it began.
+    broke_off: u32,
     streak_began: Time,
     streak_last: Time,
     needed: u32,
@@ -74,15 +78,23 @@ impl Model {
     fn add(&mut self, config: &Config, ending: &Ending, now: Time) -> bool {
         let Ending { request, began, outcome, slow_at } = *ending;
         let failed = outcome.is_failure();
+        let mut together = false;
         if failed {
             if self.streak.is_empty() || now.since(self.streak_last) >= config.window * 30 {
                 self.streak.clear();
+                self.broke_off = 0;
                 self.needed = streak_needed(config, self.counts(config, now, false), self.history);
                 self.streak_began = now;
             }
-            // Of those that waited together one counts.
-            let together = outcome == Outcome::failure(FailureKind::Timeout) && began < self.streak_began;
-            if self.streak.is_empty() || !together {
+            // Of those that were under way together and ran out of time one counts; of those that broke off every second one.
+            let was_under_way = !self.streak.is_empty() && began < self.streak_began;
+            let late = outcome == Outcome::failure(FailureKind::Timeout);
+            let told = outcome == Outcome::failure(FailureKind::Server);
+            if was_under_way && !late && !told {
+                self.broke_off += 1;
+            }
+            together = was_under_way && (late || !told && self.broke_off % 2 == 1);
+            if !together {
                 self.streak.push(request);
             }
             self.streak_last = now;
@@ -94,6 +106,8 @@ impl Model {
         match slow_at {
             Some(slow_at) if failed => self.fail_slow(config, slow_at, now),
             Some(_) => {}
+            // The others that broke off together say nothing more.
+            None if together && outcome != Outcome::failure(FailureKind::Timeout) => {}
             None => self.count(Call { at: now, failed, slow: false }),
         }
         let streak = self.streak.len() as u32 >= self.needed && self.streak.iter().any(|&r| r != self.streak[0]);

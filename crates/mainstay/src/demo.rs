@@ -104,6 +104,7 @@ async fn play(
         peers.models.small()
     ));
     output::say(format_args!("gateway    http://{}{}", service.address(), load::PATH));
+    output::say(format_args!("dashboard  http://{}/", admin.local_addr()));
     output::say(format_args!("admin API  http://{}/api/v1/status", admin.local_addr()));
     let global = Global { url: format!("http://{}", admin.local_addr()), token: None, ..global.clone() };
     let (end, ended) = oneshot::channel::<()>();
@@ -115,11 +116,12 @@ async fn play(
     let mut load = Load::new(service.address(), &data.held_out, SEED);
     let game_day = gameday::go_through(&global, &mut load, place).await?;
     let harmful = data.held_out.first().map_or_else(String::new, load::id_of);
+    let training = trained.json();
     let mut budgets = Budgets::new(global.clone(), trained, peers.small_digest.clone(), harmful);
     budgets.register_first("1", service.clock.now()).await?;
     let tally = drive(&mut load, peers, options.duration, &mut budgets, &service).await?;
     let mut criteria = criteria::judge(&tally);
-    criteria.extend(game_day);
+    criteria.extend(gameday::judge(&game_day));
     criteria.extend(budgets.judge_model().await?);
     let handled = incidents::handle(&global, &peers.pager, place).await?;
     criteria.extend(incidents::judge(&handled));
@@ -131,6 +133,8 @@ async fn play(
         budgets: samples,
         changes: collect(&events, start),
         incidents: handled,
+        game_day,
+        training,
         duration: options.duration,
         models: peers.models,
     };

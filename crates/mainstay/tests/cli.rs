@@ -686,6 +686,46 @@ fn drills_are_run_judged_and_refused_with_a_place() {
 }
 
 #[test]
+fn faults_of_a_feature_store_are_rehearsed_for_a_part_of_the_requests() {
+    let bench = Bench::new("rehearse-features");
+    assert!(bench.run(&["init", "--system", "fraud-detection"]).status.success());
+    let day = |fault: &str| {
+        let day = format!(
+            "name: store
+steps:
+  - experiment: {{ name: store, hypothesis: h, route: score, fault: {fault}, blast: full, cohort: {{ share: 50% }}, duration: 1m, lead_in: 10s, recovery: 30s }}
+    criteria: [{{ name: all answered, holds: 'unanswered == 0' }}]
+"
+        );
+        bench.write("store.yaml", &day);
+        let ran =
+            bench.run(&["gameday", "rehearse", "store.yaml", "--rate", "50/s", "--age", "1h", "--format", "json"]);
+        assert_eq!(ran.status.code(), Some(0), "{}{}", text(&ran.stdout), text(&ran.stderr));
+        let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        told["steps"][0].clone()
+    };
+    let injected = |step: &serde_json::Value| step["facts"]["injected"].as_u64().unwrap_or_else(|| panic!("{step:#}"));
+    // A store that is gone for half of the requests: its breaker opens, the last known values answer.
+    let gone = day("{ feature_error: {} }");
+    assert!(gone["facts"]["breaker_opened"] == true && injected(&gone) > 0, "{gone:#}");
+    assert!(gone["transcript"].to_string().contains("features card: breaker closed -> open"), "{gone:#}");
+    // The store's timeout is 50 ms: what comes later is not waited for, and the arm is answered one level below. What comes sooner is waited
+    // for, and takes from the model's time.
+    let levels =
+        |step: &serde_json::Value| -> Vec<u64> { serde_json::from_value(step["facts"]["levels"].clone()).unwrap() };
+    let (late, later) = (day("{ feature_latency: { fixed: 40ms } }"), day("{ feature_latency: { fixed: 100ms } }"));
+    assert!(levels(&late)[0] > 1_000 && late["facts"]["breaker_opened"] == false, "{late:#}");
+    assert!(levels(&later)[0] < 10 && levels(&later)[1] > 1_000, "{later:#}");
+    assert!(later["facts"]["breaker_opened"] == true, "{later:#}");
+    // Older than a day, or not there with a default for each: the answers are worse and come.
+    for fault in ["{ stale_features: { age: 2d } }", "{ data_quality: { change: missing } }"] {
+        let step = day(fault);
+        assert!(injected(&step) > 100, "{step:#}");
+        assert_eq!(step["facts"]["breaker_opened"], false, "{step:#}");
+    }
+}
+
+#[test]
 fn a_game_day_is_rehearsed_in_virtual_time_as_far_as_that_goes() {
     let bench = Bench::new("rehearse");
     let config = "service: web

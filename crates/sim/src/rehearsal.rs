@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use mainstay_core::chaos::experiment::Experiment;
-use mainstay_core::chaos::fault::{Fault, How};
+use mainstay_core::chaos::fault::{Change, Fault, How, Point, Spoiled};
 use mainstay_core::chaos::gameday::criterion::{Compiled, Within};
 use mainstay_core::chaos::gameday::facts::Facts;
 use mainstay_core::chaos::gameday::record::Outcome as Judged;
 use mainstay_core::chaos::gameday::{Criterion, Scenario, Step as Planned, Wanted};
 use mainstay_core::drill::{
-    Around, Disturbance, Drill, Expectation, Happening, Hit, Model, REQUESTS_MAX, Rate, Users, What,
+    Around, Disturbance, Drill, Expectation, Happening, Hit, Model, Place, REQUESTS_MAX, Rate, Store, Users, What,
 };
 use mainstay_core::experiments::catalogue;
 use mainstay_core::plan::Plan;
@@ -46,6 +46,8 @@ const OF_ARMS: [&str; 6] = ["mitigated_s", "p99_s", "control_p99_s", "max_level"
 pub struct Terms {
     /// How each backend is when it is well.
     pub model: Model,
+    /// How the store of each feature set is when it is well.
+    pub store: Store,
     /// How often the step's route is asked.
     pub rate: Rate,
     /// What share of that is of each class.
@@ -131,9 +133,7 @@ fn rehearse_step(plan: &Plan, planned: &Planned, terms: &Terms) -> Step {
 fn drill(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<Drill, String> {
     let route = plan.routes.iter().position(|route| route.name == experiment.route);
     let route = route.ok_or_else(|| format!("there is no route `{}`", experiment.route))?;
-    let target = plan.target_of(experiment);
-    let target = target.and_then(|name| plan.backends.iter().position(|backend| backend.name == name));
-    let (begins, ends) = happening(experiment, target, terms)?;
+    let (begins, ends) = happening(plan, experiment, terms)?;
     let calm = experiment.lead_in.max(CALM_MIN);
     let over = calm + experiment.duration;
     let length = over + experiment.recovery;
@@ -164,7 +164,7 @@ fn drill(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<Drill, S
             to: length,
             known: None,
         }],
-        around: Around::default(),
+        around: Around { stores: vec![Some(terms.store); plan.features.len()], ..Around::default() },
     };
     if drill.first_backend(route).is_none() {
         return Err(format!("the route `{}` asks no backend", experiment.route));
@@ -177,7 +177,7 @@ fn drill(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<Drill, S
 }
 
 /// How the fault comes and how it goes.
-fn happening(experiment: &Experiment, target: Option<usize>, terms: &Terms) -> Result<(What, What), String> {
+fn happening(plan: &Plan, experiment: &Experiment, terms: &Terms) -> Result<(What, What), String> {
     let fault = &experiment.fault;
     let hit = match fault {
         Fault::ModelError(failing) => Hit::Ends(match failing.how {
@@ -186,7 +186,12 @@ fn happening(experiment: &Experiment, target: Option<usize>, terms: &Terms) -> R
             How::ErrorBody => Outcome::failure(FailureKind::Server),
         }),
         Fault::MalformedAnswer(_) => Hit::Ends(Outcome::failure(FailureKind::Server)),
-        Fault::ModelLatency(delay) => Hit::Later(*delay),
+        Fault::ModelLatency(delay) | Fault::FeatureLatency(delay) => Hit::Later(*delay),
+        Fault::FeatureError(_) => Hit::Ends(Outcome::failure(FailureKind::Transport)),
+        Fault::StaleFeatures(stale) => Hit::Older(stale.age),
+        Fault::DataQuality(spoiled) if spoiled.change == Change::Missing => {
+            Hit::Missing { defaults: has_defaults(plan, experiment, spoiled) }
+        }
         Fault::Overload(overload) => {
             let times = |rate| match rate {
                 Rate::PerSecond(rate) => Rate::PerSecond(rate * overload.factor),
@@ -195,16 +200,13 @@ fn happening(experiment: &Experiment, target: Option<usize>, terms: &Terms) -> R
             let load = |rate| What::Load { users: 0, rate };
             return Ok((load(times(terms.rate)), load(terms.rate)));
         }
-        Fault::FeatureLatency(_)
-        | Fault::FeatureError(_)
-        | Fault::StaleFeatures(_)
-        | Fault::DataQuality(_)
+        Fault::DataQuality(_)
         | Fault::WrongVersion(_)
         | Fault::SlowFirstToken(_)
         | Fault::StalledStream(_)
         | Fault::TruncatedStream(_) => {
             return Err(format!(
-                "virtual time has no `{}`: faults of features, versions and streams for a part of the traffic are not in it",
+                "virtual time has no `{}`: other values, versions and streams for a part of the traffic are not in it",
                 fault.name()
             ));
         }
@@ -212,9 +214,24 @@ fn happening(experiment: &Experiment, target: Option<usize>, terms: &Terms) -> R
     if let Hit::Ends(Outcome::Caller { status }) = hit {
         return Err(format!("in virtual time no call is at fault itself, as `status: {status}` says"));
     }
-    let backend = target.ok_or("its target is no backend")?;
+    let target = plan.target_of(experiment).ok_or("it has no target")?;
+    let at = if fault.point() == Point::Features {
+        plan.features.iter().position(|set| set.name == target).map(Place::Features)
+    } else {
+        plan.backends.iter().position(|backend| backend.name == target).map(Place::Backend)
+    };
+    let at = at.ok_or_else(|| format!("there is no `{target}` at which its fault could come"))?;
     let disturbance = Disturbance { cohort: experiment.cohort.share, dose: experiment.dose, hit };
-    Ok((What::Disturb { backend, fault: Some(disturbance) }, What::Disturb { backend, fault: None }))
+    Ok((What::Disturb { at, fault: Some(disturbance) }, What::Disturb { at, fault: None }))
+}
+
+/// Whether every value that the fault takes away has a default.
+fn has_defaults(plan: &Plan, experiment: &Experiment, spoiled: &Spoiled) -> bool {
+    let target = plan.target_of(experiment);
+    plan.features.iter().find(|set| target.is_some_and(|target| set.name == target)).is_some_and(|set| {
+        let taken = if spoiled.refs.is_empty() { &set.refs } else { &spoiled.refs };
+        taken.iter().all(|name| set.defaults.contains_key(name))
+    })
 }
 
 /// What criteria ask for, from what the world counted.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mainstay_core::drill::{self, StoreTurn};
+use mainstay_core::drill::{self, Hit, StoreTurn};
 use mainstay_core::plan::FeatureSet;
 use mainstay_core::resilience::breaker::{Breaker, Phase};
 use mainstay_core::resilience::features::{Ages, Given, Keeps, Known, Source};
@@ -116,32 +116,27 @@ impl Store {
         Fetch::Answers(now + Duration::from_nanos((seconds * 1e9) as u64))
     }
 
-    /// The store has answered: what a request is answered with; `None`: a value is missing.
-    pub(crate) fn absorb(&mut self, set: usize, entity: u32, now: Time) -> Option<Used> {
+    /// The store has answered: what a request is answered with; `None`: a value is missing. Nothing is kept of what a fault on purpose
+    /// came to: others would be answered with it.
+    pub(crate) fn absorb(&mut self, set: usize, entity: u32, hit: Option<Hit>, now: Time) -> Option<Used> {
         let gaps = (self.model.gaps * f64::from(self.model.entities)).round() as u32;
-        let given = if entity < gaps {
-            Given::Nothing
-        } else {
-            Given::Value { event: Some(now - self.model.age), outdated: false }
+        let value = |age| Given::Value { event: Some(now - age), outdated: false };
+        let (given, has_defaults) = match hit {
+            Some(Hit::Missing { defaults }) => (Given::Nothing, defaults),
+            _ if entity < gaps => (Given::Nothing, self.has_defaults),
+            Some(Hit::Older(by)) => (value(self.model.age + by), self.has_defaults),
+            _ => (value(self.model.age), self.has_defaults),
         };
         let source = self.ages.online(given, self.known[entity as usize], now);
-        self.learn(given, entity, now);
-        self.used(set, source)
+        if hit.is_none() {
+            self.learn(given, entity, now);
+        }
+        used(set, source, has_defaults)
     }
 
     /// What a request is answered with where the store is not asked.
     pub(crate) fn recall(&self, set: usize, entity: u32, now: Time) -> Option<Used> {
-        self.used(set, self.ages.cached(self.known[entity as usize], now))
-    }
-
-    fn used(&self, set: usize, source: Source) -> Option<Used> {
-        match source {
-            Source::Online { event, stale } => Some(Used { set, oldest: event, stale, cached: false }),
-            Source::Cached { event, stale } => Some(Used { set, oldest: event, stale, cached: true }),
-            Source::Absent { .. } => {
-                self.has_defaults.then_some(Used { set, oldest: None, stale: false, cached: false })
-            }
-        }
+        used(set, self.ages.cached(self.known[entity as usize], now), self.has_defaults)
     }
 
     fn learn(&mut self, given: Given, entity: u32, now: Time) {
@@ -160,5 +155,13 @@ impl Store {
                 self.known[oldest as usize] = None;
             }
         }
+    }
+}
+
+fn used(set: usize, source: Source, has_defaults: bool) -> Option<Used> {
+    match source {
+        Source::Online { event, stale } => Some(Used { set, oldest: event, stale, cached: false }),
+        Source::Cached { event, stale } => Some(Used { set, oldest: event, stale, cached: true }),
+        Source::Absent { .. } => has_defaults.then_some(Used { set, oldest: None, stale: false, cached: false }),
     }
 }

@@ -168,6 +168,19 @@ impl<'a> Watch<'a> {
         self.down[channel] = down;
     }
 
+    /// The objectives that are counted.
+    pub(crate) fn objectives(&self) -> impl Iterator<Item = &'a str> {
+        self.drill.plan.slos.iter().map(|slo| slo.name.as_str()).filter(|name| self.engine.id(name).is_some())
+    }
+
+    /// What is left of each of [`Watch::objectives`], as of the last look.
+    pub(crate) fn budgets_seen(&self, now: Time) -> Vec<f64> {
+        let now = civil(self.drill, now);
+        self.objectives()
+            .filter_map(|name| Some(self.engine.answer(self.engine.id(name)?, now).budget.remaining))
+            .collect()
+    }
+
     /// What is left of each budget, by the objective's name.
     pub(crate) fn budgets(&mut self, now: Time) -> serde_json::Map<String, serde_json::Value> {
         let now = civil(self.drill, now);
@@ -242,7 +255,9 @@ impl<'a> Watch<'a> {
     fn tell_of(&mut self, kind: &EventKind) {
         match kind {
             EventKind::SloAlertFired(alert) => {
-                let burn = alert.burn.map(|burn| format!(", {burn:.1} times as fast as it may")).unwrap_or_default();
+                // A trickle's is that of the whole window, which says nothing about now.
+                let burn = alert.burn.filter(|_| alert.why == "burn");
+                let burn = burn.map(|burn| format!(", {burn:.1} times as fast as it may")).unwrap_or_default();
                 let line = format!("objective {}: {} ({}{burn})", alert.slo, alert.severity, alert.why);
                 self.news.extend([News::Alert, News::Line(line)]);
             }

@@ -9,7 +9,7 @@ mod watching;
 
 use std::sync::Arc;
 
-use mainstay_core::drill::{Disturbance, Drill, Model};
+use mainstay_core::drill::{Disturbance, Drill, Model, Place};
 use mainstay_core::resilience::ladder::Entry;
 use mainstay_core::rng::Rng;
 use mainstay_core::route::Class;
@@ -71,8 +71,8 @@ pub(crate) struct World<'a> {
     active: Vec<usize>,
     /// Spans of which some that came may still be under way.
     listening: Vec<usize>,
-    /// The fault on purpose, and the backend whose calls meet it.
-    disturbed: Option<(usize, Disturbance)>,
+    /// The fault on purpose, and where calls meet it.
+    disturbed: Option<(Place, Disturbance)>,
     counted_to: Time,
     curves: Curves,
     transcript: Transcript,
@@ -148,6 +148,7 @@ impl<'a> Prepared<'a> {
         };
         let stores = drill.around.stores.iter().enumerate().map(store).collect();
         let watch = drill.around.watched.then(|| Box::new(Watch::new(drill, *seed, fork())));
+        let curves = Curves::new(drill.length, watch.iter().flat_map(|watch| watch.objectives()));
         let backend = |(at, model): (usize, &Option<_>)| {
             model.is_some().then(|| Backend::new(&drill.plan, at, *anchor, *seed, START))
         };
@@ -184,7 +185,7 @@ impl<'a> Prepared<'a> {
             listening: Vec::new(),
             disturbed: None,
             counted_to: START,
-            curves: Curves::new(drill.length),
+            curves,
             transcript: Transcript::new(START + drill.length),
             requests: 0,
             rng: world_rng,

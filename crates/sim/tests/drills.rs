@@ -68,6 +68,14 @@ fn drills_hold() {
     hold(&drills(""));
     if long {
         hold(&drills("long"));
+        // Three seeds of the language model.
+        let mut engines: Vec<_> = drills("").into_iter().filter(|(name, _)| name.starts_with("b1-")).collect();
+        for seed in [2, 3] {
+            for (_, drill) in &mut engines {
+                drill.seed = seed;
+            }
+            hold(&engines);
+        }
     }
 }
 

@@ -136,7 +136,8 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
         "/incidents/AI-20260225-0399",
     ] {
         let (took, page) = fastest(&server, path).await;
-        println!("{path}: {} bytes in {took:?}", page.len());
+        // `cargo xtask bench pages` reads this.
+        println!("{}", json!({ "page": path, "bytes": page.len(), "ms": took.as_secs_f64() * 1e3 }));
         assert!(page.len() <= PAGE_MAX, "{path}: {} bytes", page.len());
         assert!(
             !page.contains("<img") && !page.contains("<script>") && !page.contains("<b>"),

@@ -21,6 +21,7 @@
 //! - A call counts once: when it becomes slow or when it ends, whichever comes first.
 //! - Calls that began after the last answer and all became slow open it, however few the limit lets in.
 //! - Calls that ran out of time together are one failure in a row: that too many were let in is the limit's business.
+//! - Of calls that broke off together every second one counts: one part of the backend may have gone, not all of it.
 //! - The caller's own faults and cancelled calls never count. A throttled call is no failure, but the time the backend
 //!   asked for is kept.
 //!

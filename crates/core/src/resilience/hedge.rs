@@ -1,6 +1,6 @@
 //! Whether a second attempt is sent beside one that is late (Dean and Barroso, "The Tail at Scale", 2013).
 //!
-//! The delay is the 95th percentile of the backend's own latencies, or the later one that no more calls exceed than the
+//! The delay is the 95th percentile of the backend's own latencies, or the later one that fewer calls exceed than the
 //! budget (2 %) can hedge: spent on the first that are late, it would be gone when the latest come. There is no hedging before 200 samples, while the limiter is saturated, or while the
 //! breaker is not closed: then the backend lacks capacity, and a second attempt would take more of it.
 
@@ -15,7 +15,7 @@ pub const LEFT_MIN: Duration = Duration::from_millis(10);
 /// When and how much is hedged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The quantile of the latency after which a call is late, or `1 - share` if that is higher. Default 0.95.
+    /// The quantile of the latency after which a call is late, or `1 - 0.85 x share` if that is higher. Default 0.95.
     pub quantile: f64,
     /// Fewest latencies to know the quantile. Default 200.
     pub samples_min: u64,
@@ -63,6 +63,8 @@ pub struct Hedge {
     current: Box<Period>,
     last: Box<Period>,
     ends: Time,
+    /// Hedges that were earned and not spent.
+    credit: f64,
     /// The answer of [`Hedge::delay`], until so many samples were counted.
     known: Option<(u64, Option<Duration>)>,
 }
@@ -71,8 +73,16 @@ pub struct Hedge {
 struct Period {
     latencies: LogHistogram,
     calls: u64,
-    hedges: u64,
 }
+
+/// What is not spent is kept for a bunch of late calls: at most what the last one to two periods earned, or this much where that is
+/// less, since few calls earn too little for their bunches.
+const CREDIT_LEAST: f64 = 50.0;
+/// The part of the budget that the late are to spend in the mean: were it all of it, bunches would find nothing, and the latest come in
+/// bunches.
+const SPENT: f64 = 0.85;
+/// What adding up shares may be off.
+const ROUNDING: f64 = 1e-9;
 
 /// The quantile is computed anew after so many samples.
 const REFRESH_EVERY: u64 = 64;
@@ -81,13 +91,15 @@ impl Hedge {
     /// Knows nothing yet.
     pub fn new(config: Config, now: Time) -> Hedge {
         let ends = now + config.period;
-        Hedge { config, current: Box::default(), last: Box::default(), ends, known: None }
+        Hedge { config, current: Box::default(), last: Box::default(), ends, credit: 0.0, known: None }
     }
 
     /// A first attempt was sent.
     pub fn handle_call(&mut self, now: Time) {
         self.handle_timeout(now);
         self.current.calls += 1;
+        let lately = self.config.share * (self.current.calls + self.last.calls) as f64;
+        self.credit = (self.credit + self.config.share).min(lately.max(CREDIT_LEAST));
     }
 
     /// An attempt took so long to its first byte, or so long until it lost against its hedge without one: it would have taken longer still.
@@ -109,9 +121,8 @@ impl Hedge {
     /// A call is late: asks to send another one; spends the budget if it is granted.
     pub fn handle_late(&mut self, capacity: Capacity, now: Time) -> bool {
         self.handle_timeout(now);
-        let (calls, hedges) = (self.current.calls + self.last.calls, self.current.hedges + self.last.hedges);
-        let granted = capacity == Capacity::Spare && (hedges + 1) as f64 <= self.config.share * calls as f64;
-        self.current.hedges += u64::from(granted);
+        let granted = capacity == Capacity::Spare && self.credit > 1.0 - ROUNDING;
+        self.credit -= f64::from(u8::from(granted));
         granted
     }
 
@@ -150,7 +161,7 @@ impl Hedge {
     fn quantile(&self) -> Option<Duration> {
         let mut both = self.last.latencies.clone();
         both.merge(&self.current.latencies);
-        both.quantile(self.config.quantile.max(1.0 - self.config.share))
+        both.quantile(self.config.quantile.max(1.0 - SPENT * self.config.share))
     }
 }
 

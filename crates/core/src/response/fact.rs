@@ -282,6 +282,8 @@ fn burn(alert: &SloAlert, reach: &Reach) -> Fact {
         ("harm", _) if !harm => format!("{} is broken", alert.slo),
         ("harm", _) => format!("{}: something happened that is not tolerated", alert.slo),
         ("rate", _) => format!("{}: bad events come too often", alert.slo),
+        // Its burn is that of the whole window, which says nothing about now.
+        ("trickle", _) => format!("{} loses budget faster than it may, by what came of late", alert.slo),
         (_, Some(burn)) => {
             let over =
                 alert.long_s.map(|secs| format!(" over {}", written(Duration::from_secs(secs)))).unwrap_or_default();

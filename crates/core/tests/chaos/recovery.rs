@@ -59,6 +59,19 @@ fn what_hinders_it_is_what_was_not_so_before() {
 }
 
 #[test]
+fn few_requests_that_are_mostly_unanswered_hinder_it() {
+    // So few in the two seconds that all has to be well for that their share alone is no evidence against the margin.
+    let more = r#", "recovery": "4s", "margin": {"errors": "50%"}"#;
+    let (mut bench, id) = withdrawn(more);
+    (bench.rate, bench.unanswered) = ([1, 1], [0, 1]);
+    fails(bench, &id, 4);
+    let (mut bench, id) = withdrawn(more);
+    bench.rate = [1, 1];
+    bench.pass(4);
+    assert!(bench.rested(&id).recovered.is_some(), "{:?}", verdict(&bench, &id));
+}
+
+#[test]
 fn incidents_that_are_expected_do_not_hinder_it() {
     let (mut bench, id) = withdrawn(r#", "expect": {"incidents": ["slow_model"]}"#);
     bench.situation.incidents = vec![incident("AI-1", "slow_model", &["answers"], bench.now)];

@@ -95,6 +95,15 @@ pub(crate) struct GamedayRehearse {
     /// How long a request takes there in the mean
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = time)]
     pub(crate) time: Duration,
+    /// How long a feature store takes for one retrieval in the mean
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = time)]
+    pub(crate) store_time: Duration,
+    /// How many entities requests are about, each as likely
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) entities: u32,
+    /// How old the values of a feature store are
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = written::parse_duration)]
+    pub(crate) age: Duration,
     /// How often the route is asked: per second (50/s), or in multiples of what its first backend carries (0.5x)
     #[arg(long, default_value = "0.5x", value_parser = rate)]
     pub(crate) rate: Rate,

@@ -26,8 +26,8 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long it takes at most.
 const ROUNDS_MAX: usize = 600;
 
-/// Goes through the game day under the demo's usual traffic; its reports are kept.
-pub(super) async fn go_through(global: &Global, load: &mut Load, place: &Place) -> Result<[Criterion; 2], Stop> {
+/// Goes through the game day under the demo's usual traffic, and answers with its record; its reports are kept.
+pub(super) async fn go_through(global: &Global, load: &mut Load, place: &Place) -> Result<Value, Stop> {
     drive(load, WARM_UP).await;
     let body = json!({ "scenario": scenario()? });
     let mut record = client::ask(global, Method::POST, "/api/v1/gamedays", Some(&body)).await?;
@@ -50,7 +50,7 @@ pub(super) async fn go_through(global: &Global, load: &mut Load, place: &Place) 
     // Whatever the last fault opened is over before anything else begins.
     drive(load, WARM_UP).await;
     answer_pages(global).await?;
-    Ok(judge(&record))
+    Ok(record)
 }
 
 fn scenario() -> Result<Scenario, Stop> {
@@ -81,7 +81,8 @@ async fn answer_pages(global: &Global) -> Result<(), Stop> {
     Ok(())
 }
 
-fn judge(record: &Value) -> [Criterion; 2] {
+/// Whether it was gone through, and well.
+pub(super) fn judge(record: &Value) -> [Criterion; 2] {
     let steps = array(&record["steps"]);
     let run = steps.iter().filter(|step| step["run"].is_string()).count();
     let outcomes = steps.iter().chain([record]).flat_map(|it| array(&it["results"]));

@@ -12,6 +12,7 @@ use crate::cli::Global;
 use crate::client;
 use crate::exit::Stop;
 use crate::output;
+use crate::words::array;
 
 /// What each fault of the script must be recognised as.
 const EXPECTED: [&str; 3] = ["feature_pipeline", "serving_latency", "safety_violation"];
@@ -29,6 +30,14 @@ pub(super) struct Handled {
     pub(super) title: String,
     /// How long after its detection the page arrived.
     pub(super) paged: Option<Duration>,
+    /// The page, as the receiver got it.
+    page: Value,
+    /// What to do about its type.
+    runbook: Value,
+    /// Its review, in Markdown.
+    review: String,
+    /// Where its review is served.
+    review_url: String,
     /// Whether its review tells of it, in both forms.
     reviewed: bool,
 }
@@ -37,8 +46,26 @@ impl Handled {
     pub(super) fn json(&self) -> Value {
         json!({
             "id": self.id, "type": self.kind, "severity": self.severity, "status": self.status, "title": self.title,
-            "paged_after_seconds": self.paged.map(|after| after.as_secs_f64()), "reviewed": self.reviewed,
+            "paged_after_seconds": self.paged.map(|after| after.as_secs_f64()), "page": self.page, "runbook": self.runbook,
+            "review": { "markdown": self.review, "html": format!("{}?format=html", self.review_url) },
+            "reviewed": self.reviewed,
         })
+    }
+
+    /// The whole of it, for people: the page, the runbook and the review.
+    pub(super) fn human(&self) -> String {
+        let mut lines = vec![format!("{} in full", self.id), String::new(), "the page that was sent".to_owned()];
+        let words = self.page.as_object().into_iter().flatten();
+        lines.extend(words.filter_map(|(name, value)| Some(format!("  {name}: {}", value.as_str()?))));
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        lines.extend([String::new(), format!("its runbook: {}", word(&self.runbook["about"]))]);
+        let actions = array(&self.runbook["actions"]).iter();
+        lines.extend(actions.map(|action| format!("  at once: {}", word(&action["text"]))));
+        let steps = array(&self.runbook["steps"]).iter().enumerate();
+        lines.extend(steps.map(|(n, step)| format!("  {}. {}", n + 1, word(step))));
+        lines.extend([String::new(), format!("its review ({}?format=html)", self.review_url)]);
+        lines.extend(self.review.lines().map(|line| format!("  {line}")));
+        lines.join("\n")
     }
 }
 
@@ -78,7 +105,10 @@ async fn take(global: &Global, pager: &Pager, place: &Place, line: &Value) -> Re
         let after = client::ask(global, Method::POST, &format!("{path}/status"), Some(&over)).await?;
         after["incident"]["status"].as_str().unwrap_or_default().clone_into(&mut status);
     }
+    let runbook =
+        client::ask(global, Method::GET, &format!("/api/v1/runbooks/{}", client::segment(&kind)), None).await?;
     let mut reviewed = true;
+    let mut review = String::new();
     for (form, file) in [("md", "review.md"), ("html", "review.html")] {
         let text = client::ask_text(global, &format!("{path}/review?format={form}")).await?;
         reviewed &= text.contains(&id);
@@ -86,10 +116,27 @@ async fn take(global: &Global, pager: &Pager, place: &Place, line: &Value) -> Re
             let written = place.write(file, &text).map_err(Stop::unreachable)?;
             output::say(format_args!("review     {}", written.display()));
         }
+        if form == "md" {
+            review = text;
+        }
     }
     let detected = line["detected"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let paged = detected.zip(pager.first(&id)).map(|(detected, paged)| paged.duration_since(detected).unsigned_abs());
-    Ok(Handled { id, kind, severity: word("severity"), status, title: word("title"), paged, reviewed })
+    let page = pager.first(&id);
+    let at = page.as_ref().map(|page| page.at);
+    let paged = detected.zip(at).map(|(detected, at)| at.duration_since(detected).unsigned_abs());
+    Ok(Handled {
+        id,
+        kind,
+        severity: word("severity"),
+        status,
+        title: word("title"),
+        paged,
+        page: page.map_or(Value::Null, |page| page.body),
+        runbook,
+        review,
+        review_url: format!("{}{path}/review", global.url),
+        reviewed,
+    })
 }
 
 /// Whether each fault was recognised, told and reviewed.

@@ -26,13 +26,15 @@ pub(super) struct Page {
     pub(super) at: jiff::Timestamp,
     pub(super) incident: String,
     pub(super) purpose: String,
+    /// All that it said.
+    pub(super) body: Value,
 }
 
 impl Pager {
-    /// When somebody was first paged for an incident.
-    pub(super) fn first(&self, incident: &str) -> Option<jiff::Timestamp> {
+    /// The first page that was sent for an incident.
+    pub(super) fn first(&self, incident: &str) -> Option<Page> {
         let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.iter().find(|page| page.incident == incident && page.purpose == "page").map(|page| page.at)
+        pages.iter().find(|page| page.incident == incident && page.purpose == "page").cloned()
     }
 }
 
@@ -43,7 +45,8 @@ impl Handler for Pager {
             let page = body.ok().and_then(|body| serde_json::from_slice::<Value>(&body.to_bytes()).ok());
             let Some(page) = page else { return site::json(StatusCode::BAD_REQUEST, &json!({})) };
             let word = |name: &str| page[name].as_str().unwrap_or_default().to_owned();
-            let page = Page { at: jiff::Timestamp::now(), incident: word("incident"), purpose: word("purpose") };
+            let (incident, purpose) = (word("incident"), word("purpose"));
+            let page = Page { at: jiff::Timestamp::now(), incident, purpose, body: page };
             let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if pages.len() < PAGES_MAX {
                 pages.push(page);

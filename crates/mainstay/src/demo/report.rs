@@ -13,6 +13,10 @@ use super::script::PHASES;
 use super::tally::{Cell, Tally, ratio};
 use super::watch::Change;
 use crate::table::Table;
+use crate::words::array;
+
+/// The type of the incident that is shown in full.
+const WHOLE: &str = "serving_latency";
 
 /// Everything that the demo has to say at its end.
 pub(super) struct Report {
@@ -21,6 +25,10 @@ pub(super) struct Report {
     pub(super) budgets: Vec<Sample>,
     pub(super) changes: Vec<Change>,
     pub(super) incidents: Vec<Handled>,
+    /// The record of the game day.
+    pub(super) game_day: Value,
+    /// How the primary model came about.
+    pub(super) training: Value,
     pub(super) duration: Duration,
     pub(super) models: Models,
 }
@@ -53,8 +61,16 @@ impl Report {
     /// For people.
     pub(super) fn human(&self) -> String {
         let mut text = String::new();
-        for part in [self.requests(), self.levels(), self.budgets(), self.timeline(), self.incidents(), self.verdict()]
-        {
+        let parts = [
+            self.requests(),
+            self.levels(),
+            self.budgets(),
+            self.timeline(),
+            self.game_day(),
+            self.incidents(),
+            self.verdict(),
+        ];
+        for part in parts {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{part}");
         }
@@ -77,7 +93,25 @@ impl Report {
             "slos": self.budgets.iter().map(Sample::json).collect::<Vec<_>>(),
             "timeline": self.changes.iter().map(change_json).collect::<Vec<_>>(),
             "incidents": self.incidents.iter().map(Handled::json).collect::<Vec<_>>(),
+            "game_day": self.game_day,
+            "training": self.training,
         })
+    }
+
+    fn game_day(&self) -> String {
+        let mut table = Table::new(&["game day", "criterion", "held", "measured"]);
+        for step in array(&self.game_day["steps"]).iter().chain([&self.game_day]) {
+            let name = step["name"].as_str().unwrap_or("the day");
+            for outcome in array(&step["results"]) {
+                table.row(vec![
+                    name.to_owned(),
+                    outcome["name"].as_str().unwrap_or_default().to_owned(),
+                    if outcome["held"] == true { "yes" } else { "NO" }.to_owned(),
+                    outcome["measured"].as_str().map_or_else(|| outcome["measured"].to_string(), str::to_owned),
+                ]);
+            }
+        }
+        table.to_string()
     }
 
     fn incidents(&self) -> String {
@@ -93,7 +127,8 @@ impl Report {
                 it.title.clone(),
             ]);
         }
-        format!("incidents\n{table}")
+        let whole = self.incidents.iter().find(|it| it.kind == WHOLE).map(Handled::human).unwrap_or_default();
+        format!("incidents\n{table}\n{whole}")
     }
 
     fn requests(&self) -> String {

@@ -116,6 +116,14 @@ impl Trained {
         })
     }
 
+    /// The run, for programs.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "run": self.summary.run, "attempts": self.summary.attempts, "lost_steps": self.summary.lost_steps,
+            "promoted": self.summary.promoted, "digest": self.digest, "same_as_without_a_crash": self.is_same,
+        })
+    }
+
     /// Whether training survived.
     pub(super) fn judge(&self) -> Criterion {
         Criterion {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::drill::{StoreTurn, What};
+use mainstay_core::drill::{Place, StoreTurn, What};
 use mainstay_core::resilience::breaker;
 use mainstay_core::resilience::ladder::{Component, Effect, LevelReason};
 use mainstay_core::time::Time;
@@ -165,13 +165,21 @@ impl World<'_> {
             What::Stall { backend, share, time } => {
                 format!("* {:.1} % of calls to backend {} begin {time:?} later", share * 1e2, name(*backend))
             }
-            What::Disturb { backend, fault: Some(fault) } => format!(
-                "* {:.1} % of requests are the experiment's arm, {:.1} % of it meets a fault at backend {}",
-                fault.cohort * 1e2,
-                fault.dose * 1e2,
-                name(*backend)
-            ),
-            What::Disturb { backend, fault: None } => format!("* the fault at backend {} is gone", name(*backend)),
+            What::Disturb { at, fault } => {
+                let at = match at {
+                    Place::Backend(backend) => format!("backend {}", name(*backend)),
+                    Place::Features(set) => format!("features {}", self.drill.plan.features[*set].name),
+                };
+                fault.map_or_else(
+                    || format!("* the fault at {at} is gone"),
+                    |fault| {
+                        let (arm, dose) = (fault.cohort * 1e2, fault.dose * 1e2);
+                        format!(
+                            "* {arm:.1} % of requests are the experiment's arm, {dose:.1} % of it meets a fault at {at}"
+                        )
+                    },
+                )
+            }
             What::Deploy { backend, .. } => format!("* a new version comes to backend {}", name(*backend)),
             What::Store { set, turn } => {
                 format!("* features {} {}", self.drill.plan.features[*set].name, told(*turn))
@@ -211,7 +219,7 @@ impl World<'_> {
                     watch.set_channel(*channel, *down);
                 }
             }
-            What::Disturb { backend, fault } => self.disturbed = fault.map(|fault| (*backend, fault)),
+            What::Disturb { at, fault } => self.disturbed = fault.map(|fault| (*at, fault)),
             What::Load { users, rate } => {
                 let rate = self.drill.per_second(self.drill.users[*users].route, *rate);
                 self.groups[*users].set_rate(rate);
@@ -257,6 +265,7 @@ impl World<'_> {
             limit: limit.map_or(0.0, |backend| f64::from(backend.admission.limit())),
             level: f64::from(self.routes[route].ladder.level().number()),
             budget: self.routes[route].retries.available(self.now),
+            objectives: self.watch.as_ref().map_or_else(Vec::new, |watch| watch.budgets_seen(self.now)),
         };
         self.curves.sample(&point, self.now);
         self.agenda.add(self.now + self.curves.step, Event::Sample);

@@ -1,5 +1,6 @@
 //! The features of a request: from their store, or from what the gateway knows, before its backend is asked.
 
+use mainstay_core::drill::{Hit, Place};
 use mainstay_core::plan::FeatureMode;
 use mainstay_core::resilience::breaker;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
@@ -8,6 +9,7 @@ use super::World;
 use crate::agenda::Event;
 use crate::gateway::{At, Tried};
 use crate::store::Fetch;
+use crate::upstream::ERROR;
 
 /// How a request stands that needs features.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +26,7 @@ impl World<'_> {
     /// Gets the features that an entry's backend needs.
     pub(super) fn provide(&mut self, index: u32, set: usize, mode: FeatureMode) -> Provided {
         let now = self.now;
+        let hit = self.hit_at(Place::Features(set), self.visits[index as usize].key);
         let visit = &mut self.visits[index as usize];
         let Some(Some(store)) = self.stores.get_mut(set) else { return Provided::Ready };
         if mode == FeatureMode::Cached {
@@ -35,13 +38,21 @@ impl World<'_> {
         self.active.iter().for_each(|span| self.spans[*span].watched.retrieves());
         visit.turn = visit.turn.wrapping_add(1);
         visit.at = At::Store { ticket };
-        let turn = visit.turn;
-        match store.fetch(now) {
+        let (turn, until) = (visit.turn, visit.until);
+        let fetch = match hit {
+            Some(Hit::Ends(_)) => Fetch::Fails(now + ERROR),
+            Some(Hit::Later(delay)) => store.fetch(now + delay.draw(&mut self.rng)),
+            _ => store.fetch(now),
+        };
+        match fetch {
             Fetch::Answers(at) => self.agenda.add(at, Event::Fetched { visit: index, turn }),
             Fetch::Fails(at) => self.agenda.add(at, Event::FetchFails { visit: index, turn }),
             Fetch::Hangs => {}
         }
-        let over = visit.until.min(now + self.drill.plan.features[set].timeout);
+        if hit.is_some() {
+            self.is_injected();
+        }
+        let over = until.min(now + self.drill.plan.features[set].timeout);
         self.agenda.add(over, Event::FetchOver { visit: index, turn });
         Provided::UnderWay
     }
@@ -53,9 +64,10 @@ impl World<'_> {
         }
         let now = self.now;
         let Some(set) = self.fetch_ended(index, Outcome::Success) else { return };
+        let hit = self.hit_at(Place::Features(set), self.visits[index as usize].key);
         let visit = &mut self.visits[index as usize];
         let Some(Some(store)) = self.stores.get_mut(set) else { return };
-        visit.used = store.absorb(set, store.entity(visit.key), now);
+        visit.used = store.absorb(set, store.entity(visit.key), hit, now);
         let tried = if visit.used.is_some() { self.ask(index) } else { Some(Tried::Passed) };
         if let Some(tried) = tried {
             self.goes_on(index, tried);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_core::drill::{Disturbance, Hit, Model};
+use mainstay_core::drill::{self, Disturbance, Hit, Model};
 use mainstay_core::resilience::admission::{Ask, Place};
 use mainstay_core::resilience::deadline::Deadline;
 use mainstay_core::resilience::ladder::{Step, Walk};
@@ -248,14 +248,14 @@ impl World<'_> {
     /// A call is made, or meets what keeps it from being made at once.
     pub(super) fn make_call(&mut self, at: usize, owner: Owner) {
         let key = self.visits[owner.visit as usize].key;
-        match self.disturbed.filter(|(backend, fault)| *backend == at && is_hit(key, fault)) {
+        match self.hit_at(drill::Place::Backend(at), key) {
             None => match self.servers[at].as_mut().and_then(Upstream::stalls) {
                 None => self.send(at, owner),
                 Some(time) => {
                     self.agenda.add(self.now + time, Event::Late { visit: owner.visit, turn: owner.turn });
                 }
             },
-            Some((_, fault)) => self.disturb(&fault, owner),
+            Some(hit) => self.disturb(hit, at, owner),
         }
         self.begin_step(at);
     }
@@ -305,16 +305,28 @@ impl World<'_> {
         }
     }
 
+    /// What the fault on purpose does to a request's calls there.
+    pub(super) fn hit_at(&self, place: drill::Place, key: u64) -> Option<Hit> {
+        self.disturbed.filter(|(at, fault)| *at == place && is_hit(key, fault)).map(|(_, fault)| fault.hit)
+    }
+
+    /// A request meets the fault.
+    pub(super) fn is_injected(&mut self) {
+        self.active.iter().for_each(|span| self.spans[*span].injected());
+    }
+
     /// A call meets a fault on purpose.
-    fn disturb(&mut self, fault: &Disturbance, owner: Owner) {
+    fn disturb(&mut self, hit: Hit, at: usize, owner: Owner) {
         let (Owner { visit, turn }, now) = (owner, self.now);
         // The first call of a ladder's entry: a request counts once.
         if self.visits[visit as usize].avoid.is_none() {
-            self.active.iter().for_each(|span| self.spans[*span].injected());
+            self.is_injected();
         }
-        match fault.hit {
+        match hit {
             Hit::Ends(_) => self.agenda.add(now + ERROR, Event::Hit { visit, turn }),
             Hit::Later(delay) => self.agenda.add(now + delay.draw(&mut self.rng), Event::Late { visit, turn }),
+            // Of what feature stores answer.
+            Hit::Older(_) | Hit::Missing { .. } => self.send(at, owner),
         }
     }
 

@@ -75,7 +75,12 @@ impl Watched {
         let before = [all(&lead_in), injecting[0]].into_iter().find(|(_, requests)| *requests > 0)?;
         let bound = before.0 as f64 / before.1 as f64 + self.run.experiment.margin.errors;
         let names = ["control", "experiment's arm"];
-        let worse = (0..2).find(|arm| sums[*arm].1 > 0 && binomial::lower(sums[*arm].0, sums[*arm].1, SURE) > bound)?;
+        // Where so few ask that chance explains anything, an arm of which most go unanswered is not well.
+        let is_worse = |(unanswered, requests): (u64, u64)| {
+            let is_most = 2 * unanswered > requests && unanswered as f64 > bound * requests as f64;
+            requests > 0 && (is_most || binomial::lower(unanswered, requests, SURE) > bound)
+        };
+        let worse = (0..2).find(|arm| is_worse(sums[*arm]))?;
         let (unanswered, requests) = sums[worse];
         Some(format!("{unanswered} of the last {requests} requests of the former {} were unanswered", names[worse]))
     }

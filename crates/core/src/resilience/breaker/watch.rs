@@ -39,6 +39,8 @@ struct Streak {
     request: u64,
     several_requests: bool,
     failures: u32,
+    /// Calls that broke off which were under way when it began.
+    broke_off: u32,
     /// Fixed when the streak begins, by what was known of the backend before.
     needed: u32,
     began: Time,
@@ -107,8 +109,9 @@ impl Watch {
     }
 
     fn handle_failure(&mut self, config: &Config, ticket: &Ticket, kind: FailureKind, now: Time) -> Option<Trip> {
-        let streak = self.extend_streak(config, ticket, kind, now);
+        let (streak, counts) = self.extend_streak(config, ticket, kind, now);
         match ticket.pace {
+            Pace::Waiting | Pace::Answering if !counts && kind != FailureKind::Timeout => {}
             Pace::Waiting | Pace::Answering => {
                 self.history += 1;
                 self.window.add_failure(now);
@@ -121,27 +124,36 @@ impl Watch {
         fails_too_often(config, self.window.judged(now)).then(|| self.evidence(Why::FailureShare, now))
     }
 
-    /// Failures that lie as far apart as the oldest calls that are judged are not one streak. Calls that waited together
-    /// run out of time together, as when too many were let in: those that began before the streak did are one failure
-    /// in it.
-    fn extend_streak(&mut self, config: &Config, ticket: &Ticket, kind: FailureKind, now: Time) -> Streak {
+    /// Failures that lie as far apart as the oldest calls that are judged are not one streak. Calls that were under way
+    /// together run out of time together, as when too many were let in: those that began before the streak did are one
+    /// failure in it. They break off together as well, as when one part of a backend restarts: of those every second
+    /// one counts. Also says whether this one does.
+    fn extend_streak(&mut self, config: &Config, ticket: &Ticket, kind: FailureKind, now: Time) -> (Streak, bool) {
         let request = ticket.request;
         let going_on = self.streak.filter(|s| now.since(s.last) < config.window * RECENT_WINDOWS);
         let mut streak = match going_on {
             Some(streak) => streak,
             None => {
                 let needed = streak_needed(config, self.window.known(now), self.history);
-                Streak { request, several_requests: false, failures: 0, needed, began: now, last: now }
+                Streak { request, several_requests: false, failures: 0, broke_off: 0, needed, began: now, last: now }
             }
         };
-        let waited_together = streak.failures > 0 && kind == FailureKind::Timeout && ticket.admitted_at < streak.began;
-        if !waited_together {
+        let was_under_way = streak.failures > 0 && ticket.admitted_at < streak.began;
+        let counts = match kind {
+            FailureKind::Timeout => !was_under_way,
+            FailureKind::Transport | FailureKind::BrokenStream if was_under_way => {
+                streak.broke_off = streak.broke_off.saturating_add(1);
+                streak.broke_off.is_multiple_of(2)
+            }
+            FailureKind::Transport | FailureKind::BrokenStream | FailureKind::Server => true,
+        };
+        if counts {
             streak.failures = streak.failures.saturating_add(1);
             streak.several_requests |= request != streak.request;
         }
         streak.last = now;
         self.streak = Some(streak);
-        streak
+        (streak, counts)
     }
 
     fn evidence(&mut self, why: Why, now: Time) -> Trip {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mainstay_core::chaos::gameday::record::Outcome;
-use mainstay_core::drill::{Model, Servers};
+use mainstay_core::drill::{Model, Servers, Store};
 use mainstay_sim::rehearsal::{Rehearsal, Terms, rehearse};
 use serde_json::{Value, json};
 
@@ -31,7 +31,9 @@ pub(super) fn run(global: &Global, options: &GamedayRehearse) -> Result<Exit, St
     }
     let model =
         Model::Servers(Servers { servers: options.servers, mean: options.time, spread: SPREAD, drag: DRAG, parts: 1 });
-    let terms = Terms { model, rate: options.rate, classes: options.classes, seed: options.seed };
+    let store =
+        Store { mean: options.store_time, spread: SPREAD, entities: options.entities, gaps: 0.0, age: options.age };
+    let terms = Terms { model, store, rate: options.rate, classes: options.classes, seed: options.seed };
     let rehearsal = rehearse(&plan, &scenario, &terms);
     match global.format {
         Format::Json => output::json(&as_json(&rehearsal))?,
