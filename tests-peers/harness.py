@@ -44,10 +44,10 @@ class Answer:
         return int(self.headers["x-mainstay-level"])
 
 
-def call(url: str, body=None, headers=None, timeout: float = 30) -> Answer:
-    """GET, or POST of `body` as JSON. An error status is an answer, not an exception."""
+def call(url: str, body=None, headers=None, timeout: float = 30, method=None) -> Answer:
+    """GET, or POST of `body` as JSON, or what `method` says. An error status is an answer, not an exception."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json", **(headers or {})})
+    request = urllib.request.Request(url, data, {"content-type": "application/json", **(headers or {})}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as reply:
             return Answer(reply.status, _lower(reply.headers), reply.read())

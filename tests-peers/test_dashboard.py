@@ -1,34 +1,17 @@
-"""The dashboard in a real browser: a whole incident, a game day, what is hostile, what is lost; checked by axe-core.
-
-Screenshots at 1440 and 390 pixels go to `DASHBOARD_SHOTS`, or to `target/dashboard` where it is not set."""
+"""The dashboard in a real browser: a whole incident, a game day, what is hostile, what is lost; checked by axe-core."""
 
 import json
-import os
-import pathlib
 import re
-import threading
 import time
 
-import axe_selenium_python
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
 
-from harness import Gateway, Process, StandIn, call, eventually, free_port
+from browser import HOSTILE, LIMIT_S, LONG, TOKENS, Browser, Service, Traffic
+from harness import StandIn, call, eventually
 
-SHOTS = pathlib.Path(os.environ.get("DASHBOARD_SHOTS", pathlib.Path(__file__).parent.parent / "target/dashboard"))
-AXE = pathlib.Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.min.js"
-WIDTHS = {1440: 900, 390: 844}
-TOKENS = {"LOOKS": "looks-at-everything-0123456789", "ACTS": "acts-on-everything-0123456789"}
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLawG"
-HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)> \u202e {{x}} ' \" &amp;"
-LONG = "n" * 10_000
 FAILS = "what the model cannot read"
-LIMIT_S = 60
-"""Nothing that is waited for takes so long, on a busy machine either."""
 
 CONFIG = """
 service: score
@@ -74,191 +57,12 @@ criteria:
 
 ```yaml
 experiment: slow
+expect: [Nobody notices]
+questions: [Who is told first?, How would we know?]
 criteria:
   - { name: Everybody is answered, holds: "unanswered == 0" }
 ```
 """
-
-
-UNSETTLED = (WebDriverException,)
-"""What is said of a page that is on its way, or is being drawn anew."""
-
-
-class Service(Gateway):
-    """`mainstay serve` with tokens; it can be stopped and run again where it was."""
-
-    def __init__(self, directory, backend, hook):
-        self.directory, self.config = directory, directory / "mainstay.yaml"
-        (directory / "day.md").write_text(SCENARIO)
-        listen, admin = free_port(), free_port()
-        self.url, self.admin = f"http://127.0.0.1:{listen}", f"http://127.0.0.1:{admin}"
-        head = f"listen: 127.0.0.1:{listen}\nstore: sqlite:{directory}/mainstay.db\n"
-        self.config.write_text(head + CONFIG.format(admin=admin, backend=backend, hook=hook))
-        self.run()
-
-    def run(self):
-        command = [os.environ["MAINSTAY_BIN"], "serve", "--config", self.config]
-        Process.__init__(self, command, self.directory / "mainstay.log", cwd=self.directory, env=TOKENS | {"HOOK": SECRET})
-        self.wait_until(f"{self.admin}/readyz")
-
-    def api(self, path, body=None):
-        answer = call(f"{self.admin}{path}", body, {"authorization": f"Bearer {TOKENS['ACTS']}"})
-        assert answer.status < 300, (answer.status, answer.body)
-        return answer.json()
-
-
-class Browser:
-    """A headless Chromium that remembers what its console said."""
-
-    def __init__(self, scripts=True):
-        options = webdriver.ChromeOptions()
-        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-            options.add_argument(word)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        if not scripts:
-            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-        service = webdriver.ChromeService(executable_path="/usr/bin/chromedriver")
-        options.binary_location = "/usr/bin/chromium"
-        self.driver = webdriver.Chrome(options=options, service=service)
-        self.driver.set_page_load_timeout(LIMIT_S)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.driver.quit()
-
-    def open(self, url):
-        self.driver.get(url)
-        return self
-
-    def text(self):
-        return self.driver.find_element(By.TAG_NAME, "body").text
-
-    def one(self, css):
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def shows(self, words):
-        """Waits until the page shows these words."""
-        def found():
-            try:
-                return words in self.text()
-            except UNSETTLED:
-                return False
-
-        try:
-            eventually(found, LIMIT_S, 0.2)
-        except AssertionError as error:
-            raise AssertionError(f"{words!r} is not shown at {self.driver.current_url}:\n{self.text()[:3000]}") from error
-        return self
-
-    def again(self, act):
-        """Does something to the page, again where what changes was drawn anew meanwhile."""
-        def done():
-            try:
-                act()
-                return True
-            except UNSETTLED:
-                return False
-
-        eventually(done, LIMIT_S, 0.1)
-        return self
-
-    def by(self, xpath):
-        return self.again(lambda: self.driver.find_element(By.XPATH, xpath).click())
-
-    def press(self, words):
-        """The button that begins with these words."""
-        return self.by(f"//main//button[starts-with(normalize-space(), '{words}')] | //header//button[starts-with(normalize-space(), '{words}')]")
-
-    def follow(self, words):
-        return self.again(lambda: self.driver.find_element(By.PARTIAL_LINK_TEXT, words).click())
-
-    def unfold(self, words):
-        return self.by(f"//summary[contains(., '{words}')]")
-
-    def fill(self, css, words):
-        def typed():
-            field = self.one(css)
-            field.clear()
-            field.send_keys(words)
-
-        return self.again(typed)
-
-    def read(self, what):
-        """What `what` says of the page, asked again where that is drawn anew meanwhile."""
-        said = []
-        self.again(lambda: said.append(what()))
-        return said[-1]
-
-    def pick(self, css, value):
-        return self.again(lambda: Select(self.one(css)).select_by_value(value))
-
-    def log_in(self, service, token="ACTS"):
-        self.open(f"{service.admin}/login?next=/")
-        self.fill("#token", TOKENS[token]).press("Log in")
-        return self.shows("Overview")
-
-    def console(self):
-        """What was said since the last time."""
-        return [line for line in self.driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
-
-    def addresses(self):
-        """What was asked for since the last time."""
-        messages = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
-        sent = [it["params"]["request"]["url"] for it in messages if it["method"] == "Network.requestWillBeSent"]
-        return [url for url in sent if not url.startswith(("data:", "chrome:", "blob:"))]
-
-    def check(self):
-        """Nothing that axe-core finds by the rules of WCAG 2.1 A and AA, and of good practice."""
-        # The page's own policy keeps scripts of others out; the driver's are not the page's.
-        self.driver.execute_script(AXE.read_text())
-        found = self.driver.execute_async_script(
-            "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((r) => done(r.violations.map((v) => "
-            "[v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200))])), (e) => done([['failed', String(e), []]]));"
-        )
-        assert found == [], f"{self.driver.current_url}: {json.dumps(found, indent=1)}"
-        return self
-
-    def shoot(self, name):
-        """Screenshots at both widths, light; at the greater one also dark. Nothing is wider than the window."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        for width, height in WIDTHS.items():
-            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-            self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            for scheme in ("light", "dark"):
-                features = [{"name": "prefers-color-scheme", "value": scheme}]
-                self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-                self.check()
-                whole = self.driver.execute_script("return Math.min(document.documentElement.scrollHeight, 6000)")
-                self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"height": max(whole, height)})
-                self.driver.save_screenshot(str(SHOTS / f"{name}-{width}-{scheme}.png"))
-                self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            wide = self.driver.execute_script("return document.documentElement.scrollWidth")
-            assert wide <= width, f"{name}: {wide} pixels are wider than the window's {width}"
-        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-        return self
-
-
-class Traffic:
-    """Requests all the time, so that there is something to see."""
-
-    def __init__(self, service):
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self.drive, args=(f"{service.url}/score",), daemon=True)
-        self.thread.start()
-
-    def drive(self, url):
-        while not self.stopped.wait(0.05):
-            try:
-                call(url, {"x": 1}, timeout=5)
-            except OSError:
-                pass
-
-    def stop(self):
-        self.stopped.set()
-        self.thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +77,9 @@ def service(tmp_path_factory):
         request.reply(503 if request.document == {"x": FAILS} else 200, {"p": 0.9})
 
     with StandIn(answer) as backend, StandIn(hook) as heard:
-        with Service(tmp_path_factory.mktemp("dashboard"), backend.url, heard.url) as service:
+        directory = tmp_path_factory.mktemp("dashboard")
+        (directory / "day.md").write_text(SCENARIO)
+        with Service(directory, CONFIG, backend=backend.url, hook=heard.url) as service:
             service.pages = pages
             traffic = Traffic(service)
             yield service
@@ -291,7 +97,7 @@ def browser(service):
 
 
 PAGES = {
-    "overview": "/", "slos": "/slos", "slo": "/slos/score_availability", "quality": "/quality", "incidents": "/incidents",
+    "overview": "/", "routes": "/routes", "route": "/routes/score", "backends": "/backends", "features": "/features", "slos": "/slos", "slo": "/slos/score_availability", "quality": "/quality", "incidents": "/incidents",
     "experiments": "/experiments", "gamedays": "/gamedays", "models": "/models", "requests": "/explore",
 }
 
@@ -336,6 +142,7 @@ def test_an_incident_from_its_page_to_its_review(service, browser):
 
 def test_a_game_day_from_its_start_to_the_halt(service, browser):
     browser.log_in(service).open(f"{service.admin}/gamedays").press("Start").shows("Steps").shows("EXP-")
+    browser.shows("Answers are written down once it is over")
     browser.shoot("gameday")
     day = browser.driver.current_url
     browser.follow("EXP-").shows("injecting")
@@ -348,6 +155,53 @@ def test_a_game_day_from_its_start_to_the_halt(service, browser):
     browser.shows("Experiments may begin again")
     run = eventually(lambda: [run for run in service.api("/api/v1/experiments")["runs"] if "verdict" in run], LIMIT_S)[0]
     assert run["stopped"] == "halt" and run["verdict"] in ("aborted", "not_recovered"), run
+
+
+def test_a_route_is_held_by_hand_and_let_go(service, browser):
+    browser.log_in(service).follow("score").shows("Hold it by hand")
+    browser.pick("#level", "2").fill("#for", "soon").press("Hold it there").shows("`for` is a number")
+    browser.console_is_checked = True
+    assert service.api("/api/v1/levels")["levels"][0]["pin"] is None
+    browser.open(f"{service.admin}/routes/score").pick("#level", "2").fill("#for", "30m").fill("#reason", HOSTILE)
+    browser.press("Hold it there").shows("The route is held there").shows("held by hand until")
+    pin = service.api("/api/v1/levels")["levels"][0]["pin"]
+    assert (pin["level"], pin["reason"].split(">")[0], browser.driver.title) == (2, "<script", "Route score · mainstay")
+    browser.shoot("route-held")
+    browser.open(f"{service.admin}/routes?held=yes").shows("1 of 1 routes").follow("score")
+    browser.press("Let it follow its health").shows("The route follows its health again")
+    assert service.api("/api/v1/levels")["levels"][0]["pin"] is None
+    said = [line["message"] for line in browser.console()]
+    assert all("status of 422" in it for it in said), said
+
+
+def test_a_scenario_is_talked_through(service, browser):
+    browser.log_in(service).open(f"{service.admin}/gamedays").press("Talk it through").shows("Who is told first?")
+    browser.shows("Nobody notices").shows("Nothing was written down yet")
+    browser.pick("#step", "slow").fill("#question", "Who is told first?").fill("#text", HOSTILE).press("Write it down")
+    browser.shows("It is written down").shows("<script>document.title")
+    browser.fill("#text", "Nobody at all").press("Write it down").shows("Nobody at all")
+    browser.shoot("gameday-talked")
+    assert browser.driver.title != "taken"
+    identity = browser.driver.current_url.split("/")[-1].split("?")[0]
+    answers = service.api(f"/api/v1/gamedays/{identity}")["answers"]
+    assert [(it.get("step"), it["by"]) for it in answers] == [("slow", "olga"), (None, "olga")], answers
+    browser.open(f"{service.admin}/gamedays").shows("talked through")
+
+
+def test_lists_are_turned_and_filtered(service, browser):
+    for n in range(60):
+        service.api("/api/v1/incidents", {"title": f"Counted {n:02}", "severity": "sev4" if n % 20 else "sev3"})
+    browser.log_in(service).open(f"{service.admin}/incidents?q=Counted").shows("Counted 59")
+    assert "Counted 05" not in browser.text()
+    browser.follow("Older").shows("Counted 05")
+    assert "Counted 59" not in browser.text()
+    # Those that are open have pages with numbers.
+    browser.open(f"{service.admin}/incidents?status=open&q=Counted").shows("1 to 50 of 60").follow("Next")
+    browser.shows("51 to 60 of 60").shows("Counted 05").follow("Back").shows("1 to 50 of 60")
+    browser.open(f"{service.admin}/incidents").fill("[name=q]", "Counted").pick("[name=severity]", "sev3").press("Filter")
+    browser.shows("Counted 40").shows("Counted 00")
+    assert "Counted 41" not in browser.text() and "severity=sev3" in browser.driver.current_url
+    browser.shoot("incidents-filtered")
 
 
 def test_what_changes_shows_without_a_load_and_leaves_what_is_filled_in(service, browser):
@@ -385,8 +239,7 @@ def test_hostile_words_and_long_names_are_text(service, browser):
     for path in (f"/incidents?q={LONG}", f"/incidents/{LONG}", f"/slos/{LONG}", "/incidents?status=<b>", "/explore?from=<b>",
                  f"/explore?id={LONG}", "/slos?page=99999999999999999999"):
         browser.open(f"{service.admin}{path}")
-        wide = browser.driver.execute_script("return document.documentElement.scrollWidth > innerWidth + 1")
-        assert not wide, path
+        assert not browser.is_wide(), path
     # A page that is not there, and a question that cannot be read, are refused in the browser's own words too.
     browser.console_is_checked = True
     said = [line["message"] for line in browser.console()]

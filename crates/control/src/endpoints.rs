@@ -2,17 +2,17 @@
 //! others do not. The table is written where the handlers are, a module per noun.
 
 mod alerts;
-mod drift;
+pub(crate) mod drift;
 mod events;
-mod experiments;
+pub(crate) mod experiments;
 mod formats;
 mod gamedays;
 pub(crate) mod incidents;
 mod ingest;
+pub(crate) mod levels;
 mod live;
-mod levels;
 mod maintenance;
-mod models;
+pub(crate) mod models;
 mod oncall;
 mod quality;
 pub(crate) mod read;
@@ -21,7 +21,7 @@ mod reviews;
 mod runbooks;
 mod runs;
 mod service;
-mod slos;
+pub(crate) mod slos;
 mod store;
 mod verdicts;
 

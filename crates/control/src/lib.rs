@@ -44,6 +44,7 @@ pub use formats::{Form, Formats, Imported};
 pub use gamedays::{GamedayError, Gamedays, RunningGamedays};
 pub use incidents::{Acting, DeskError, Done, Incidents, RunningDesk};
 pub use openapi::document as openapi;
+pub use pages::forms;
 pub use registry::{Champion, Registry, Serving};
 pub use reviews::{Deciding, ReviewProblem, Reviews};
 pub use site::Site;

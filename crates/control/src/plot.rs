@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mainstay_core::time::Time;
 
-use crate::review::text::Text;
+use crate::review::text::{Text, number, utc};
 
 /// Most values that are drawn; beyond it, the least and the greatest of each stretch.
 pub(crate) const POINTS_MAX: usize = 600;
@@ -38,8 +38,65 @@ pub struct Plot {
     pub bound: Option<f64>,
 }
 
+/// What goes along the bottom of a plot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Axis {
+    /// Moments.
+    Time,
+    /// Steps of something, or seconds since it began: a position is a number, kept as so many seconds.
+    Numbers,
+}
+
+impl Axis {
+    /// A position in words.
+    fn words(self, at: Time) -> String {
+        match self {
+            Axis::Time => utc(at),
+            Axis::Numbers => number(position(at)),
+        }
+    }
+
+    /// What the words are of.
+    const fn unit(self) -> &'static str {
+        match self {
+            Axis::Time => " UTC",
+            Axis::Numbers => "",
+        }
+    }
+
+    /// Round positions within a stretch, about `wanted` of them, with what is written there.
+    fn ticks(self, first: Time, last: Time, wanted: u64) -> Vec<(Time, String)> {
+        match self {
+            Axis::Time => {
+                let (times, step) = moments(first, last, wanted);
+                let part = match step.as_secs() {
+                    ..60 => 11..19,
+                    60..86_400 => 11..16,
+                    _ => 0..10,
+                };
+                times.into_iter().map(|at| (at, utc(at)[part.clone()].to_owned())).collect()
+            }
+            Axis::Numbers => {
+                let all = levels(position(first), position(last), wanted as f64).into_iter();
+                let all = all.map(|value| (at_number(value), number(value)));
+                all.filter(|(at, _)| first <= *at && *at <= last).collect()
+            }
+        }
+    }
+}
+
+/// A number as a position.
+fn at_number(number: f64) -> Time {
+    Time::from_nanos((number.max(0.0) * 1e9) as u64)
+}
+
+fn position(at: Time) -> f64 {
+    at.as_nanos() as f64 / 1e9
+}
+
 /// A plot that can be shown.
 pub(crate) struct Drawn {
+    axis: Axis,
     pub(crate) title: Text,
     pub(crate) unit: Text,
     /// In order of time; NaN is a gap.
@@ -58,6 +115,7 @@ impl Drawn {
         points.sort_by_key(|(at, _)| *at);
         let points = thinned(points);
         let mut drawn = Drawn {
+            axis: Axis::Time,
             title: Text::short(&plot.title),
             unit: Text::short(&plot.unit),
             points,
@@ -78,10 +136,23 @@ impl Drawn {
         drawn
     }
 
+    /// A curve over steps, or over any numbers that are not negative.
+    pub(crate) fn over_numbers(title: &str, unit: &str, points: &[(f64, f64)]) -> Drawn {
+        let points = points.iter().filter(|(at, _)| at.is_finite()).map(|(at, value)| (at_number(*at), *value));
+        let (title, unit) = (title.to_owned(), unit.to_owned());
+        let plot = Plot { title, unit, points: points.collect(), marks: Vec::new(), bound: None };
+        Drawn { axis: Axis::Numbers, ..Drawn::of(&plot, &[]) }
+    }
+
     /// Title and unit.
     pub(crate) fn headline(&self) -> Text {
         let (title, unit) = (self.title.as_str(), self.unit.as_str());
         if unit.is_empty() { self.title.clone() } else { Text::line(format!("{title} ({unit})")) }
+    }
+
+    /// Where something is, in words.
+    pub(crate) fn words(&self, at: Time) -> String {
+        self.axis.words(at)
     }
 
     fn known(&self) -> impl DoubleEndedIterator<Item = (Time, f64)> {

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mainstay_core::answer::review::Refused;
 use mainstay_core::chaos::refusal::Refusal;
+use mainstay_core::suggest::nearest;
 use mainstay_store::StoreError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::data_plane::{ControlError, Finding};
 use crate::engine::EngineError;
 use crate::ingest::LineFault;
 use crate::registry::ModelError;
+use crate::review::text::Text;
 use crate::reviews::ReviewProblem;
 use crate::wire;
 
@@ -172,6 +174,17 @@ impl Problem {
             many => format!("{} findings", many.len()),
         };
         Problem { findings: findings.into(), ..Problem::new(Kind::ConfigRefused, detail) }
+    }
+}
+
+/// That nothing of this name is there, and which one may be meant.
+pub(crate) fn not_known<'a>(what: &str, written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let shown = Text::short(written);
+    match nearest(written, known) {
+        Some(name) => {
+            format!("there is no {what} `{}`: did you mean `{}`?", shown.as_str(), Text::short(name).as_str())
+        }
+        None => format!("there is no {what} `{}`", shown.as_str()),
     }
 }
 

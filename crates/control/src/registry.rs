@@ -20,6 +20,7 @@ use mainstay_store::change::Change;
 use mainstay_store::registry::{Moved, Version};
 use mainstay_store::{Store, StoreError};
 
+use crate::problem::not_known;
 use crate::wire;
 use board::Board;
 use change::Performed;
@@ -72,7 +73,7 @@ pub struct Registry {
 /// Why something about a model was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelError {
-    #[error("there is no model `{0}`")]
+    #[error("{0}")]
     Unknown(String),
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -144,7 +145,7 @@ impl Registry {
         let (versions, pointers) = (self.store.versions(only).await?, self.champion_moves(only).await?);
         let models = wire::models(versions, &pointers, self.serving.now());
         match only {
-            Some(name) if models.is_empty() => Err(ModelError::Unknown(name.to_owned())),
+            Some(name) if models.is_empty() => Err(self.unknown(name).await?),
             Some(_) | None => Ok(models),
         }
     }
@@ -182,6 +183,14 @@ impl Registry {
         self.promote(model, Request { version, expect, force: false, rollback: true }, by).await
     }
 
+    /// The versions that were champion before this one, the last first: there is a way back to each.
+    pub(crate) async fn earlier(&self, model: &str) -> Result<Vec<String>, StoreError> {
+        let moves = self.store.moves(model, CHAMPION, MOVES_MAX).await?;
+        let champion = moves.first().map(|it| it.version.clone()).unwrap_or_default();
+        let mut seen = std::collections::BTreeSet::from([champion, String::new()]);
+        Ok(moves.into_iter().map(|it| it.version).filter(|version| seen.insert(version.clone())).collect())
+    }
+
     /// Makes the champion before this one the champion again, or a certain one; what was champion until then.
     pub async fn go_back(
         self: &Arc<Self>,
@@ -201,7 +210,7 @@ impl Registry {
         let _one_at_a_time = self.changing.lock().await;
         let versions = self.store.versions(Some(model)).await?;
         if versions.is_empty() {
-            return Err(ModelError::Unknown(model.to_owned()));
+            return Err(self.unknown(model).await?);
         }
         let asked = versions.iter().find(|version| version.version == request.version);
         let champion = self.champion(model).await?.map(|moved| moved.version).filter(|version| !version.is_empty());
@@ -245,6 +254,14 @@ impl Registry {
         };
         self.board().count_promotion(performed.model, outcome.as_str());
         self.serving.note(Event { at: self.serving.now(), kind });
+    }
+
+    /// That there is no such model; one of nearly this name is named.
+    async fn unknown(&self, model: &str) -> Result<ModelError, StoreError> {
+        let versions = self.store.versions(None).await?;
+        let mut names: Vec<&str> = versions.iter().map(|it| it.model.as_str()).collect();
+        names.dedup();
+        Ok(ModelError::Unknown(not_known("model", model, names)))
     }
 
     async fn champion(&self, model: &str) -> Result<Option<Moved>, StoreError> {

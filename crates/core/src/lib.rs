@@ -6,6 +6,7 @@
 pub mod time;
 pub mod rng;
 pub mod stats;
+pub mod suggest;
 pub mod route;
 pub mod observed;
 pub mod drift;

@@ -8,8 +8,8 @@ use mainstay_core::drift::reference::Reference;
 
 use super::read::{expect_media, read_body, read_json, readable};
 use super::{Answer, Endpoint, finished, json};
-use crate::engine::watching::{self, Resting};
-use crate::problem::{Kind, Problem};
+use crate::engine::watching::{self, Resting, Watching};
+use crate::problem::{Kind, Problem, not_known};
 use crate::site::Site;
 use crate::wire;
 
@@ -57,12 +57,16 @@ async fn one(
     let engine = site.engine()?;
     let backends = engine.budgets().terms.backends.clone();
     let watching = engine.watching();
-    let found = watching.monitors().find(|(_, _, monitor)| monitor.name == name).ok_or_else(|| unknown(&name))?;
+    let found =
+        watching.monitors().find(|(_, _, monitor)| monitor.name == name).ok_or_else(|| unknown(&watching, &name))?;
     Ok(Json(wire::Drift::of(&watching, found, &backends)))
 }
 
-fn unknown(name: &str) -> Problem {
-    Problem::new(Kind::NotFound, format!("no monitor watches `{name}`: see `drift:` in the config"))
+/// There is no such monitor; one of nearly this name is named.
+pub(crate) fn unknown(watching: &Watching, name: &str) -> Problem {
+    let names = watching.monitors().map(|(_, _, monitor)| monitor.name.as_str());
+    let said = not_known("monitor", name, names);
+    Problem::new(Kind::NotFound, format!("{said}; see `drift:` in the config"))
 }
 
 /// What was acknowledged is known after a restart.
@@ -81,7 +85,10 @@ async fn put(
         let said = format!("the reference is that of `{}`", reference.name);
         return Err(Problem::new(Kind::Invalid, said));
     }
-    let kind = engine.watching().config(&name).ok_or_else(|| unknown(&name))?.kind;
+    let kind = {
+        let watching = engine.watching();
+        watching.config(&name).ok_or_else(|| unknown(&watching, &name))?.kind
+    };
     if !watching::fits(&reference, kind) {
         let said =
             format!("the reference is of kind {}, and `{name}` is watched as {}", reference.values.kind(), kind.name());
@@ -103,7 +110,7 @@ async fn check(State(site): State<Site>, request: Request) -> Result<Json<wire::
         Some(name) => {
             let watching = engine.watching();
             let monitor = watching.monitors().find(|(_, _, monitor)| monitor.name == *name);
-            let (_, _, monitor) = monitor.ok_or_else(|| unknown(name))?;
+            let (_, _, monitor) = monitor.ok_or_else(|| unknown(&watching, name))?;
             let learning = || Problem::new(Kind::Conflict, format!("the reference of `{name}` is still learned"));
             Some(monitor.reference().cloned().ok_or_else(learning)?)
         }

@@ -15,7 +15,7 @@ use super::read::{read_json, readable};
 use super::{Endpoint, Parameter, finished, json};
 use crate::access::Caller;
 use crate::chaos::{ChaosError, Experiments, plan_hash};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, not_known};
 use crate::site::Site;
 use crate::wire;
 
@@ -179,11 +179,14 @@ fn named_or_given(experiments: &Experiments, asked: wire::ExperimentRequest) -> 
 }
 
 fn find(experiments: &Experiments, name: &str) -> Result<Experiment, Problem> {
-    let unknown = || {
-        let detail = format!("there is no experiment `{name}`: see /api/v1/experiments/catalogue");
-        Problem::new(Kind::NotFound, detail)
-    };
-    experiments.find(name).ok_or_else(unknown)
+    experiments.find(name).ok_or_else(|| unknown(experiments, name))
+}
+
+/// There is no such experiment; one of nearly this name is named.
+pub(crate) fn unknown(experiments: &Experiments, name: &str) -> Problem {
+    let known = experiments.known();
+    let said = not_known("experiment", name, known.iter().map(|it| it.name.as_str()));
+    Problem::new(Kind::NotFound, format!("{said}; all are listed at /api/v1/experiments/catalogue"))
 }
 
 async fn catalogue(State(site): State<Site>) -> Result<Json<wire::ExperimentCatalogue>, Problem> {

@@ -8,8 +8,8 @@ use mainstay_core::plan::Role;
 
 use super::read::{read_json, readable};
 use super::{Endpoint, json};
-use crate::data_plane::Plane;
-use crate::problem::{Kind, Problem};
+use crate::data_plane::{ControlError, DataPlane, Plane};
+use crate::problem::{Kind, Problem, not_known};
 use crate::wire;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -42,11 +42,7 @@ async fn pin_level(
     request: Request,
 ) -> Result<Json<wire::RouteLevel>, Problem> {
     let route = readable(route)?;
-    let body: wire::PinRequest = read_json(request).await?;
-    let (level, hold) = body.checked().map_err(|detail| Problem::new(Kind::Invalid, detail))?;
-    let until = hold.map(|hold| plane.now() + hold);
-    plane.pin(&route, level, until, body.reason)?;
-    tracing::info!(route, level = level.number(), "level pinned");
+    hold(&*plane, &route, read_json(request).await?)?;
     let routes = plane.status().routes.into_iter().map(wire::RouteLevel::from);
     let pinned = routes.into_iter().find(|status| status.route == route);
     pinned.map(Json).ok_or_else(|| Problem::new(Kind::UnknownRoute, "the route went away"))
@@ -56,8 +52,33 @@ async fn release_level(
     State(plane): State<Plane>,
     route: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let route = readable(route)?;
-    plane.unpin(&route)?;
-    tracing::info!(route, "level released");
+    release(&*plane, &readable(route)?)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Holds a route at a level.
+pub(crate) fn hold(plane: &dyn DataPlane, route: &str, asked: wire::PinRequest) -> Result<(), Problem> {
+    let (level, hold) = asked.checked().map_err(|detail| Problem::new(Kind::Invalid, detail))?;
+    let until = hold.map(|hold| plane.now() + hold);
+    plane.pin(route, level, until, asked.reason).map_err(|error| refused(plane, route, error))?;
+    tracing::info!(route, level = level.number(), "level pinned");
+    Ok(())
+}
+
+/// Takes a pin back.
+pub(crate) fn release(plane: &dyn DataPlane, route: &str) -> Result<(), Problem> {
+    plane.unpin(route).map_err(|error| refused(plane, route, error))?;
+    tracing::info!(route, "level released");
+    Ok(())
+}
+
+fn refused(plane: &dyn DataPlane, route: &str, error: ControlError) -> Problem {
+    if error == ControlError::UnknownRoute { unknown(plane, route) } else { error.into() }
+}
+
+/// There is no such route; one of nearly this name is named.
+pub(crate) fn unknown(plane: &dyn DataPlane, route: &str) -> Problem {
+    let routes = plane.status().routes;
+    let names = routes.iter().map(|it| it.name.as_str());
+    Problem::new(Kind::UnknownRoute, not_known("route", route, names))
 }

@@ -56,7 +56,7 @@ async fn add(
     {
         let budgets = engine.budgets();
         if let Some(name) = made.objectives.iter().find(|name| budgets.core.id(name).is_none()) {
-            return Err(Problem::new(Kind::NotFound, format!("there is no objective `{name}`")));
+            return Err(super::slos::unknown(&budgets, name));
         }
         refuse_of_config(&budgets.terms, &made.name)?;
     }

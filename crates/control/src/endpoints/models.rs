@@ -12,7 +12,7 @@ use mainstay_core::registry;
 use super::read::{read_json, readable};
 use super::{Endpoint, json};
 use crate::access::Caller;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, not_known};
 use crate::registry::{By, ModelError};
 use crate::site::Shelf;
 use crate::wire;
@@ -71,7 +71,7 @@ async fn model(
 
 async fn one(shelf: &Shelf, name: &str) -> Result<Json<wire::Model>, Problem> {
     let mut models = shelf.open()?.models(Some(name)).await?;
-    models.pop().map(Json).ok_or_else(|| ModelError::Unknown(name.to_owned()).into())
+    models.pop().map(Json).ok_or_else(|| ModelError::Unknown(not_known("model", name, [])).into())
 }
 
 async fn register(
@@ -95,13 +95,8 @@ async fn promote(
     request: Request,
 ) -> Result<Json<wire::Promotion>, Problem> {
     let model = readable(name)?;
-    let registry = shelf.open()?;
-    let wire::PromoteRequest { version, expect, force, reason } = read_json(request).await?;
-    if force && reason.trim().is_empty() {
-        return Err(Problem::new(Kind::Invalid, "`force` passes over gates and budget: say why in `reason`"));
-    }
-    let asked = registry::Request { version, expect, force, rollback: false };
-    answer(Arc::clone(registry).promote(&model, asked, by(caller, reason)?).await?)
+    let asked = read_json(request).await?;
+    promoted(&shelf, &model, asked, caller).await.map(Json)
 }
 
 async fn roll_back(
@@ -111,9 +106,36 @@ async fn roll_back(
     request: Request,
 ) -> Result<Json<wire::Promotion>, Problem> {
     let model = readable(name)?;
+    let asked = read_json(request).await?;
+    rolled_back(&shelf, &model, asked, caller).await.map(Json)
+}
+
+/// Makes a version the champion.
+pub(crate) async fn promoted(
+    shelf: &Shelf,
+    model: &str,
+    asked: wire::PromoteRequest,
+    caller: Option<Extension<Caller>>,
+) -> Result<wire::Promotion, Problem> {
     let registry = shelf.open()?;
-    let wire::RollbackRequest { to, expect, reason } = read_json(request).await?;
-    answer(Arc::clone(registry).roll_back(&model, to, expect, by(caller, reason)?).await?)
+    let wire::PromoteRequest { version, expect, force, reason } = asked;
+    if force && reason.trim().is_empty() {
+        return Err(Problem::new(Kind::Invalid, "`force` passes over gates and budget: say why in `reason`"));
+    }
+    let asked = registry::Request { version, expect, force, rollback: false };
+    answer(Arc::clone(registry).promote(model, asked, by(caller, reason)?).await?)
+}
+
+/// Makes an earlier champion the champion again.
+pub(crate) async fn rolled_back(
+    shelf: &Shelf,
+    model: &str,
+    asked: wire::RollbackRequest,
+    caller: Option<Extension<Caller>>,
+) -> Result<wire::Promotion, Problem> {
+    let registry = shelf.open()?;
+    let wire::RollbackRequest { to, expect, reason } = asked;
+    answer(Arc::clone(registry).roll_back(model, to, expect, by(caller, reason)?).await?)
 }
 
 fn by(caller: Option<Extension<Caller>>, reason: String) -> Result<By, Problem> {
@@ -126,6 +148,6 @@ fn by(caller: Option<Extension<Caller>>, reason: String) -> Result<By, Problem> 
 }
 
 /// A change that did not hold is a failure, and says where the pointer stands.
-fn answer(promotion: wire::Promotion) -> Result<Json<wire::Promotion>, Problem> {
-    if promotion.outcome == "promoted" { Ok(Json(promotion)) } else { Err(Problem::promotion_failed(&promotion)) }
+fn answer(promotion: wire::Promotion) -> Result<wire::Promotion, Problem> {
+    if promotion.outcome == "promoted" { Ok(promotion) } else { Err(Problem::promotion_failed(&promotion)) }
 }

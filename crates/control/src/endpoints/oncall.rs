@@ -15,7 +15,7 @@ use mainstay_core::time::Time;
 use super::read::{read_json, readable};
 use super::{Endpoint, finished, json};
 use crate::access::Caller;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, not_known};
 use crate::site::Site;
 use crate::wire;
 
@@ -122,7 +122,8 @@ async fn shifts(
 }
 
 fn find<'a>(schedules: &'a [Schedule], name: &str) -> Result<&'a Schedule, Problem> {
-    let missing = || Problem::new(Kind::NotFound, format!("there is no schedule `{name}`"));
+    let names = schedules.iter().map(|it| it.name.as_str());
+    let missing = || Problem::new(Kind::NotFound, not_known("schedule", name, names));
     schedules.iter().find(|it| it.name == name).ok_or_else(missing)
 }
 

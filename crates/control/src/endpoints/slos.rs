@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use super::read::{read_json, readable};
 use super::{Endpoint, finished, json};
 use crate::access::Caller;
+use crate::engine::Budgets;
 use crate::engine::corrections;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, not_known};
 use crate::site::Site;
 use crate::wire;
 
@@ -55,13 +56,15 @@ async fn slo(State(site): State<Site>, name: Result<Path<String>, PathRejection>
     let engine = site.engine()?;
     let now = engine.now();
     let budgets = engine.budgets();
-    let id = budgets.core.id(&name).ok_or_else(|| unknown(&name))?;
-    let objective = budgets.core.objective(id).ok_or_else(|| unknown(&name))?;
+    let id = budgets.core.id(&name).ok_or_else(|| unknown(&budgets, &name))?;
+    let objective = budgets.core.objective(id).ok_or_else(|| unknown(&budgets, &name))?;
     Ok(Json(wire::Slo::of(objective, budgets.core.answer(id, now), now)))
 }
 
-fn unknown(name: &str) -> Problem {
-    Problem::new(Kind::NotFound, format!("there is no objective `{name}`"))
+/// There is no such objective; one of nearly this name is named.
+pub(crate) fn unknown(budgets: &Budgets, name: &str) -> Problem {
+    let names = budgets.core.objectives().map(|(_, objective)| objective.name.as_str());
+    Problem::new(Kind::NotFound, not_known("objective", name, names))
 }
 
 async fn all_corrections(State(site): State<Site>) -> Result<Json<wire::Corrections>, Problem> {
@@ -78,8 +81,11 @@ async fn correct(
     let engine = site.engine()?;
     let asked: wire::CorrectionRequest = read_json(request).await?;
     let made = asked.checked(&caller.name, engine.now()).map_err(|why| Problem::new(Kind::Invalid, why))?;
-    if let Some(name) = made.objectives.iter().find(|name| engine.budgets().core.id(name).is_none()) {
-        return Err(unknown(name));
+    {
+        let budgets = engine.budgets();
+        if let Some(name) = made.objectives.iter().find(|name| budgets.core.id(name).is_none()) {
+            return Err(unknown(&budgets, name));
+        }
     }
     let engine = engine.clone();
     finished(async move {

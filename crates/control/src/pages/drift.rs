@@ -10,9 +10,10 @@ use super::frame::{self, Part, Viewer};
 use super::json::{answer, figure, items, members, text};
 use super::parts::{badge, cut, empty, encoded, table};
 use super::quality::drift_tone;
+use crate::endpoints::drift::unknown;
 use crate::endpoints::read::readable;
 use crate::plot::bars::{self, Pair};
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::review::text::percent;
 use crate::site::Site;
 use crate::wire;
@@ -31,7 +32,7 @@ pub(super) async fn page(
         let backends = engine.budgets().terms.backends.clone();
         let watching = engine.watching();
         let found = watching.monitors().find(|(_, _, monitor)| monitor.name == name);
-        let unknown = || Problem::new(Kind::NotFound, format!("no monitor watches `{name}`"));
+        let unknown = || unknown(&watching, &name);
         answer(&wire::Drift::of(&watching, found.ok_or_else(unknown)?, &backends))
     };
     let window = &it["window"];

@@ -15,6 +15,7 @@ use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, line
 use super::response::lacking;
 use crate::access::Caller;
 use crate::chaos::{Experiments, plan_hash};
+use crate::endpoints::experiments::unknown;
 use crate::endpoints::finished;
 use crate::endpoints::read::readable;
 use crate::problem::{Kind, Problem};
@@ -76,6 +77,7 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
     let rows = experiments.each(|run| Some(Row::of(run)).filter(|row| wanted(row))).await?;
     let (shown, pager) = asked.rows(PATH, &rows);
     let known = experiments.known();
+    let (some, more) = asked.others(PATH, ("known", "what may be run"), &known);
     let fields = [
         text_field(&asked, "q", "Name holds"),
         text_field(&asked, "route", "Route"),
@@ -85,7 +87,7 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
         (asked.done(&DONE))
         section { h2 { "The lever" } (lever(&viewer, halt.as_ref())) }
         section { h2 { "Runs" } (filter(PATH, &fields)) (listed(shown)) (pager) }
-        section { h2 { "What may be run" } (catalogue(&viewer, experiments, &known, &approvals)) }
+        section { h2 { "What may be run" } (catalogue(&viewer, experiments, some, &approvals)) (more) }
     };
     Ok(frame::page(&viewer, Part::Experiments, "Experiments", &content))
 }
@@ -174,11 +176,10 @@ fn catalogue(viewer: &Viewer, experiments: &Experiments, known: &[Experiment], a
             }
         }
     };
-    let rows: Vec<Markup> = known.iter().take(super::parts::ROWS).map(row).collect();
+    let rows: Vec<Markup> = known.iter().map(row).collect();
     let head = ["Experiment", "Hypothesis", "Where", "Approved by", "Do"];
     html! {
         @if rows.is_empty() { (empty("The config has no experiments.")) } @else { (table("Experiments", &head, &rows)) }
-        @if known.len() > rows.len() { p.note { "And " (known.len() - rows.len()) " more." } }
         @if !viewer.may(Role::Operator) { (lacking(Role::Operator)) }
     }
 }
@@ -197,8 +198,7 @@ fn named(viewer: &Viewer, what: &str, it: &Experiment, plan: &str, label: &str) 
 /// The experiment of a form, if its plan is still the one that somebody saw.
 fn seen(experiments: &Experiments, form: &Form) -> Result<(Experiment, String), Problem> {
     let name = form.get("name");
-    let unknown = || Problem::new(Kind::NotFound, format!("there is no experiment `{name}`"));
-    let experiment = experiments.find(name).ok_or_else(unknown)?;
+    let experiment = experiments.find(name).ok_or_else(|| unknown(experiments, name))?;
     let plan = plan_hash(&experiment);
     if plan != form.get("plan") {
         let detail = format!("the plan of `{name}` is another by now: look at it again");

@@ -11,15 +11,22 @@ use maud::{Markup, html};
 use super::experiment::journal;
 use super::form::{self, Form};
 use super::frame::{self, Part, Viewer};
-use super::parts::{Asked, Tone, badge, cut, empty, encoded, line, table, when, when_or};
+use super::parts::{Asked, Tone, badge, brief, cut, empty, encoded, line, table, when, when_or};
 use super::response::lacking;
+use super::talk;
 use crate::access::Caller;
 use crate::endpoints::finished;
 use crate::endpoints::read::readable;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, not_known};
+use crate::review::text::Text;
 use crate::site::Site;
 
-const PATH: &str = "/gamedays";
+pub(super) const PATH: &str = "/gamedays";
+/// Steps of a scenario that a list names.
+const STEPS: usize = 5;
+/// Said once after a form was sent.
+const DONE: [(&str, &str); 2] =
+    [("stopped", "The game day is over: its fault is taken away."), ("said", "It is written down.")];
 
 pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
     let gamedays = site.gamedays()?;
@@ -28,10 +35,12 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
     let mut findings = gamedays.findings().await?;
     findings.retain(|it| it.closed.is_none());
     let scenarios = gamedays.scenarios();
+    let (some, more) = asked.others(PATH, ("known", "scenarios"), &scenarios);
+    let (unmended, others) = asked.others(PATH, ("finding", "findings"), &findings);
     let content = html! {
         section { h2 { "Game days" } (listed(shown)) (pager) }
-        section { h2 { "Still to be mended" } (open(&findings)) }
-        section { h2 { "Scenarios" } (scenarios_of(&viewer, &scenarios)) }
+        section { h2 { "Still to be mended" } (open(unmended)) (others) }
+        section { h2 { "Scenarios" } (scenarios_of(&viewer, some)) (more) }
     };
     Ok(frame::page(&viewer, Part::Gamedays, "Game days", &content))
 }
@@ -75,12 +84,12 @@ fn open(findings: &[Finding]) -> Markup {
         html! {
             td { (cut(&it.id)) }
             td { (cut(&it.scenario)) @if let Some(step) = &it.step { ", " (cut(step)) } }
-            td { (line(&it.criterion)) br; span.note { (line(&it.holds)) } }
-            td { (line(&it.measured)) }
+            td { (brief(&it.criterion)) br; span.note { (brief(&it.holds)) } }
+            td { (brief(&it.measured)) }
             td { a href={ (PATH) "/" (encoded(&it.last)) } { (it.last) } }
         }
     };
-    let rows: Vec<Markup> = findings.iter().take(super::parts::ROWS).map(row).collect();
+    let rows: Vec<Markup> = findings.iter().map(row).collect();
     html! {
         @if rows.is_empty() { (empty("No finding is open.")) }
         @else { (table("Open findings", &["Finding", "Where", "Criterion", "Measured", "Last seen"], &rows)) }
@@ -91,24 +100,37 @@ fn scenarios_of(viewer: &Viewer, scenarios: &[Scenario]) -> Markup {
     let row = |it: &Scenario| {
         html! {
             th scope="row" { (cut(if it.title.is_empty() { &it.name } else { &it.title })) br; span.note { (cut(&it.name)) } }
-            td { (line(&it.purpose)) }
-            td { @for step in it.step_names() { (cut(step)) br; } }
+            td { (brief(&it.purpose)) }
+            td {
+                @for step in it.step_names().iter().take(STEPS) { (cut(step)) br; }
+                @if it.steps.len() > STEPS { "and " (it.steps.len() - STEPS) " more" }
+            }
             td {
                 @if viewer.may(Role::Operator) {
-                    form method="post" action={ (PATH) "/start" } {
-                        (form::hidden(viewer))
-                        input type="hidden" name="name" value=(it.name);
-                        button type="submit" aria-label={ "Start " (cut(&it.name)) } { "Start" }
+                    div.actions {
+                        (begun(viewer, it, "live", "Start"))
+                        (begun(viewer, it, "tabletop", "Talk it through"))
                     }
                 }
             }
         }
     };
-    let rows: Vec<Markup> = scenarios.iter().take(super::parts::ROWS).map(row).collect();
+    let rows: Vec<Markup> = scenarios.iter().map(row).collect();
     html! {
         @if rows.is_empty() { (empty("The config has no scenarios.")) }
         @else { (table("Scenarios", &["Scenario", "Purpose", "Steps", "Do"], &rows)) }
         @if !viewer.may(Role::Operator) { (lacking(Role::Operator)) }
+    }
+}
+
+fn begun(viewer: &Viewer, it: &Scenario, mode: &str, label: &str) -> Markup {
+    html! {
+        form method="post" action={ (PATH) "/start" } {
+            (form::hidden(viewer))
+            input type="hidden" name="name" value=(it.name);
+            input type="hidden" name="mode" value=(mode);
+            button type="submit" aria-label={ (label) ": " (Text::short(&it.name).as_str()) } { (label) }
+        }
     }
 }
 
@@ -122,7 +144,7 @@ pub(super) async fn one(
     let report = format!("/api/v1/gamedays/{}/report?format=", encoded(&it.id));
     let outcomes: Vec<Markup> = it.outcomes().map(|(step, outcome)| criterion(step, outcome)).collect();
     let content = html! {
-        (asked.done(&[("stopped", "The game day is over: its fault is taken away.")]))
+        (asked.done(&DONE))
         p { (phase(&it)) " " (mode(it.mode)) @if !it.now.is_empty() { ", now " (it.now) } }
         p { (line(&it.scenario.purpose)) }
         dl {
@@ -133,11 +155,17 @@ pub(super) async fn one(
             dt { "Report" } dd { a href={ (report) "html" } { "as a page" } ", as " a href={ (report) "md" } { "Markdown" } }
         }
         @if it.phase == Phase::Running { (form::ending(&viewer, &format!("{PATH}/{}/stop", encoded(&it.id)), "End this game day")) }
-        section { h2 { "Steps" } (steps(&it)) }
-        section {
-            h2 { "Criteria" }
-            @if outcomes.is_empty() { (empty("No criterion was judged yet.")) }
-            @else { (table("Criteria", &["Step", "Criterion", "Held", "Measured"], &outcomes)) }
+        @match it.mode {
+            Mode::Live => {
+                section { h2 { "Steps" } (steps(&it)) }
+                section {
+                    h2 { "Criteria" }
+                    @if outcomes.is_empty() { (empty("No criterion was judged yet.")) }
+                    @else { (table("Criteria", &["Step", "Criterion", "Held", "Measured"], &outcomes)) }
+                }
+                (talk::said(&viewer, &asked, &it))
+            }
+            Mode::Tabletop => (talk::shown(&viewer, &asked, &it)),
         }
         section { h2 { "Journal" } (journal(&it.timeline)) }
     };
@@ -184,10 +212,16 @@ pub(super) async fn start(
 ) -> Result<Response, Problem> {
     let gamedays = site.gamedays()?.clone();
     let name = form.get("name");
-    let unknown = || Problem::new(Kind::NotFound, format!("the config has no scenario `{name}`"));
-    let scenario = gamedays.scenario(name).ok_or_else(unknown)?;
+    let known = gamedays.scenarios();
+    let unknown = || Problem::new(Kind::NotFound, not_known("scenario", name, known.iter().map(|it| it.name.as_str())));
+    let scenario = known.iter().find(|it| it.name == name).ok_or_else(unknown)?.clone();
+    let live = form.get("mode") != "tabletop";
     finished(async move {
-        let record = gamedays.start(scenario, &caller.name).await?;
+        let record = if live {
+            gamedays.start(scenario, &caller.name).await?
+        } else {
+            gamedays.talk(scenario, &caller.name).await?
+        };
         Ok(Redirect::to(&format!("{PATH}/{}", encoded(&record.id))).into_response())
     })
     .await

@@ -1,45 +1,54 @@
 //! Models and the training runs that make them.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use std::time::Duration;
+
+use axum::extract::State;
 use axum::response::Response;
 use mainstay_store::record::RunQuery;
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, members, text};
-use super::parts::{Asked, Tone, badge, cut, empty, encoded, filter, table, text_field};
-use crate::endpoints::read::readable;
-use crate::problem::{Kind, Problem};
+use super::json::{answer, figure, items, text};
+use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, table, text_field};
+use crate::problem::Problem;
 use crate::registry::ModelError;
-use crate::review::text::{Text, percent, spoken};
+use crate::review::text::{percent, spoken};
 use crate::site::Shelf;
+use crate::wire::RunState;
 
-const PATH: &str = "/models";
+pub(super) const PATH: &str = "/models";
 /// Runs that are listed.
 const RUNS: usize = 200;
-/// Versions that are shown of a model.
-const VERSIONS: usize = 10;
 
 pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
     let registry = shelf.open()?;
-    let models = answer(&registry.models(None).await?);
-    let query = RunQuery { name: asked.get("name").map(str::to_owned), state: None, limit: RUNS };
+    let mut models = registry.models(None).await?;
+    models.retain(|it| it.name.contains(asked.or_empty("model")));
+    let models = answer(&models);
+    let owned = |name: &str| asked.get(name).map(str::to_owned);
+    let query = RunQuery { name: owned("name"), state: owned("state"), limit: RUNS };
     let runs = answer(&registry.runs(query).await.map_err(ModelError::from)?);
     let (shown, pager) = asked.rows(PATH, items(&runs));
+    let (some, more) = asked.others(PATH, ("models", "models"), items(&models));
+    let fields = [
+        text_field(&asked, "name", "Runs of the name"),
+        choice(&asked, "state", "State of the run", "any", &RunState::ALL.map(RunState::as_str)),
+        text_field(&asked, "model", "Model's name holds"),
+    ];
     let content = html! {
-        section { h2 { "Training runs" } (filter(PATH, &[text_field(&asked, "name", "Name")])) (listed(shown)) (pager) }
+        (filter(PATH, &fields))
         section {
-            h2 { "Models" }
-            @if items(&models).is_empty() { (empty("No version of a model was registered yet.")) }
-            @for model in items(&models).iter().take(super::parts::ROWS) { (of_model(model)) }
+            h2 { "Training runs" }
+            (listed(shown)) (pager)
+            @if items(&runs).len() == RUNS { p.note { "These are the last " (RUNS) ": a name leads to others." } }
         }
+        section { h2 { "Models" } (known(some)) (more) }
     };
     Ok(frame::page(&viewer, Part::Models, "Training and models", &content))
 }
 
-fn state_tone(state: &str) -> Tone {
+pub(super) fn state_tone(state: &str) -> Tone {
     match state {
         "succeeded" => Tone::Good,
         "failed" | "timed_out" | "validation_failed" | "quarantined" => Tone::Bad,
@@ -68,62 +77,43 @@ fn listed(runs: &[Value]) -> Markup {
     }
 }
 
-fn of_model(it: &Value) -> Markup {
-    let champion = text(it, "champion");
-    let row = |it: &Value| {
-        let gates = text(it, "gates");
-        let tone = match gates {
-            "passed" => Tone::Good,
-            "failed" => Tone::Bad,
-            _ => Tone::Plain,
-        };
-        html! {
-            th scope="row" { (cut(text(it, "version"))) @if text(it, "version") == champion { " " (badge("champion", Tone::Good)) } }
-            td { (cut(text(it, "stage"))) }
-            td { (badge(gates, tone)) }
-            td { (text(it, "created")) }
-            td { @for (name, _) in members(&it["metrics"]).take(6) { (cut(name)) " " (figure(&it["metrics"], name)) br; } }
-            td { @if it["lineage"]["run"].is_string() { a href={ "/runs/" (encoded(text(&it["lineage"], "run"))) } { (cut(text(&it["lineage"], "run"))) } } }
-        }
-    };
-    let versions = items(&it["versions"]);
-    let rows: Vec<Markup> = versions.iter().rev().take(VERSIONS).map(row).collect();
-    let age = it["data_age_s"].as_f64().and_then(|age| std::time::Duration::try_from_secs_f64(age).ok());
-    html! {
-        h3 { (cut(text(it, "name"))) }
-        p.note {
-            "Champion: " @if champion.is_empty() { "none" } @else { (cut(champion)) ", since " (text(it, "promoted_at")) }
-            @if let Some(age) = age { "; its data is " (spoken(age)) " old" }
-        }
-        (table(&format!("Versions of {}", Text::short(text(it, "name")).as_str()), &["Version", "Stage", "Gates", "Made", "Measures", "Run"], &rows))
-        @if versions.len() > rows.len() { p.note { "And " (versions.len() - rows.len()) " more." } }
+/// The colour of what a version's gates said.
+pub(super) fn gates_tone(gates: &str) -> Tone {
+    match gates {
+        "passed" => Tone::Good,
+        "failed" => Tone::Bad,
+        _ => Tone::Plain,
     }
 }
 
-pub(super) async fn run(
-    State(shelf): State<Shelf>,
-    viewer: Viewer,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
-    let id = readable(id)?;
-    let found = shelf.open()?.run(&id).await.map_err(ModelError::from)?;
-    let it = answer(&found.ok_or_else(|| Problem::new(Kind::UnknownRun, format!("no run `{id}` was reported")))?);
-    let content = html! {
-        p { (badge(text(&it, "state"), state_tone(text(&it, "state")))) " " (cut(text(&it, "reason"))) }
-        dl {
-            dt { "Name" } dd { (cut(text(&it, "name"))) }
-            dt { "Started" } dd { (text(&it, "started")) }
-            @if it["ended"].is_string() { dt { "Ended" } dd { (text(&it, "ended")) } }
-            dt { "Heard of" } dd { (text(&it, "updated")) }
-            dt { "Steps kept" } dd { (figure(&it, "step")) @if it["total"].is_number() { " of " (figure(&it, "total")) } }
-            dt { "Attempts" } dd { (figure(&it, "attempts")) }
-            @if let Some(share) = it["goodput"].as_f64() { dt { "Kept work" } dd { (percent(share)) " of its time" } }
-        }
-        section {
-            h2 { "Metrics" }
-            @if members(&it["metrics"]).next().is_none() { (empty("None were reported.")) }
-            dl { @for (name, _) in members(&it["metrics"]).take(100) { dt { (cut(name)) } dd { (figure(&it["metrics"], name)) } } }
+/// Which version is served, since when, and how old what it learned from is.
+pub(super) fn standing(it: &Value) -> Markup {
+    let champion = text(it, "champion");
+    let age = it["data_age_s"].as_f64().and_then(|age| Duration::try_from_secs_f64(age).ok());
+    html! {
+        "Champion: " @if champion.is_empty() { "none" } @else { (cut(champion)) ", since " (text(it, "promoted_at")) }
+        @if let Some(age) = age { "; its data is " (spoken(age)) " old" }
+    }
+}
+
+fn known(models: &[Value]) -> Markup {
+    let row = |it: &Value| {
+        let (name, versions) = (text(it, "name"), items(&it["versions"]));
+        html! {
+            th scope="row" { a href={ (PATH) "/" (encoded(name)) } { (cut(name)) } }
+            td { (standing(it)) }
+            td.number { (versions.len()) }
+            td {
+                @if let Some(newest) = versions.first() {
+                    (cut(text(newest, "version"))) " " (badge(text(newest, "gates"), gates_tone(text(newest, "gates"))))
+                    br; span.note { (text(newest, "created")) }
+                }
+            }
         }
     };
-    Ok(frame::page(&viewer, Part::Models, &format!("Training run {id}"), &content))
+    let rows: Vec<Markup> = models.iter().map(row).collect();
+    html! {
+        @if rows.is_empty() { (empty("No version of a model was registered yet.")) }
+        @else { (table("Models", &["Model", "Served", "Versions", "The newest"], &rows)) }
+    }
 }

@@ -6,18 +6,17 @@ use mainstay_core::incident::kind::Severity;
 use mainstay_core::incident::record::Incident;
 use mainstay_core::metric::{Family, Value};
 use mainstay_core::route::Class;
-use mainstay_core::status::{BackendStatus, FeatureStatus, RouteStatus};
 use mainstay_core::time::Time;
 use maud::{Markup, html};
 
 use super::frame::{self, Part, Viewer};
-use super::parts::{Tone, badge, brief, cut, empty, encoded, line, table, tile, when, when_or};
-use super::slos;
+use super::parts::{Tone, badge, brief, empty, encoded, table, tile, when};
+use super::{service, slos};
 use crate::data_plane::Plane;
 use crate::problem::Problem;
 use crate::site::Site;
 
-/// Rows of each table here; those beyond are counted.
+/// Rows of each table here; those beyond are counted, and a page away.
 const SHOWN: usize = 15;
 
 pub(super) async fn page(
@@ -25,7 +24,7 @@ pub(super) async fn page(
     State(plane): State<Plane>,
     viewer: Viewer,
 ) -> Result<Response, Problem> {
-    let status = plane.status();
+    let mut status = plane.status();
     let incidents = open_incidents(&site).await;
     let standings = slos::standings(&site);
     let (running, halt) = match site.experiments() {
@@ -34,19 +33,35 @@ pub(super) async fn page(
     };
     let degraded = status.routes.iter().filter(|route| route.level.number() > 0).count();
     let bad = slos::count_bad(&standings);
+    service::worst_first(&mut status);
+    let (routes, backends, features) = (&status.routes, &status.backends, &status.features);
     let content = html! {
         @if status.draining { p.alert role="status" { "The service finishes what runs and takes nothing new." } }
         @if halt { p.alert role="status" { "Faults are halted: no experiment runs." } }
         ul.tiles {
             (tile("open incidents", incidents.total, worst(&incidents.shown), "/incidents?status=open"))
             (tile("budgets critical or spent", bad, if bad > 0 { Tone::Bad } else { Tone::Good }, "/slos"))
-            (tile("routes below their best level", degraded, if degraded > 0 { Tone::Warn } else { Tone::Good }, "#routes"))
+            (tile("routes below their best level", degraded, if degraded > 0 { Tone::Warn } else { Tone::Good }, service::BELOW_THEIR_BEST))
             (tile("experiments under way", running, if running > 0 { Tone::Warn } else { Tone::Plain }, "/experiments"))
         }
-        section { h2 #routes { "Routes" } (routes(&status.routes)) }
+        section {
+            h2 { "Routes" }
+            (service::routes(first(routes)))
+            (more(routes.len(), service::ROUTES))
+        }
         section { h2 { "Traffic by class" } (traffic(&plane.metrics())) }
-        section { h2 { "Backends" } (backends(&status.backends)) }
-        @if !status.features.is_empty() { section { h2 { "Features" } (features(&status.features)) } }
+        section {
+            h2 { "Backends" }
+            (service::backends(first(backends)))
+            (more(backends.len(), service::BACKENDS))
+        }
+        @if !features.is_empty() {
+            section {
+                h2 { "Features" }
+                (service::features(first(features)))
+                (more(features.len(), service::FEATURES))
+            }
+        }
         section { h2 { "Budgets with the least left" } (slos::worst(standings, 8)) }
         section { h2 { "Open incidents" } (open(&incidents)) }
     };
@@ -101,50 +116,17 @@ fn open(open: &Open) -> Markup {
     html! {
         @if rows.is_empty() { (empty("No incident is open.")) }
         @else { (table("Open incidents", &["Severity", "Incident", "What", "Status", "Found", "Taken"], &rows)) }
-        (more(open.total, SHOWN, "/incidents?status=open"))
+        (more(open.total, "/incidents?status=open"))
     }
 }
 
-fn more(total: usize, shown: usize, href: &str) -> Markup {
-    html! { @if total > shown { p { a href=(href) { "And " (total - shown) " more" } } } }
+fn first<T>(all: &[T]) -> &[T] {
+    &all[..all.len().min(SHOWN)]
 }
 
-/// The colour of a level.
-fn level_tone(number: u8) -> Tone {
-    match number {
-        0 => Tone::Good,
-        1 | 2 => Tone::Warn,
-        _ => Tone::Bad,
-    }
-}
-
-fn routes(routes: &[RouteStatus]) -> Markup {
-    let mut shown: Vec<&RouteStatus> = routes.iter().collect();
-    // Whatever is not as it should be comes first.
-    shown.sort_by_key(|route| std::cmp::Reverse(route.level.number()));
-    let row = |route: &&RouteStatus| {
-        html! {
-            th scope="row" { (cut(&route.name)) br; span.note { (cut(&route.path)) } }
-            td { (badge(&format!("{} {}", route.level.number(), route.level_name), level_tone(route.level.number()))) }
-            td {
-                (line(&route.reason))
-                @if let Some(pin) = &route.pin {
-                    br; "held by hand until " (when_or(pin.until, "it is taken back"))
-                    @if !pin.reason.is_empty() { ": " (cut(&pin.reason)) }
-                }
-                @if route.blocked > 0 { br; (route.blocked) " patterns are blocked" }
-            }
-            @for served in route.served { td.number { (served) } }
-            td.number { (route.shed) }
-            td.number { (route.all_failed) }
-        }
-    };
-    let rows: Vec<Markup> = shown.iter().take(SHOWN).map(row).collect();
-    let head = ["Route", "Level", "Why", "Served at 0", "at 1", "at 2", "at 3", "at 4", "Shed", "No answer"];
-    html! {
-        @if rows.is_empty() { (empty("The config has no routes.")) } @else { (table("Routes", &head, &rows)) }
-        (more(routes.len(), SHOWN, "/api/v1/levels"))
-    }
+/// The way to those that are not shown here.
+fn more(total: usize, href: &str) -> Markup {
+    html! { @if total > SHOWN { p { a href=(href) { "And " (total - SHOWN) " more" } } } }
 }
 
 /// Answers of a class since the start.
@@ -188,59 +170,4 @@ fn traffic(families: &[Family]) -> Markup {
         &["Class", "At the best level", "Degraded", "Shed (429)", "Other 4xx", "5xx"],
         &rows,
     )
-}
-
-fn health(healthy: Option<bool>) -> Markup {
-    match healthy {
-        Some(true) => badge("healthy", Tone::Good),
-        Some(false) => badge("unhealthy", Tone::Bad),
-        None => badge("not asked", Tone::Plain),
-    }
-}
-
-fn breaker(state: &str) -> Markup {
-    let tone = match state {
-        "closed" | "forced_closed" => Tone::Good,
-        "open" | "forced_open" => Tone::Bad,
-        "half_open" => Tone::Warn,
-        _ => Tone::Plain,
-    };
-    badge(state, tone)
-}
-
-fn backends(backends: &[BackendStatus]) -> Markup {
-    let row = |it: &BackendStatus| {
-        let out = it.endpoints.iter().filter(|endpoint| endpoint.ejected).count();
-        html! {
-            th scope="row" { (cut(&it.name)) br; span.note { (it.protocol.name()) } }
-            td { (health(it.healthy)) }
-            td { (breaker(it.breaker)) @if let Some(at) = it.retry_at { br; "again at " (when(at)) } }
-            td.number { (it.in_flight) " of " @if let Some(limit) = it.limit { (limit) } @else { "any" } }
-            td.number { (it.waiting) }
-            td.number { (it.endpoints.len() - out) " of " (it.endpoints.len()) }
-            td { @if let Some(version) = &it.version { (cut(version)) } @else { span.unknown { "what is asked for" } } }
-        }
-    };
-    let rows: Vec<Markup> = backends.iter().take(SHOWN).map(row).collect();
-    let head = ["Backend", "Health", "Breaker", "Calls of limit", "Waiting", "Endpoints in use", "Version"];
-    html! {
-        @if rows.is_empty() { (empty("The config has no backends.")) } @else { (table("Backends", &head, &rows)) }
-        (more(backends.len(), SHOWN, "/api/v1/status"))
-    }
-}
-
-fn features(features: &[FeatureStatus]) -> Markup {
-    let row = |it: &FeatureStatus| {
-        html! {
-            th scope="row" { (cut(&it.name)) }
-            td { (health(it.healthy)) }
-            td { (breaker(it.breaker)) }
-            @for count in [it.cached, it.hits, it.misses, it.stale] { td.number { (count) } }
-        }
-    };
-    let rows: Vec<Markup> = features.iter().take(SHOWN).map(row).collect();
-    html! {
-        (table("Features", &["Set", "Store", "Breaker", "Entities cached", "Hits", "Misses", "Stale"], &rows))
-        (more(features.len(), SHOWN, "/api/v1/status"))
-    }
 }

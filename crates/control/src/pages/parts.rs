@@ -15,6 +15,8 @@ use crate::site::Site;
 
 /// Rows of a page of a list.
 pub(super) const ROWS: usize = 50;
+/// Rows of a page of a list that stands below another.
+const OTHER_ROWS: usize = 20;
 
 /// Most characters of a line of a list.
 const BRIEF_MAX: usize = 160;
@@ -43,7 +45,7 @@ pub(super) fn badge(word: &str, tone: Tone) -> Markup {
 pub(super) fn cut(text: &str) -> Markup {
     let short = Text::short(text);
     html! {
-        @if short.as_str().ends_with('…') { span title=(Text::line(text).as_str()) { (short.as_str()) } }
+        @if short.as_str().ends_with('…') { span title=(brief(text)) { (short.as_str()) } }
         @else { (short.as_str()) }
     }
 }
@@ -123,9 +125,9 @@ impl Asked {
         self.get(name).unwrap_or_default()
     }
 
-    /// Pages that come before this one.
-    fn page(&self) -> usize {
-        self.get("page").and_then(|page| page.parse::<usize>().ok()).map_or(0, |page| page.clamp(1, 1_000_000) - 1)
+    /// Pages of a list that come before the one that is asked for.
+    fn page(&self, list: &str) -> usize {
+        self.get(list).and_then(|page| page.parse::<usize>().ok()).map_or(0, |page| page.clamp(1, 1_000_000) - 1)
     }
 
     /// The address of the same with something else in place.
@@ -139,19 +141,28 @@ impl Asked {
 
     /// The rows of the page that is asked for, and the way to the others.
     pub(super) fn rows<'a, T>(&self, path: &str, all: &'a [T]) -> (&'a [T], Markup) {
-        let page = self.page().min(all.len().saturating_sub(1) / ROWS);
-        let end = all.len().min((page + 1) * ROWS);
-        let at = |page: usize| self.with(path, "page", &(page + 1).to_string());
+        self.part(path, ("page", "this list"), ROWS, all)
+    }
+
+    /// The same of another list on the page, by the parameter that counts its pages and by what it is; it is shorter.
+    pub(super) fn others<'a, T>(&self, path: &str, list: (&str, &str), all: &'a [T]) -> (&'a [T], Markup) {
+        self.part(path, list, OTHER_ROWS, all)
+    }
+
+    fn part<'a, T>(&self, path: &str, (list, what): (&str, &str), size: usize, all: &'a [T]) -> (&'a [T], Markup) {
+        let page = self.page(list).min(all.len().saturating_sub(1) / size);
+        let end = all.len().min((page + 1) * size);
+        let at = |page: usize| self.with(path, list, &(page + 1).to_string());
         let way = html! {
-            @if all.len() > ROWS {
-                nav.pager aria-label="Pages of this list" {
+            @if all.len() > size {
+                nav.pager aria-label={ "Pages of " (what) } {
                     @if page > 0 { a rel="prev" href=(at(page - 1)) { "Back" } " " }
-                    span { (page * ROWS + 1) " to " (end) " of " (all.len()) }
+                    span { (page * size + 1) " to " (end) " of " (all.len()) }
                     @if end < all.len() { " " a rel="next" href=(at(page + 1)) { "Next" } }
                 }
             }
         };
-        (&all[page * ROWS..end], way)
+        (&all[page * size..end], way)
     }
 
     /// What was done, if a form has just been sent and it is one of these.
@@ -214,6 +225,11 @@ mod tests {
         let (rows, way) = asked(&[("page", "7")]).rows("/slos", &all[..1]);
         assert_eq!((rows, way.into_string().as_str()), (&all[..1], ""));
         assert!(asked(&[]).rows::<usize>("/slos", &[]).0.is_empty());
+        // Two lists of a page are turned by themselves.
+        let (rows, way) = asked(&[("page", "2"), ("known", "6")]).others("/x", ("known", "what is known"), &all);
+        assert_eq!(rows, (100..120).collect::<Vec<_>>());
+        let way = way.into_string();
+        assert!(way.contains("Pages of what is known") && way.contains("/x?page=2&amp;known=5"), "{way}");
     }
 
     #[test]

@@ -17,9 +17,10 @@ use super::frame::{self, Part, Viewer};
 use super::parts::{badge, cut, empty, encoded, line, table, when};
 use super::slos::{alert_tone, tone};
 use crate::endpoints::read::readable;
+use crate::endpoints::slos::unknown;
 use crate::engine::Budgets;
 use crate::plot::{Drawn, Plot};
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::review::html::figure;
 use crate::review::text::{number, percent, spoken};
 use crate::site::Site;
@@ -41,7 +42,7 @@ pub(super) async fn page(
     let now = engine.now();
     let content = {
         let budgets = engine.budgets();
-        let unknown = || Problem::new(Kind::NotFound, format!("there is no objective `{name}`"));
+        let unknown = || unknown(&budgets, &name);
         let id = budgets.core.id(&name).ok_or_else(unknown)?;
         let objective = budgets.core.objective(id).ok_or_else(unknown)?;
         let answer = budgets.core.answer(id, now);

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{Drawn, levels, moments};
-use crate::review::text::{number, utc};
+use super::{Drawn, levels};
+use crate::review::text::number;
 
 /// In the units of the drawing, which is as wide as the page lets it.
 const WIDTH: f64 = 760.0;
@@ -67,29 +67,18 @@ pub(super) fn write(plot: &Drawn) -> Markup {
     let labels = labels(plot, &scale);
     scale.top += LABEL * labels.iter().map(|label| label.row + 1).max().unwrap_or(0) as f64;
     let (bottom, right) = (scale.bottom(), WIDTH - RIGHT);
-    let (times, step) = moments(first, last, 6);
-    let clock = |at: Time| {
-        let text = utc(at);
-        let part = if step.as_secs() < 60 {
-            11..19
-        } else if step.as_secs() < 86_400 {
-            11..16
-        } else {
-            0..10
-        };
-        text[part].to_owned()
-    };
+    let ticks = plot.axis.ticks(first, last, 6);
     let at = |value: f64| format!("{value:.1}");
     html! {
         svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox=(format!("0 0 {WIDTH} {}", at(bottom + BELOW))) {
-            title { (plot.headline().as_str()) ", " (utc(first)) " to " (utc(last)) " UTC" }
+            title { (plot.headline().as_str()) ", " (plot.words(first)) " to " (plot.words(last)) (plot.axis.unit()) }
             @for level in &levels {
                 line.grid x1=(LEFT) x2=(right) y1=(at(scale.y(*level))) y2=(at(scale.y(*level))) {}
                 text.axis text-anchor="end" x=(LEFT - 6.0) y=(at(scale.y(*level) + 4.0)) { (number(*level)) }
             }
-            @for time in &times {
+            @for (time, word) in &ticks {
                 line.tick x1=(at(scale.x(*time))) x2=(at(scale.x(*time))) y1=(at(bottom)) y2=(at(bottom + 4.0)) {}
-                text.axis text-anchor="middle" x=(at(scale.x(*time))) y=(at(bottom + 17.0)) { (clock(*time)) }
+                text.axis text-anchor="middle" x=(at(scale.x(*time))) y=(at(bottom + 17.0)) { (word) }
             }
             @for label in &labels {
                 @let y = at(8.0 + LABEL * label.row as f64 + 4.0);

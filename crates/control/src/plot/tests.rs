@@ -72,6 +72,29 @@ fn a_drawing_is_well_formed_whatever_is_in_it() {
     assert_eq!(path.attribute("d").unwrap().matches('M').count(), 3, "each gap ends a line");
 }
 
+#[test]
+fn a_curve_over_steps_has_round_steps_below_it() {
+    let points: Vec<_> = (0..=40).map(|n| (f64::from(n) * 25.0, 1.0 / f64::from(1 + n))).collect();
+    let drawn = Drawn::over_numbers("loss", "", &points);
+    assert_eq!(
+        (drawn.words(at_number(250.0)), drawn.span()),
+        ("250".to_owned(), Some((Time::ZERO, at_number(1000.0))))
+    );
+    let ticks = Axis::Numbers.ticks(Time::ZERO, at_number(1000.0), 6);
+    assert_eq!(
+        ticks.iter().map(|(_, word)| word.as_str()).collect::<Vec<_>>(),
+        ["0", "200", "400", "600", "800", "1000"]
+    );
+    let svg = drawn.svg().into_string();
+    assert!(svg.contains("loss, 0 to 1000</title>") && svg.contains(">800</text>") && !svg.contains("1970"), "{svg}");
+    for odd in
+        [vec![], vec![(f64::NAN, 1.0)], vec![(7.0, 1.0)], vec![(-5.0, 1.0), (1e300, f64::INFINITY), (1e300, 2.0)]]
+    {
+        let text = Drawn::over_numbers("<odd>", "", &odd).svg().into_string();
+        assert!(roxmltree::Document::parse(&text).is_ok(), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn levels_hold_the_values_and_are_few(a in -1e12_f64..1e12, b in -1e12_f64..1e12, small in -120..1_i32) {

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Review;
 use super::content::{self, Block, Section, UNWRITTEN};
-use super::text::{Text, number, utc};
+use super::text::{Text, number};
 use crate::plot::Drawn;
 
 /// The style of reviews and reports; the dashboard's begins with it.
@@ -77,7 +77,7 @@ pub(crate) fn figure(plot: &Drawn) -> Markup {
             (plot.svg())
             @if let Some((low, high)) = plot.extremes() {
                 p.note {
-                    "Lowest " (number(low.1)) " at " (utc(low.0)) ", highest " (number(high.1)) " at " (utc(high.0)) "."
+                    "Lowest " (number(low.1)) " at " (plot.words(low.0)) ", highest " (number(high.1)) " at " (plot.words(high.0)) "."
                 }
             }
         }

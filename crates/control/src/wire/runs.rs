@@ -119,6 +119,23 @@ pub(crate) struct RunsQuery {
 }
 
 impl RunState {
+    /// All of them, those under way first.
+    pub(crate) const ALL: [RunState; 13] = [
+        RunState::Pending,
+        RunState::Starting,
+        RunState::Running,
+        RunState::Saving,
+        RunState::Waiting,
+        RunState::Stopping,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::TimedOut,
+        RunState::Preempted,
+        RunState::Cancelled,
+        RunState::ValidationFailed,
+        RunState::Quarantined,
+    ];
+
     /// The word on the wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where the server breaks its word")]
 
 mod reviews;
+mod filled;
+mod model_pages;
 mod models;
 mod pages;
 mod roles;

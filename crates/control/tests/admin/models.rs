@@ -18,15 +18,15 @@ use crate::support::{Plane, Server};
 use crate::{assert_problem, problem};
 
 /// A model server that does as it is told, unless it is broken.
-struct ModelServer {
+pub(crate) struct ModelServer {
     serves: Mutex<String>,
-    broken_for: Mutex<Vec<String>>,
+    pub(crate) broken_for: Mutex<Vec<String>>,
     budget: Mutex<Option<String>>,
     events: Mutex<Vec<Event>>,
 }
 
 impl ModelServer {
-    fn new() -> Arc<ModelServer> {
+    pub(crate) fn new() -> Arc<ModelServer> {
         Arc::new(ModelServer {
             serves: Mutex::default(),
             broken_for: Mutex::default(),
@@ -35,11 +35,11 @@ impl ModelServer {
         })
     }
 
-    fn serves(&self) -> String {
+    pub(crate) fn serves(&self) -> String {
         self.serves.lock().unwrap().clone()
     }
 
-    fn break_for(&self, version: &str) {
+    pub(crate) fn break_for(&self, version: &str) {
         self.broken_for.lock().unwrap().push(version.to_owned());
     }
 }
@@ -68,14 +68,14 @@ impl Serving for ModelServer {
     }
 }
 
-struct Place {
-    server: Server,
-    models: Arc<ModelServer>,
-    store: Arc<dyn Store>,
+pub(crate) struct Place {
+    pub(crate) server: Server,
+    pub(crate) models: Arc<ModelServer>,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 impl Place {
-    async fn new() -> Place {
+    pub(crate) async fn new() -> Place {
         static PLACES: AtomicUsize = AtomicUsize::new(0);
         let name = format!("models-{}-{}", std::process::id(), PLACES.fetch_add(1, Ordering::Relaxed));
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -86,7 +86,7 @@ impl Place {
         Place { server, models, store }
     }
 
-    async fn register(&self, version: &str, gates: &str) {
+    pub(crate) async fn register(&self, version: &str, gates: &str) {
         let body = json!({
             "digest": format!("sha256:{version}"), "gates": gates, "metrics": {"accuracy": 0.97},
             "data_max_event_time": "2026-03-01T06:00:00Z", "lineage": {"run": "r1", "data": "sha256:d"},
@@ -96,11 +96,11 @@ impl Place {
         assert_eq!(answer.status, 201, "{answer:?}");
     }
 
-    async fn champion(&self) -> Value {
+    pub(crate) async fn champion(&self) -> Value {
         self.server.get("/api/v1/models/fraud").await.json()["champion"].clone()
     }
 
-    async fn promote(&self, version: &str) -> u16 {
+    pub(crate) async fn promote(&self, version: &str) -> u16 {
         let body = json!({ "version": version }).to_string();
         self.server.post("/api/v1/models/fraud/promote", &body).await.status
     }
@@ -109,7 +109,8 @@ impl Place {
 async fn serve(store: &Arc<dyn Store>, models: &Arc<ModelServer>) -> Server {
     let plane = Arc::new(Plane::new());
     let registry = Registry::open(Arc::clone(store), models.clone()).await.unwrap();
-    Server::start_site(&[], plane.clone(), Site::new(plane).with_registry(registry)).await
+    let site = Site::new(plane.clone()).with_registry(registry);
+    Server::start_admin(&[], plane, site, |admin| admin.with_key([7; 32])).await
 }
 
 #[tokio::test]

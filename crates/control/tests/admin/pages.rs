@@ -1,5 +1,7 @@
 //! The dashboard over real connections: who gets in, what may be done, what a page may load.
 
+use std::fmt::Write as _;
+
 use mainstay_control::{Admin, Site};
 use mainstay_core::plan::{Role, Token};
 
@@ -130,6 +132,136 @@ async fn a_form_holds_what_another_site_cannot_know() {
     let answer = server.send("POST", "/logout", &[HTML, FORM, ("cookie", &cookie)], &body).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/login")));
     assert!(answer.header("set-cookie").unwrap().starts_with("mainstay_session=; "));
+    server.stop().await;
+}
+
+/// Every form, with every role, without the token of a form and with that of another session: nothing is done but by whom the API would let.
+#[tokio::test]
+async fn every_form_needs_the_role_of_the_api_and_the_token_of_its_session() {
+    let all = Role::ALL.map(|role| token(role.name(), role, &format!("{}-token", role.name())));
+    let server = server(&all).await;
+    let document = mainstay_control::openapi();
+    let operations: Vec<_> =
+        document["paths"].as_object().unwrap().values().flat_map(|it| it.as_object().unwrap()).collect();
+    let mut sessions = Vec::new();
+    for role in Role::ALL {
+        let cookie = log_in(&server, &format!("{}-token", role.name())).await;
+        let page = server.send("GET", "/", &[HTML, ("cookie", &cookie)], "").await;
+        sessions.push((role, cookie, form_token(&page)));
+    }
+    let mut table = String::new();
+    for (path, operation, least) in mainstay_control::forms() {
+        writeln!(table, "{} {path} as {operation}", least.name()).unwrap();
+        let (_, described) = operations.iter().find(|(_, it)| it["operationId"] == operation).expect(operation);
+        assert_eq!(described["security"][0]["bearer"][0], least.name(), "{operation}");
+        let concrete = path.replace(['{', '}'], "");
+        let post = async |headers: &[(&str, &str)], body: &str| {
+            let all: Vec<_> = [HTML, FORM].into_iter().chain(headers.iter().copied()).collect();
+            server.send("POST", &concrete, &all, body).await
+        };
+        assert_eq!(post(&[], "route=score&level=2").await.status, 401, "{path}: nobody");
+        for (n, (role, cookie, own)) in sessions.iter().enumerate() {
+            let headers = [("cookie", cookie.as_str())];
+            let foreign = &sessions[(n + 1) % sessions.len()].2;
+            for bad in ["route=score&level=2".to_owned(), format!("route=score&level=2&form={foreign}")] {
+                let answer = post(&headers, &bad).await;
+                assert_eq!(answer.status, 403, "{} {path} {bad}: {answer:?}", role.name());
+                let said = if *role < least { "this needs the role" } else { "the form is of another session" };
+                assert!(answer.body.contains(said), "{} {path}: {answer:?}", role.name());
+            }
+            let elsewhere = [headers[0], ("origin", "https://evil.example")];
+            let good = format!("form={own}");
+            assert_eq!(post(&elsewhere, &good).await.status, 403, "{path}: from elsewhere");
+            let answer = post(&headers, &good).await;
+            // With nothing else in it, nothing is done either; what is said is about that.
+            assert_eq!(answer.status == 403, *role < least, "{} {path}: {answer:?}", role.name());
+            assert!(
+                ![401, 404, 405].contains(&answer.status) || answer.body.contains("no route"),
+                "{path}: {answer:?}"
+            );
+        }
+    }
+    assert_eq!(server.plane.pinned(), None);
+    expect_test::expect_file!["../golden/forms.txt"].assert_eq(&table);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_is_held_by_hand_and_let_go() {
+    let server = server(&tokens()).await;
+    let cookie = log_in(&server, "acts").await;
+    let page = server.send("GET", "/routes/score", &[HTML, ("cookie", &cookie)], "").await;
+    for shown in ["2 cached", "breaker open: 4", "Hold it there", "/explore?route=score", r#"<option value="0">"#] {
+        assert!(page.body.contains(shown), "{shown}: {page:?}");
+    }
+    assert_eq!(page.body.matches(r#"<option value="2">"#).count(), 1, "a level is offered once");
+    assert!(!page.body.contains(r#"<option value="4">"#) && !page.body.contains("Let it follow"), "{page:?}");
+    let token = form_token(&page);
+    let post = async |path: &str, body: &str| {
+        server.send("POST", path, &[HTML, FORM, ("cookie", &cookie)], &format!("form={token}&{body}")).await
+    };
+    for (body, status, said) in [
+        ("route=score&level=x", 422, "a level is a number from 0 to 4"),
+        ("route=score&level=9", 422, "a level is"),
+        ("route=score&level=2&for=soon", 422, "`for` is a number"),
+        ("route=score&level=4", 422, "nothing that answers at this level"),
+        ("route=scroe&level=2", 404, "did you mean `score`?"),
+    ] {
+        let answer = post("/levels/pin", body).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.body.contains(said), "{body}: {answer:?}");
+    }
+    assert_eq!(server.plane.pinned(), None);
+    let answer = post("/levels/pin", "route=score&level=2&for=30m&reason=a+%3Cb%3E+disk").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/routes/score?done=held")));
+    assert_eq!(server.plane.pinned().map(mainstay_core::route::Level::number), Some(2));
+    let page = server.send("GET", "/routes/score?done=held", &[HTML, ("cookie", &cookie)], "").await;
+    for shown in ["The route is held there", "held by hand until", "a &lt;b&gt; disk", "Let it follow its health"] {
+        assert!(page.body.contains(shown), "{shown}: {page:?}");
+    }
+    let answer = post("/levels/auto", "route=score").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/routes/score?done=released")));
+    assert_eq!(server.plane.pinned(), None);
+    let page = server.send("GET", "/routes/scroe", &[HTML, ("cookie", &cookie)], "").await;
+    assert_eq!(page.status, 404);
+    assert!(page.body.contains("there is no route `scroe`: did you mean `score`?"), "{page:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_overview_has_no_room_for_is_a_page_away() {
+    let plane = std::sync::Arc::new(Plane::with_routes(120));
+    let server = Server::start_admin(&[], plane.clone(), Site::new(plane), keyed).await;
+    let get = async |path: &str| {
+        let page = server.send("GET", path, &[HTML], "").await;
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        page.body
+    };
+    let overview = get("/").await;
+    for link in ["/routes", "/backends", "/features"] {
+        assert!(overview.contains(&format!(r#"<a href="{link}">And 105 more</a>"#)), "{link}: {overview}");
+    }
+    assert!(overview.contains(r#"href="/routes?level=below""#), "{overview}");
+    // What is not as it should be is among those that are shown.
+    for shown in ["score-119", "primary-70<", "primary-71<", "account-72<"] {
+        assert!(overview.contains(shown), "{shown}: {overview}");
+    }
+    for (path, has, lacks) in [
+        ("/routes", "score-48<", "score-49<"),
+        ("/routes?page=3", "score-118<", "score-119<"),
+        ("/routes?level=below", "1 of 120 routes", "score-1<"),
+        ("/routes?level=2&q=score-11", "score-119<", "score-118<"),
+        ("/routes?held=yes", "0 of 120 routes", "score-119<"),
+        ("/backends?page=2", "51 to 100 of 120", "primary-1<"),
+        ("/backends?breaker=open", "primary-71<", "primary-70<"),
+        ("/backends?health=unhealthy", "primary-70<", "primary-71<"),
+        ("/features?breaker=half_open", "account-72<", "account-1<"),
+        ("/features?q=nothing", "There are no such feature sets", "account"),
+    ] {
+        let page = get(path).await;
+        let (_, main) = page.split_once("<h1").unwrap();
+        assert!(main.contains(has) && !main.replace("feature sets", "").contains(lacks), "{path}: {page}");
+    }
     server.stop().await;
 }
 

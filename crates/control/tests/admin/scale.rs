@@ -1,4 +1,4 @@
-//! The dashboard of a service with a thousand objectives and ten thousand incidents.
+//! The dashboard of a service with a thousand objectives, ten thousand incidents, and a thousand of everything else.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use mainstay_store::record::Expect;
 use mainstay_store::{Options, Sqlite, Store};
 use serde_json::{Value, json};
 
+use crate::filled;
 use crate::support::{Plane, Server};
 
 const NOW: Time = Time::from_secs(1_772_366_400);
@@ -101,9 +102,15 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
     let store = Sqlite::open(&directory.join("a.db"), Options::default()).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     fill(&*store).await;
+    filled::fill(&*store).await;
     let mut counts = Some(counted());
     let setup = Setup {
-        terms: Terms { slos: (0..OBJECTIVES).map(objective).collect(), ..Terms::default() },
+        terms: Terms {
+            slos: (0..OBJECTIVES).map(objective).collect(),
+            routes: vec!["score".to_owned()],
+            drift: filled::watched(),
+            ..Terms::default()
+        },
         source: Box::new(move || counts.take().unwrap_or_default()),
         on_event: Box::new(drop),
         clock: Arc::new(|| NOW),
@@ -118,8 +125,9 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
     };
     let (incidents, _) = Incidents::open(&engine, terms, Arc::new(Nobody), Box::new(drop), 1).await.unwrap();
     let running = tokio::spawn(running.until(std::future::pending()));
-    let plane = Arc::new(Plane::new());
-    let site = Site::new(plane.clone()).with_engine(engine).with_incidents(incidents);
+    let plane = Arc::new(Plane::with_routes(filled::MANY).keeping(filled::kept()));
+    let site = Site::new(plane.clone());
+    let site = filled::with_all(site, &engine, &incidents).await.with_engine(engine).with_incidents(incidents);
     let server = Server::start_admin(&[], plane, site, |admin| admin.with_key([1; 32])).await;
     while server.get("/api/v1/slos/objective-999").await.json()["total"] == 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -134,6 +142,29 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
         "/incidents?status=open",
         "/incidents?before=AI-20260210-0000",
         "/incidents/AI-20260225-0399",
+        "/routes",
+        "/routes?page=20",
+        "/routes/score",
+        "/backends",
+        "/features",
+        "/quality",
+        "/drift/monitor-7",
+        "/models",
+        "/models?page=4&models=25",
+        "/models?state=failed&name=training-1",
+        "/models/model",
+        "/models/model?page=25",
+        "/runs/RUN-1",
+        "/experiments",
+        "/experiments?page=20&known=10",
+        "/experiments?q=experiment-77",
+        "/experiments/EXP-2026-0001",
+        "/gamedays",
+        "/gamedays?page=2&known=10&finding=50",
+        "/gamedays/GD-2026-0001",
+        "/explore",
+        "/explore?page=20",
+        "/explore?id=r-7",
     ] {
         let (took, page) = fastest(&server, path).await;
         // `cargo xtask bench pages` reads this.
@@ -146,6 +177,23 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
     }
     let narrow = fastest(&server, "/slos?q=objective-77&page=1").await.1;
     assert!(narrow.contains("11 of 1000 objectives"), "{narrow}");
+    for (path, said) in [
+        ("/routes", "1 to 50 of 1000"),
+        ("/quality", "1 to 50 of 200"),
+        ("/models", "1 to 20 of 502"),
+        ("/models/model", "1 to 20 of 499"),
+        ("/experiments", "1 to 50 of 1000"),
+        ("/experiments", "1 to 20 of 200"),
+        ("/gamedays", "1 to 50 of 101"),
+        ("/gamedays", "1 to 20 of 1000"),
+        ("/explore", "1 to 50 of 1000"),
+        ("/gamedays/GD-2026-0001", "1 to 20 of 200"),
+    ] {
+        let page = fastest(&server, path).await.1;
+        assert!(page.contains(said), "{path} does not say {said:?}");
+    }
+    let near = server.get("/api/v1/slos/objectve-3").await;
+    assert!(near.body.contains("did you mean `objective-"), "{near:?}");
     running.abort();
     server.stop().await;
     std::fs::remove_dir_all(&directory).unwrap();

@@ -12,10 +12,13 @@ use mainstay_control::{
     Admin, ControlError, DataPlane, Deciding, Finding, Reload, ReloadReport, ReviewProblem, Reviews, Site,
 };
 use mainstay_core::answer::review::{Decision, Held, Line, Record, Review};
+use mainstay_core::event::Event;
 use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::plan::{Role, Secret, SecretSource, Token};
 use mainstay_core::route::{Level, Protocol};
-use mainstay_core::status::{BackendStatus, EndpointStatus, FeatureStatus, Pin, Raised, RouteStatus, Status};
+use mainstay_core::status::{
+    BackendStatus, EndpointStatus, EntryStatus, FeatureStatus, Pin, Raised, RouteStatus, Status,
+};
 use mainstay_core::time::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,6 +28,10 @@ use tokio::task::JoinHandle;
 const NOW: Time = Time::from_secs(1_772_366_400);
 
 pub(crate) struct Plane {
+    /// Routes, and as many backends and feature sets.
+    many: usize,
+    /// Requests that were kept, the last first.
+    kept: Vec<Event>,
     pin: Mutex<Option<Pin>>,
     passed: Mutex<Duration>,
     level: Mutex<u8>,
@@ -38,7 +45,14 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) fn new() -> Plane {
+        Plane::with_routes(1)
+    }
+
+    /// So many routes, backends and feature sets; the first ones are `score`, `primary` and `account`.
+    pub(crate) fn with_routes(many: usize) -> Plane {
         Plane {
+            many,
+            kept: Vec::new(),
             pin: Mutex::new(None),
             passed: Mutex::default(),
             level: Mutex::default(),
@@ -49,6 +63,10 @@ impl Plane {
             started: Notify::new(),
             go_on: Notify::new(),
         }
+    }
+
+    pub(crate) fn keeping(self, kept: Vec<Event>) -> Plane {
+        Plane { kept, ..self }
     }
 
     pub(crate) fn set_ready(&self, ready: Result<(), String>) {
@@ -98,51 +116,84 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
+fn numbered(name: &str, n: usize) -> String {
+    if n == 0 { name.to_owned() } else { format!("{name}-{n}") }
+}
+
+impl Plane {
+    fn route(&self, n: usize) -> RouteStatus {
+        let entry = |level: u8, name: &str, kind| EntryStatus {
+            level: Level::new(level).unwrap(),
+            name: name.to_owned(),
+            kind,
+            quality_impact: None,
+            budget: None,
+            answered: 3,
+            late: 0,
+            failures: std::collections::BTreeMap::from([("breaker_open", 4)]),
+        };
+        RouteStatus {
+            name: numbered("score", n),
+            path: "/v2/models/fraud/infer".to_owned(),
+            // The last of many is below its best.
+            level: Level::new(if n > 0 && n + 1 == self.many { 2 } else { *lock(&self.level) }).unwrap(),
+            level_name: "full_service".to_owned(),
+            reason: "healthy".to_owned(),
+            pin: lock(&self.pin).clone().filter(|_| n == 0),
+            served: [1, 2, 3, 4, 5],
+            all_failed: 0,
+            shed: 7,
+            raised: Some(Raised { until: Some(NOW) }),
+            blocked: 2,
+            entries: vec![
+                entry(0, "full_service", "backend"),
+                entry(2, "cached", "backend"),
+                entry(2, "rules", "rules"),
+            ],
+        }
+    }
+}
+
+fn backend(n: usize) -> BackendStatus {
+    BackendStatus {
+        name: numbered("primary", n),
+        protocol: Protocol::OpenInference,
+        version: Some("3".to_owned()),
+        healthy: Some(n != 70),
+        breaker: if n == 71 { "open" } else { "closed" },
+        retry_at: None,
+        limit: Some(64),
+        in_flight: 1,
+        waiting: 0,
+        endpoints: vec![EndpointStatus {
+            url: "http://user:secret@127.0.0.1:9001/v2".to_owned(),
+            ejected: false,
+            in_flight: 1,
+        }],
+    }
+}
+
+fn features(n: usize) -> FeatureStatus {
+    FeatureStatus {
+        name: numbered("account", n),
+        healthy: None,
+        breaker: if n == 72 { "half_open" } else { "closed" },
+        cached: 10,
+        hits: 5,
+        misses: 1,
+        stale: 0,
+    }
+}
+
 impl DataPlane for Plane {
     fn status(&self) -> Status {
         Status {
             at: NOW,
             service: "fraud".to_owned(),
             draining: false,
-            routes: vec![RouteStatus {
-                name: "score".to_owned(),
-                path: "/v2/models/fraud/infer".to_owned(),
-                level: Level::new(*lock(&self.level)).unwrap(),
-                level_name: "full_service".to_owned(),
-                reason: "healthy".to_owned(),
-                pin: lock(&self.pin).clone(),
-                served: [1, 2, 3, 4, 5],
-                all_failed: 0,
-                shed: 7,
-                raised: Some(Raised { until: Some(NOW) }),
-                blocked: 2,
-                entries: Vec::new(),
-            }],
-            backends: vec![BackendStatus {
-                name: "primary".to_owned(),
-                protocol: Protocol::OpenInference,
-                version: Some("3".to_owned()),
-                healthy: Some(true),
-                breaker: "closed",
-                retry_at: None,
-                limit: Some(64),
-                in_flight: 1,
-                waiting: 0,
-                endpoints: vec![EndpointStatus {
-                    url: "http://user:secret@127.0.0.1:9001/v2".to_owned(),
-                    ejected: false,
-                    in_flight: 1,
-                }],
-            }],
-            features: vec![FeatureStatus {
-                name: "account".to_owned(),
-                healthy: None,
-                breaker: "closed",
-                cached: 10,
-                hits: 5,
-                misses: 1,
-                stale: 0,
-            }],
+            routes: (0..self.many).map(|n| self.route(n)).collect(),
+            backends: (0..self.many).map(backend).collect(),
+            features: (0..self.many).map(features).collect(),
             files: Vec::new(),
             reviews: Vec::new(),
         }
@@ -156,6 +207,10 @@ impl DataPlane for Plane {
             kind: Kind::Counter,
             samples: vec![Sample { labels, value: Value::Count(3) }],
         }]
+    }
+
+    fn kept(&self, limit: usize) -> Vec<Event> {
+        self.kept.iter().take(limit).cloned().collect()
     }
 
     fn pin(&self, route: &str, level: Level, until: Option<Time>, reason: String) -> Result<(), ControlError> {

@@ -136,7 +136,7 @@ fn a_shift_in_live_traffic_is_found_and_a_reference_outlives_the_process() {
     let wrong = mainstay(&server, &["drift", "baseline", "country", now.to_str().unwrap(), "--column", "amount"]);
     assert!(wrong.0 != Some(0) && wrong.2.contains("of kind number"), "{wrong:?}");
     let unknown = mainstay(&server, &["drift", "baseline", "x", now.to_str().unwrap(), "--column", "amount"]);
-    assert!(unknown.0 != Some(0) && unknown.2.contains("no monitor watches `x`"), "{unknown:?}");
+    assert!(unknown.0 != Some(0) && unknown.2.contains("there is no monitor `x`"), "{unknown:?}");
     server.end("TERM");
     let server = Server::start(&place);
     assert_eq!(monitor(&server, "amount")["reference"]["source"], "put");
