@@ -17,7 +17,7 @@ mod pages;
 mod plot;
 mod processes;
 mod report;
-mod sim;
+pub(crate) mod sim;
 mod slo;
 mod stream;
 mod systems;

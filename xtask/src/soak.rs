@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::tally::Tally;
-use crate::{fuzz, peers, shell, suite};
+use crate::{bench, fuzz, peers, shell, suite};
 
 /// How long.
 #[derive(clap::Args)]
@@ -82,7 +82,9 @@ fn long_drills() -> Result<Tally> {
     let mut command = shell::cargo(&test);
     command.env("MAINSTAY_LONG_DRILLS", "1");
     let ended = shell::watch(&mut command)?;
-    Ok(Tally::of_cargo(&ended.stdout).unless(ended.success))
+    println!("\n== drills, in two processes");
+    let same = Tally::one(bench::sim::repeats()?);
+    Ok(sum(Tally::of_cargo(&ended.stdout).unless(ended.success), same))
 }
 
 /// `kill -9` of the store and of the service in the middle of writes, with a seed of its own that the test prints.

@@ -23,15 +23,29 @@ struct Ran {
 
 /// Runs it twice; true when both say the same and the uniform worlds are fast enough.
 pub(crate) fn run() -> Result<bool> {
-    let once = || -> Result<Vec<Ran>> {
-        let arguments = ["run", "--release", "--quiet", "--package", "mainstay-sim", "--example", "speed"];
-        let ended = shell::watch(&mut shell::cargo(&arguments))?;
-        ensure!(ended.success, "the simulation failed");
-        read(&ended.stdout)
-    };
     let (table, held) = table(&once()?, &once()?)?;
     println!("\n{table}");
     Ok(held)
+}
+
+/// Whether every drill says the same in two processes.
+pub(crate) fn repeats() -> Result<bool> {
+    let (one, other) = (once()?, once()?);
+    ensure!(!one.is_empty() && one.len() == other.len(), "the two processes ran different drills");
+    Ok(one.iter().zip(&other).all(|(one, other)| one.drill == other.drill && one.says(other)))
+}
+
+fn once() -> Result<Vec<Ran>> {
+    let arguments = ["run", "--release", "--quiet", "--package", "mainstay-sim", "--example", "speed"];
+    let ended = shell::watch(&mut shell::cargo(&arguments))?;
+    ensure!(ended.success, "the simulation failed");
+    read(&ended.stdout)
+}
+
+impl Ran {
+    fn says(&self, other: &Ran) -> bool {
+        self.digest == other.digest && self.requests == other.requests
+    }
 }
 
 fn read(output: &str) -> Result<Vec<Ran>> {
@@ -57,7 +71,7 @@ fn table(one: &[Ran], other: &[Ran]) -> Result<(String, bool)> {
     let mut held = true;
     for (one, other) in one.iter().zip(other) {
         ensure!(one.drill == other.drill, "the two processes ran different drills");
-        let same = one.digest == other.digest && one.requests == other.requests;
+        let same = one.says(other);
         let speed = one.requests / one.seconds.min(other.seconds);
         let aim = AIMS.iter().find(|(drill, _)| *drill == one.drill).map(|(_, aim)| *aim);
         let fast = aim.map(|aim| format!(" (>= {}: {})", aim / 1e6, verdict(speed >= aim))).unwrap_or_default();

@@ -49,12 +49,12 @@ pub enum Capacity {
 ///
 /// let now = Time::from_secs(100);
 /// let mut hedge = Hedge::new(Config::default(), now);
-/// for ms in 0..200 {
+/// for ms in 0..1_000 {
 ///     hedge.handle_call(now);
 ///     hedge.handle_latency(Duration::from_millis(ms), now);
 /// }
 /// let late = hedge.delay(Capacity::Spare, now).unwrap().as_secs_f64();
-/// assert!((late / 0.196 - 1.0).abs() < 0.06);
+/// assert!((late / 0.983 - 1.0).abs() < 0.06);
 /// assert_eq!(hedge.delay(Capacity::Short, now), None);
 /// ```
 #[derive(Clone, Debug)]
@@ -78,6 +78,8 @@ struct Period {
 /// What is not spent is kept for a bunch of late calls: at most what the last one to two periods earned, or this much where that is
 /// less, since few calls earn too little for their bunches.
 const CREDIT_LEAST: f64 = 50.0;
+/// The part of [`Hedge::credit_max`] that is left to those that are later than late by as much again: what comes then may not come at all.
+const RESERVE: f64 = 0.2;
 /// The part of the budget that the late are to spend in the mean: were it all of it, bunches would find nothing, and the latest come in
 /// bunches.
 const SPENT: f64 = 0.85;
@@ -98,8 +100,7 @@ impl Hedge {
     pub fn handle_call(&mut self, now: Time) {
         self.handle_timeout(now);
         self.current.calls += 1;
-        let lately = self.config.share * (self.current.calls + self.last.calls) as f64;
-        self.credit = (self.credit + self.config.share).min(lately.max(CREDIT_LEAST));
+        self.credit = (self.credit + self.config.share).min(self.credit_max());
     }
 
     /// An attempt took so long to its first byte, or so long until it lost against its hedge without one: it would have taken longer still.
@@ -109,13 +110,22 @@ impl Hedge {
         self.current.latencies.record(latency);
     }
 
-    /// How long to wait before a call is late; `None`: do not hedge.
+    /// How long to wait before a call is late: twice as long while little of the budget is left; `None`: do not hedge.
     pub fn delay(&mut self, capacity: Capacity, now: Time) -> Option<Duration> {
         self.handle_timeout(now);
         match capacity {
             Capacity::Short => None,
-            Capacity::Spare => self.late_after(),
+            Capacity::Spare => {
+                let is_short = self.credit < RESERVE * self.credit_max();
+                self.late_after().map(|late| if is_short { late * 2 } else { late })
+            }
         }
+    }
+
+    /// What is kept of the budget at most.
+    fn credit_max(&self) -> f64 {
+        let lately = self.config.share * (self.current.calls + self.last.calls) as f64;
+        lately.max(CREDIT_LEAST)
     }
 
     /// A call is late: asks to send another one; spends the budget if it is granted.

@@ -3,6 +3,7 @@
 mod anthropic;
 mod answers;
 mod bad_input;
+mod chain;
 mod chaos;
 mod chaos_features;
 mod chaos_load;
