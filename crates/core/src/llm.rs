@@ -67,6 +67,18 @@ pub fn operation(path: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether what is answered at a path is a text that a person reads. Where it is not (embeddings, files), an answer of our own is JSON.
+///
+/// ```
+/// use mainstay_core::llm::answers_text;
+///
+/// assert!(answers_text("/v1/responses"));
+/// assert!(!answers_text("/v1/embeddings"));
+/// ```
+pub fn answers_text(path: &str) -> bool {
+    Dialect::of_path(path).is_some() || path.ends_with("/responses")
+}
+
 /// Tokens of an answer, as far as its backend counted them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
@@ -114,6 +126,19 @@ impl Finish {
             "content_filter" | "refusal" => Finish::Content,
             other => Finish::Other(other.chars().take(64).collect()),
         }
+    }
+
+    /// Whether the model was stopped by something that broke: what it had said by then is not its answer.
+    ///
+    /// ```
+    /// use mainstay_core::llm::Finish;
+    ///
+    /// assert!(Finish::parse("abort").is_break());
+    /// assert!(!Finish::parse("length").is_break());
+    /// ```
+    pub fn is_break(&self) -> bool {
+        // vLLM's, SGLang's and TensorRT-LLM's words; those of proxies; DeepSeek's.
+        matches!(self, Finish::Other(word) if matches!(word.as_str(), "abort" | "error" | "cancelled" | "insufficient_system_resource"))
     }
 
     /// OpenAI's word.

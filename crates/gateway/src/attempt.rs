@@ -13,7 +13,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use mainstay_core::llm::answering::{Begun, Effect, Fault, Settings};
 use mainstay_core::llm::taxonomy::{self, Kind};
-use mainstay_core::llm::translate;
+use mainstay_core::llm::whole::Glance;
+use mainstay_core::llm::{Dialect, translate};
 use mainstay_core::resilience::breaker::Ticket;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::limiter::Sample;
@@ -228,9 +229,9 @@ impl<'a> Asked<'a> {
     }
 
     /// How an answer in whole becomes what the caller asked for.
-    fn held(&self, now: Time) -> Held<'a> {
+    fn held(&self, now: Time, spoken: Option<Dialect>) -> Held<'a> {
         let settings = self.streaming.map(|streaming| &streaming.settings);
-        Held { crossing: self.crossing, settings, request_id: self.request_id, now }
+        Held { crossing: self.crossing, settings, spoken, request_id: self.request_id, now }
     }
 
     /// What becomes of a streamed answer on purpose.
@@ -265,6 +266,8 @@ pub(crate) struct Answered {
     pub(crate) confidence: Option<f64>,
     /// What a language model's refusal means.
     pub(crate) says: Option<Kind>,
+    /// What a language model's answer in whole says of itself.
+    pub(crate) told: Option<Box<Glance>>,
 }
 
 /// Why an attempt gave no answer that can be passed on.
@@ -277,6 +280,8 @@ pub(crate) struct Failed {
     pub(crate) fault: Option<UploadFault>,
     /// What is wrong with the key of ours that the call bore.
     pub(crate) key: Option<keys::Fault>,
+    /// What a language model's failure means; `None`: the outcome says what is done about it.
+    pub(crate) means: Option<Kind>,
 }
 
 /// Sends a call and judges its answer.
@@ -289,6 +294,8 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
     let (upload, reader) = (call.body.upload(), call.reader);
     let asked = Asked::of(&call);
+    let spoken = spoken(&call);
+    let is_responses = protocol == Protocol::Openai && call.path.path().ends_with("/responses");
     if let Some(streaming) = call.streaming {
         call.until = until.min(flight.began + streaming.settings.stream.headers);
     }
@@ -299,7 +306,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             if asked.rpc.is_some() {
                 return grpc::made(&asked, flight, headers, body);
             }
-            return judge(&asked, flight, (status, headers), body);
+            return judge(&asked, spoken, flight, (status, headers), body);
         }
         Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()))),
     };
@@ -309,13 +316,27 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
         return grpc::receive(&asked, rpc, response, lease, flight, upload).await;
     }
     let (parts, mut body) = response.into_parts();
-    let (status, headers) = (parts.status, parts.headers);
+    let (status, mut headers) = (parts.status, parts.headers);
     if let Some(streaming) = asked.streaming.filter(|_| status.is_success() && !crossing::is_json(&headers)) {
         return open(&asked, streaming, (status, headers), body, lease, flight).await;
     }
-    if is_relayed(&headers, body.size_hint().exact(), bound) && status.is_success() && !asked.is_read() {
+    let length = body.size_hint().exact();
+    if let Some(dialect) = spoken.filter(|_| status.is_success() && !asked.is_read()) {
+        // A stream though none was asked for, as far as the request could be read: it is no less to be whole.
+        if is_stream(&headers) {
+            let mut streaming = Streaming::of(shared, asked.route, dialect, asked.request_id);
+            streaming.settings.include_usage = true;
+            return Box::pin(open(&asked, &streaming, (status, headers), body, lease, flight)).await;
+        }
+    }
+    let is_judged = spoken.is_some() && length.is_none();
+    if is_relayed(&headers, length, bound) && status.is_success() && !asked.is_read() && !is_judged {
         let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).beside(upload);
-        let relay = relay.disturbed(asked.stream_fault(), &headers);
+        let mut relay = relay.disturbed(asked.stream_fault(), &headers);
+        if is_responses && is_stream(&headers) {
+            headers.remove(header::CONTENT_LENGTH);
+            relay = relay.of_responses();
+        }
         return Ok(Answered::relayed(status, headers, relay, reader));
     }
     let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
@@ -324,7 +345,8 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             bytes
         }
         Ok(Ok(ReadUpTo::Longer(_))) if asked.is_read() => {
-            return Err(fail(flight, Failed::new(FailureKind::Server, "answer_too_long")));
+            let failed = Failed::new(FailureKind::Server, "answer_too_long");
+            return Err(fail(flight, failed.meaning(Some(Kind::Malformed))));
         }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
             let relay = Relay::new(start, body, lease, flight, deadline).beside(upload);
@@ -345,11 +367,23 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             return Err(fail(flight, failed.blamed_on(upload.as_ref())));
         }
         Err(_) => {
-            let failed = Failed::new(FailureKind::Timeout, "timeout");
+            let failed = Failed::new(FailureKind::Timeout, "timeout").meaning(spoken.map(|_| Kind::Silent));
             return Err(fail(flight, failed.blamed_on(upload.as_ref())));
         }
     };
-    judge(&asked, flight, (status, headers), bytes)
+    judge(&asked, spoken, flight, (status, headers), bytes)
+}
+
+/// The dialect in which the backend answers a call that a language model is to answer with a text of its own.
+fn spoken(call: &Call<'_>) -> Option<Dialect> {
+    let dialect = Dialect::of_path(call.path.path()).filter(|_| call.method == Method::POST)?;
+    let protocol = if dialect == Dialect::AnthropicMessages { Protocol::Anthropic } else { Protocol::Openai };
+    (call.protocol == protocol).then_some(dialect)
+}
+
+/// Whether an answer is an event stream that can be read.
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_TYPE) && unreadable(headers).is_none()
 }
 
 /// Reads a language model's stream until some of it may be shown.
@@ -362,7 +396,7 @@ async fn open(
     flight: Flight,
 ) -> Result<Answered, Failed> {
     if let Some(reason) = unreadable(&headers) {
-        return Err(fail(flight, Failed::new(FailureKind::Server, reason)));
+        return Err(fail(flight, Failed::new(FailureKind::Server, reason).meaning(Some(Kind::Malformed))));
     }
     let settings = &streaming.settings;
     let dialect = asked.crossing.map_or(settings.dialect, |both| both.backend);
@@ -380,23 +414,24 @@ async fn open(
                     return Ok(refusal);
                 }
                 let key = streamed::key_fault(&fault).filter(|_| asked.keyed);
-                return Err(Failed { outcome: streamed::outcome(&fault), reason: fault.reason(), fault: None, key });
+                let (outcome, means) = (streamed::outcome(&fault), Some(fault.means()));
+                return Err(Failed { outcome, reason: fault.reason(), fault: None, key, means });
             }
-            Effect::Done(_) => return Err(Failed::new(FailureKind::Timeout, "timeout")),
+            Effect::Done(_) => return Err(Failed::new(FailureKind::Timeout, "timeout").meaning(Some(Kind::Silent))),
             Effect::Send(_) | Effect::Rescue(..) => {}
         }
     }
     driver.set_until(asked.deadline);
     headers.remove(header::CONTENT_LENGTH);
     let body = AnswerBody::Streamed(Box::new(Streamed::new(driver)));
-    Ok(Answered { status, headers, body, outcome: Outcome::Success, confidence: None, says: None })
+    Ok(Answered { status, headers, body, outcome: Outcome::Success, confidence: None, says: None, told: None })
 }
 
 /// A stream that begins with the provider's no to the request: that is an answer, and nobody else is asked.
 fn refusal(settings: &Settings, fault: &Fault) -> Option<Answered> {
     let Fault::Told(told) = fault else { return None };
     let kind = taxonomy::of_stream(told);
-    if !matches!(kind, Kind::Content | Kind::Caller) {
+    if !matches!(kind, Kind::Content | Kind::Context | Kind::Caller) {
         return None;
     }
     let status = taxonomy::status(settings.dialect, kind);
@@ -409,6 +444,7 @@ fn refusal(settings: &Settings, fault: &Fault) -> Option<Answered> {
         outcome: Outcome::Caller { status },
         confidence: None,
         says: Some(kind),
+        told: None,
     })
 }
 
@@ -431,6 +467,7 @@ fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
 /// Judges an answer that is held in whole.
 fn judge(
     asked: &Asked<'_>,
+    spoken: Option<Dialect>,
     flight: Flight,
     (mut status, mut headers): (StatusCode, HeaderMap),
     bytes: Bytes,
@@ -449,15 +486,18 @@ fn judge(
     {
         return Err(fail(flight, Failed::new(FailureKind::Server, reason)));
     }
-    let (mut bytes, mut says) = (bytes, None);
+    let (mut bytes, mut says, mut told) = (bytes, None, None);
     match outcome {
-        Outcome::Success => match asked.held(ended).success(&mut headers, bytes) {
-            Ok(read) => bytes = read,
-            Err(reason) => return Err(fail(flight, Failed::new(FailureKind::Server, reason))),
+        Outcome::Success => match asked.held(ended, spoken).success(&mut headers, bytes) {
+            Ok((read, glance)) => (bytes, told) = (read, glance),
+            Err(fault) => {
+                let failed = Failed::new(fault.kind(), crossing::word(&fault)).meaning(Some(fault.means()));
+                return Err(fail(flight, failed));
+            }
         },
         Outcome::Caller { .. } => {
             says = taxonomy::of_answer(status.as_u16(), &bytes);
-            (status, bytes) = asked.held(ended).refusal(status, &mut headers, bytes);
+            (status, bytes) = asked.held(ended, spoken).refusal(status, &mut headers, bytes);
         }
         Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => {}
     }
@@ -469,7 +509,7 @@ fn judge(
     flight.finish_at(outcome, key, ended);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {
-            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence, says })
+            Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence, says, told })
         }
         Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => {
             Err(Failed { key, ..Failed::refused(outcome) })
@@ -546,13 +586,18 @@ impl Answered {
     fn relayed(status: StatusCode, headers: HeaderMap, relay: Relay, reader: Option<&ConfidenceReader>) -> Answered {
         let confidence = reader.and_then(|reader| reader.read(&headers, &[]));
         let body = AnswerBody::Relayed(Box::new(relay));
-        Answered { status, headers, body, outcome: Outcome::Success, confidence, says: None }
+        Answered { status, headers, body, outcome: Outcome::Success, confidence, says: None, told: None }
     }
 }
 
 impl Failed {
     pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
-        Failed { outcome: Outcome::failure(kind), reason, fault: None, key: None }
+        Failed { outcome: Outcome::failure(kind), reason, fault: None, key: None, means: None }
+    }
+
+    /// The same with a meaning.
+    fn meaning(self, means: Option<Kind>) -> Failed {
+        Failed { means, ..self }
     }
 
     /// An answer that cannot be passed on.
@@ -562,7 +607,7 @@ impl Failed {
             Outcome::Cancelled => "cancelled",
             Outcome::Failure { .. } | Outcome::Caller { .. } | Outcome::Success => "backend_error",
         };
-        Failed { outcome, reason, fault: None, key: None }
+        Failed { outcome, reason, fault: None, key: None, means: None }
     }
 
     /// The same, held against the caller where its own body was what failed.
@@ -570,7 +615,8 @@ impl Failed {
         let late = matches!(self.outcome, Outcome::Failure { kind: FailureKind::Timeout, .. });
         match upload.and_then(|upload| upload.fault(late)) {
             Some(fault) => {
-                Failed { outcome: Outcome::Cancelled, reason: fault.cause().code(), fault: Some(fault), key: None }
+                let reason = fault.cause().code();
+                Failed { outcome: Outcome::Cancelled, reason, fault: Some(fault), key: None, means: None }
             }
             None => self,
         }

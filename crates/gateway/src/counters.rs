@@ -133,6 +133,14 @@ pub(crate) struct Ended {
     pub(crate) streamed: bool,
 }
 
+impl Ended {
+    /// Tokens of a streamed answer: as its model counted them, else one for each part.
+    pub(crate) fn tokens(&self) -> u32 {
+        let counted = self.usage.output.and_then(|tokens| u32::try_from(tokens).ok());
+        counted.filter(|tokens| *tokens > 0).unwrap_or(self.parts)
+    }
+}
+
 /// Features that an answer was made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsedFeatures {

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use mainstay_core::llm::Dialect;
 use mainstay_core::llm::answering::{Answering, Effect, Fault, Settings};
 use mainstay_core::llm::translate::{self, Untranslatable};
-use mainstay_core::llm::whole::Whole;
+use mainstay_core::llm::whole::{self, Glance, Whole};
 use mainstay_core::plan::AfterCommit;
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
@@ -76,24 +76,32 @@ pub(crate) struct Held<'a> {
     pub(crate) crossing: Option<Crossing>,
     /// The caller asked for a stream.
     pub(crate) settings: Option<&'a Settings>,
+    /// The dialect of an answer that the caller reads as its backend wrote it; `None`: it is in none.
+    pub(crate) spoken: Option<Dialect>,
     pub(crate) request_id: &'a str,
     pub(crate) now: Time,
 }
 
 impl Held<'_> {
-    /// A success; an error says in a word why it is none.
-    pub(crate) fn success(&self, headers: &mut HeaderMap, body: Bytes) -> Result<Bytes, &'static str> {
+    /// A success, and what it says of itself; a fault says why it is none.
+    pub(crate) fn success(&self, headers: &mut HeaderMap, body: Bytes) -> Result<(Bytes, Option<Box<Glance>>), Fault> {
         let caller = self.settings.map(|settings| settings.dialect).or(self.crossing.map(|both| both.caller));
-        let Some(caller) = caller else { return Ok(body) };
-        let whole =
-            Whole::read(self.crossing.map_or(caller, |both| both.backend), &body).map_err(|fault| word(&fault))?;
-        whole.judge().map_err(|fault| word(&fault))?;
+        let Some(caller) = caller else {
+            // What is compressed all the same is believed.
+            let spoken = self.spoken.filter(|_| !headers.contains_key(header::CONTENT_ENCODING));
+            let told = spoken.map(|dialect| whole::judge(dialect, &body)).transpose()?;
+            return Ok((body, told.map(Box::new)));
+        };
+        let whole = Whole::read(self.crossing.map_or(caller, |both| both.backend), &body)?;
+        whole.judge()?;
+        let finish = whole.choices.values().find_map(|choice| choice.finish.clone());
+        let told = Glance { usage: whole.usage, finish };
         let (body, content_type) = match self.settings {
-            Some(settings) => (stream(settings, &whole, self.now).ok_or("bad_answer")?, "text/event-stream"),
+            Some(settings) => (stream(settings, &whole, self.now)?, "text/event-stream"),
             None => (whole.write(caller, self.request_id, self.now.as_millis() / 1000), protocol::JSON),
         };
         typed(headers, content_type);
-        Ok(body.into())
+        Ok((body.into(), Some(Box::new(told))))
     }
 
     /// What the backend refuses, in the caller's dialect.
@@ -105,17 +113,15 @@ impl Held<'_> {
     }
 }
 
-fn word(fault: &Fault) -> &'static str {
+/// Why an answer in whole is none, in one word.
+pub(crate) const fn word(fault: &Fault) -> &'static str {
     match fault {
         Fault::Told(_) => "error_in_answer",
         Fault::Silent => fault.reason(),
-        Fault::FirstToken
-        | Fault::Stall
-        | Fault::Slow
-        | Fault::Cut
-        | Fault::Malformed
-        | Fault::TooLong
-        | Fault::Filtered => "bad_answer",
+        Fault::Cut => "answer_cut",
+        Fault::FirstToken | Fault::Stall | Fault::Slow | Fault::Malformed | Fault::TooLong | Fault::Filtered => {
+            "bad_answer"
+        }
     }
 }
 
@@ -125,7 +131,7 @@ fn typed(headers: &mut HeaderMap, content_type: &'static str) {
 }
 
 /// A whole answer as a stream that comes at once.
-fn stream(settings: &Settings, whole: &Whole, now: Time) -> Option<Vec<u8>> {
+fn stream(settings: &Settings, whole: &Whole, now: Time) -> Result<Vec<u8>, Fault> {
     let mut settings = settings.clone();
     settings.stream.after_commit = AfterCommit::Atomic;
     let mut answering = Answering::new(settings);
@@ -134,11 +140,11 @@ fn stream(settings: &Settings, whole: &Whole, now: Time) -> Option<Vec<u8>> {
     while let Some(effect) = answering.poll_effect() {
         match effect {
             Effect::Send(more) => bytes.extend(more),
-            Effect::Failed(_) | Effect::Rescue(..) => return None,
+            Effect::Failed(fault) | Effect::Rescue(_, fault) => return Err(fault),
             Effect::Commit | Effect::Done(_) => {}
         }
     }
-    Some(bytes)
+    Ok(bytes)
 }
 
 /// Whether an answer says that it is JSON.

@@ -5,7 +5,7 @@
 //! |---|---|---|---|---|
 //! | Open Inference | `id`, `parameters.priority`, `parameters.timeout` | "is not ready yet" is transient | `{"error": text}` | tensors |
 //! | the same over gRPC | `id`, `parameters.priority`, `parameters.timeout` | by `grpc-status` | `grpc-status` | tensors, `ModelInfer` |
-//! | OpenAI | `model`, `stream`, `stream_options` | spent quota is not retried | `{"error": {..}}` | chat, streamed too |
+//! | OpenAI | `model`, `stream`, `stream_options` | spent quota is not retried | `{"error": {..}}` | chats, completions, responses, streamed too |
 //! | Anthropic | `model`, `stream` | spent quota is not retried | `{"type": "error", ..}` | a message, streamed too |
 //! | plain HTTP | none | by status | RFC 9457 | the JSON as it is |
 
@@ -20,6 +20,7 @@ mod key_fault;
 mod open_inference;
 mod open_inference_grpc;
 mod openai;
+mod responses;
 mod retry_after;
 mod success;
 
@@ -60,6 +61,8 @@ pub struct Facts {
     pub stream: bool,
     /// Whether a streamed answer shall end with a chunk about usage.
     pub include_usage: bool,
+    /// How many choices are asked for (OpenAI); 0 where it says nothing of it.
+    pub choices: u32,
     /// The class that `parameters.priority` asks for (Triton): 1, 2, 3, from 4 on are the classes 0, 1, 2, 3.
     pub priority: Option<Class>,
     /// How long the caller wants to wait (Triton's `parameters.timeout`, in microseconds there).
@@ -178,6 +181,12 @@ pub fn render(protocol: Protocol, answer: &Answer, context: &AnswerContext<'_>) 
             open_inference_grpc::render(outputs, context)
         }
         (Protocol::Openai, Answer::Text(text)) if openai::is_chat(context.path) => Ok(openai::render(text, context)),
+        (Protocol::Openai, Answer::Text(text)) if openai::is_completions(context.path) => {
+            Ok(openai::completion(text, context))
+        }
+        (Protocol::Openai, Answer::Text(text)) if responses::is_responses(context.path) => {
+            Ok(responses::render(text, context))
+        }
         (Protocol::Anthropic, Answer::Text(text)) if anthropic::is_messages(context.path) => {
             Ok(anthropic::render(text, context))
         }

@@ -1,5 +1,7 @@
 //! An answer that is passed on as it comes, and what is known once it ends.
 
+mod tail;
+
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,6 +25,7 @@ use crate::counters::{Ended, Ending};
 use crate::protocol::grpc::{self, Code};
 use crate::upstream::pool::Lease;
 use crate::worker::State;
+use tail::{Said, Tail};
 
 /// A backend's answer on its way to the caller.
 ///
@@ -48,6 +51,10 @@ pub(crate) struct Relay {
     fault: Option<Box<StreamWork>>,
     /// Where gRPC is spoken: whether the status that ends it has gone on.
     grpc: Option<bool>,
+    /// Of a stream that says itself whether it is whole.
+    tail: Option<Box<Tail>>,
+    /// Its end has gone on.
+    told: bool,
 }
 
 /// What is counted when the answer ends.
@@ -143,6 +150,60 @@ impl Relay {
             upload: None,
             fault: None,
             grpc: None,
+            tail: None,
+            told: false,
+        }
+    }
+
+    /// The same for a stream of OpenAI's `/responses`: one that ends without saying so was cut, and its caller is told.
+    pub(crate) fn of_responses(mut self) -> Relay {
+        self.tail = Some(Box::default());
+        self
+    }
+
+    /// The next events of a stream that says itself whether it is whole.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            let Some(tail) = self.tail.as_mut().filter(|_| !self.told) else { return Poll::Ready(None) };
+            let said = tail.said();
+            let came = match self.start.take() {
+                Some(start) => Poll::Ready(Some(Ok(Frame::data(start)))),
+                None => self.poll_rest(cx),
+            };
+            let (kind, code, why) = match came {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.note_part();
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    let on = self.tail.as_mut().map_or(Bytes::new(), |tail| tail.push(&bytes));
+                    if on.is_empty() {
+                        continue;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(on))));
+                }
+                // Once it has said so, nothing takes that away.
+                Poll::Ready(_) if said == Some(Said::Whole) => {
+                    self.told = true;
+                    self.end();
+                    let rest = self.tail.as_mut().map_or(Bytes::new(), |tail| tail.rest());
+                    return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+                }
+                Poll::Ready(_) if said == Some(Said::Failed) => {
+                    self.told = true;
+                    self.break_off(FailureKind::Server);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(_) => (FailureKind::BrokenStream, "stream_cut", "the answer was cut off"),
+                Poll::Pending => {
+                    std::task::ready!(self.poll_deadline(cx));
+                    (FailureKind::Timeout, "deadline", "the deadline passed during the answer")
+                }
+            };
+            self.told = true;
+            if let Some(record) = &mut self.record {
+                record.draft.reason = Some(code.into());
+            }
+            self.break_off(kind);
+            return Poll::Ready(Some(Ok(Frame::data(tail::error(code, why)))));
         }
     }
 
@@ -307,6 +368,9 @@ impl Body for Relay {
         if me.grpc.is_some() {
             return me.poll_grpc(cx);
         }
+        if me.tail.is_some() {
+            return me.poll_told(cx);
+        }
         if let Some(start) = me.start.take() {
             if me.has_ended() {
                 me.end();
@@ -340,12 +404,13 @@ impl Body for Relay {
     fn is_end_stream(&self) -> bool {
         match self.grpc {
             Some(ended) => ended,
+            None if self.tail.is_some() => self.told,
             None => self.start.is_none() && self.has_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.grpc.is_some() {
+        if self.grpc.is_some() || self.tail.is_some() {
             return SizeHint::default();
         }
         let first = self.start.as_ref().map_or(0, |b| b.len() as u64);

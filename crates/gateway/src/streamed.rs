@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use mainstay_core::llm::Dialect;
 use mainstay_core::llm::answering::{Answering, Begun, Effect, End, Fault, Settings, broken};
 use mainstay_core::llm::taxonomy::{self, Kind};
+use mainstay_core::plan::OnRefusal;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::safety::Why;
@@ -27,6 +28,7 @@ use tokio::time::Sleep;
 use crate::attempt::Flight;
 use crate::chaos::{Standing, StreamFault, StreamWork};
 use crate::protocol::{self, QUOTA_PAUSE};
+use crate::shared::Shared;
 use crate::upstream::pool::Lease;
 use crate::worker::State;
 pub(crate) use body::Streamed;
@@ -42,6 +44,22 @@ pub(crate) struct Streaming {
     pub(crate) settings: Settings,
     /// The stream is for somebody who reads it himself: it is handed over as soon as it is there.
     pub(crate) hands_over: bool,
+}
+
+impl Streaming {
+    /// Of an answer in this dialect under a route's bounds.
+    pub(crate) fn of(shared: &Shared, route: usize, dialect: Dialect, request_id: &str) -> Streaming {
+        let plan = &shared.plan.routes[route];
+        let settings = Settings {
+            others_on_filter: plan.on_content_refusal == OnRefusal::Next,
+            hold_bytes: shared.plan.limits.answer_bytes,
+            said_max: shared.routes[route].said_max,
+            request_id: request_id.to_owned(),
+            created: shared.clock.now().as_millis() / 1000,
+            ..Settings::new(dialect, plan.stream.clone())
+        };
+        Streaming { settings, hands_over: false }
+    }
 }
 
 /// A backend's stream.

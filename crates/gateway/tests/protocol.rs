@@ -286,12 +286,40 @@ fn chat_answers_streamed() {
 }
 
 #[test]
+fn completions_and_responses_have_answers_of_our_own() {
+    let none = HeaderMap::new();
+    let text = Answer::Text("Later, please.".to_owned());
+    let rendered =
+        |path: &str, body: &str| render(Protocol::Openai, &text, &context(path, &none, body.as_bytes())).unwrap();
+    let read = |rendered: &Rendered| serde_json::from_slice::<Value>(&rendered.body).unwrap();
+
+    let whole = read(&rendered("/v1/completions", r#"{"model":"m","prompt":["a","b"],"n":2}"#));
+    assert_eq!((&whole["object"], whole["choices"].as_array().unwrap().len()), (&"text_completion".into(), 4));
+    assert_eq!((&whole["choices"][3]["text"], &whole["choices"][3]["index"]), (&"Later, please.".into(), &3.into()));
+    let streamed = rendered("/v1/completions", r#"{"stream":true}"#);
+    assert_eq!(streamed.content_type, "text/event-stream");
+    let streamed = String::from_utf8(streamed.body.to_vec()).unwrap();
+    assert!(streamed.contains(r#""text":"Later, please.""#) && streamed.ends_with("data: [DONE]\n\n"), "{streamed}");
+
+    let whole = read(&rendered("/v1/responses", r#"{"input":"Hi"}"#));
+    assert_eq!((&whole["object"], &whole["status"]), (&"response".into(), &"completed".into()));
+    assert_eq!(whole["output"][0]["content"][0]["text"], "Later, please.");
+    let streamed = String::from_utf8(rendered("/v1/responses", r#"{"stream":true}"#).body.to_vec()).unwrap();
+    let events: Vec<Value> = streamed
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    assert_eq!((&events[0]["type"], &events[4]["delta"]), (&"response.created".into(), &"Later, please.".into()));
+    assert_eq!(events.last().unwrap()["response"]["output"], whole["output"]);
+}
+
+#[test]
 fn answers_of_the_wrong_kind_are_refused() {
     let none = HeaderMap::new();
     let text = Answer::Text("x".to_owned());
     let kinds = [
         (Protocol::Openai, "/v1/embeddings", text.clone()),
-        (Protocol::Openai, "/v1/completions", text.clone()),
         (Protocol::OpenInference, "/v2/models/m/infer", text),
         (Protocol::Http, "/x", Answer::Outputs(vec![])),
     ];

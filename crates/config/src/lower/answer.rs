@@ -71,7 +71,11 @@ fn shaped(
     if let Some(protocol) = protocol.filter(|protocol| shape_of(*protocol) != written[0]) {
         let message = format!("answers on this route are written as `{}`, not `{}`", shape_of(protocol), written[0]);
         let finding = Finding::new(Code::AnswerShape, at.span, message);
-        reader.report(finding.help(format!("its protocol is {}", protocol.name())));
+        let help = match protocol {
+            Protocol::Http => "plain HTTP is answered with JSON, and so is a language model's path that gives no text, such as embeddings".to_owned(),
+            protocol => format!("its protocol is {}", protocol.name()),
+        };
+        reader.report(finding.help(help));
         return None;
     }
     let text = raw.text.as_ref().map(|text| Answer::Text(text.value.clone()));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mainstay_core::expr::Program;
-use mainstay_core::llm::Dialect;
 use mainstay_core::llm::translate::translates;
+use mainstay_core::llm::{Dialect, answers_text};
 use mainstay_core::plan::{AnswerBy, AnswerRule, Entry, FeatureMode, FeatureSetId, PathMatch};
 use mainstay_core::route::{Level, Protocol};
 
@@ -26,6 +26,7 @@ pub(super) struct Ladder {
 
 /// What an entry's answer is read with.
 pub(super) struct Around<'a> {
+    /// How answers are written.
     pub(super) protocol: Option<Protocol>,
     pub(super) refs: &'a BTreeSet<String>,
     /// Where requests of the route hold what levels ask for.
@@ -55,7 +56,11 @@ pub(super) fn ladder(route: &raw::Route, names: &mut Names, reader: &mut Reader<
     if let Some(protocol) = protocol {
         check_translations(route, protocol, &common, reader);
     }
-    let around = Around { protocol, refs: &common.refs, places: route.request.as_ref().map(|places| &places.value) };
+    // Embeddings are no text: what takes their place is JSON, as over plain HTTP.
+    let written =
+        protocol.map(|spoken| if spoken.is_of_language_models() && !is_text(route) { Protocol::Http } else { spoken });
+    let around =
+        Around { protocol: written, refs: &common.refs, places: route.request.as_ref().map(|places| &places.value) };
     let entries: Vec<Option<Entry>> = raw
         .value
         .iter()
@@ -72,6 +77,14 @@ fn dialect_of(route: &raw::Route) -> Option<Dialect> {
     match &route.path.as_ref()?.value {
         PathMatch::Exact(path) => Dialect::of_path(path),
         PathMatch::Prefix(_) => None,
+    }
+}
+
+/// Whether a language model answers with a text at a route's path, or at any below it.
+fn is_text(route: &raw::Route) -> bool {
+    match route.path.as_ref().map(|path| &path.value) {
+        Some(PathMatch::Exact(path)) => answers_text(path),
+        Some(PathMatch::Prefix(_)) | None => true,
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Settings {
     pub dialect: Dialect,
     /// Whether the caller asked for a chunk about usage (OpenAI).
     pub include_usage: bool,
+    /// Choices that the caller asked for: the answer is not whole before each of them is.
+    pub choices: u32,
     /// The route's bounds.
     pub stream: Stream,
     /// Whether others are asked where a provider's filter cuts the answer.
@@ -80,6 +82,7 @@ impl Settings {
         Settings {
             dialect,
             include_usage: false,
+            choices: 1,
             stream,
             others_on_filter: false,
             hold_bytes: 4 << 20,
@@ -144,6 +147,18 @@ impl Fault {
             Fault::TooLong => "stream_too_long",
             Fault::Silent => "silent_answer",
             Fault::Filtered => "content_filtered",
+        }
+    }
+
+    /// What it means, in the words of providers' errors.
+    pub fn means(&self) -> Kind {
+        match self {
+            // A model that says nothing says nothing the next time either.
+            Fault::FirstToken | Fault::Stall | Fault::Slow | Fault::Silent => Kind::Silent,
+            Fault::Cut => Kind::Cut,
+            Fault::Told(told) => taxonomy::of_stream(told),
+            Fault::Malformed | Fault::TooLong => Kind::Malformed,
+            Fault::Filtered => Kind::Content,
         }
     }
 
@@ -303,6 +318,12 @@ impl Answering {
         source + self.held.len() + self.text.len() + sends.sum::<usize>()
     }
 
+    /// Tokens so far, as far as its backend has counted them; most count at the end alone.
+    pub fn usage(&self) -> Usage {
+        let counted = self.source.as_ref().map(|source| source.usage).unwrap_or_default();
+        counted.or(self.summary.usage)
+    }
+
     /// Events with tokens so far, and when the first of them came.
     pub const fn shown(&self) -> (u64, Option<Time>) {
         (self.summary.tokens, self.summary.first_token)
@@ -329,7 +350,8 @@ impl Answering {
         let passes = dialect == self.settings.dialect && !self.committed;
         let restarts = self.committed && begun == Begun::Fresh;
         let so_far = if begun == Begun::Continued { Some(self.text.clone()) } else { None };
-        self.source = Some(Source::new(dialect, passes, restarts, so_far, asked + self.settings.stream.first_token));
+        let until = asked + self.settings.stream.first_token;
+        self.source = Some(Source::new(dialect, passes, restarts, so_far, until).of_choices(self.settings.choices));
     }
 
     /// An answer of our own takes the place of an upstream's.
@@ -440,7 +462,8 @@ impl Answering {
                 source.events += 1;
                 self.show(Some(&event), part, now);
             }
-            Said::End if source.has_finished() => self.complete(now),
+            // Servers that know no `n` give one choice and say that this is all.
+            Said::End if source.has_stopped() => self.complete(now),
             Said::End => self.fail(Fault::Cut, now),
             Said::Error(told) => self.broke(Fault::Told(told), now),
             Said::Nothing if source.passes => self.renderer.pass_nothing(&event, &mut self.held),
@@ -456,9 +479,11 @@ impl Answering {
         let Some(source) = &mut self.source else { return };
         let passes = source.passes;
         let mut part = source.take(part, now);
+        let is_break = |piece: &Piece| matches!(&piece.what, What::Finish(why) if why.is_break());
+        let breaks = part.pieces.iter().any(is_break);
         if source.restarts {
             // An end without anything before it is no answer that could take the place of the one that the caller has.
-            if part.pieces.iter().all(|piece| piece.what == What::Finish(Finish::Stop)) {
+            if part.pieces.iter().all(|piece| piece.what == What::Finish(Finish::Stop) || is_break(piece)) {
                 part.pieces.clear();
             } else {
                 source.restarts = false;
@@ -473,6 +498,13 @@ impl Answering {
         part.pieces.iter().for_each(|piece| self.said.add(piece, self.settings.said_max));
         if self.others_are_asked(&part) {
             return self.filter_cut(part, now);
+        }
+        if breaks {
+            part.pieces.retain(|piece| piece.what.is_token());
+            if self.committed && !part.pieces.is_empty() {
+                self.renderer.write(&part, &mut self.held);
+            }
+            return self.fail(Fault::Cut, now);
         }
         match event.filter(|_| passes) {
             Some(event) => self.renderer.pass(event, &part, &mut self.held),
@@ -574,7 +606,10 @@ impl Answering {
     }
 
     fn fail(&mut self, fault: Fault, now: Time) {
-        self.source = None;
+        if let Some(source) = self.source.take() {
+            self.summary.usage = source.usage.or(self.summary.usage);
+            self.summary.model = source.model.or(self.summary.model.take());
+        }
         self.summary.fault = Some(fault.clone());
         if !self.committed {
             self.held.clear();
@@ -584,12 +619,15 @@ impl Answering {
             self.said = Spoken::default();
             self.summary.tokens = 0;
             self.summary.first_token = None;
+            self.summary.usage = Usage::default();
             return self.effects.push_back(Effect::Failed(fault));
         }
         self.send();
         let rescue = match self.settings.stream.after_commit {
             _ if self.summary.rescues >= RESCUES_MAX || is_refusal(&fault, self.settings.others_on_filter) => None,
-            AfterCommit::Continue if self.text_only => Some(Rescue::Continue { so_far: self.text.clone() }),
+            AfterCommit::Continue if self.text_only && self.settings.choices < 2 => {
+                Some(Rescue::Continue { so_far: self.text.clone() })
+            }
             AfterCommit::Restart => Some(Rescue::Restart),
             AfterCommit::Continue | AfterCommit::Atomic | AfterCommit::Fail => None,
         };

@@ -167,7 +167,7 @@ fn told(raw: &RawValue) -> Told {
 
 /// Tokens as either dialect counts them.
 #[derive(Clone, Default, Deserialize)]
-struct Tokens {
+pub(super) struct Tokens {
     #[serde(default, rename = "prompt_tokens")]
     prompt: Option<Value>,
     #[serde(default, rename = "completion_tokens")]
@@ -184,7 +184,7 @@ struct Tokens {
 
 impl Tokens {
     /// OpenAI counts what a cache spared among the request's tokens, Anthropic beside them.
-    fn known(&self) -> Usage {
+    pub(super) fn known(&self) -> Usage {
         let cached = [&self.cache_written, &self.cache_read].map(|value| count(value.as_ref()).unwrap_or(0));
         let input = count(self.input.as_ref()).map(|input| cached.into_iter().fold(input, u64::saturating_add));
         Usage {

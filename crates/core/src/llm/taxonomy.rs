@@ -154,6 +154,10 @@ pub const fn status(dialect: Dialect, kind: Kind) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::answering::{Answering, Begun, Effect, End, Fault, Settings};
+    use crate::llm::whole::judge;
+    use crate::plan::Stream;
+    use crate::time::Time;
 
     #[derive(Deserialize)]
     struct Recorded {
@@ -162,6 +166,40 @@ mod tests {
         status: Option<u16>,
         body: String,
         means: Kind,
+    }
+
+    /// A success that is no answer, in whole or as a stream.
+    #[derive(Deserialize)]
+    struct NoAnswer {
+        from: String,
+        dialect: String,
+        #[serde(default)]
+        body: Option<String>,
+        #[serde(default)]
+        stream: Option<String>,
+        means: Kind,
+    }
+
+    impl NoAnswer {
+        fn fault(&self) -> Option<Fault> {
+            let dialect = match self.dialect.as_str() {
+                "openai_chat" => Dialect::OpenaiChat,
+                "openai_completions" => Dialect::OpenaiCompletions,
+                _ => Dialect::AnthropicMessages,
+            };
+            if let Some(body) = &self.body {
+                return judge(dialect, body.as_bytes()).err();
+            }
+            let now = Time::from_secs(1000);
+            let mut answering = Answering::new(Settings::new(dialect, Stream::default()));
+            answering.handle_upstream(dialect, Begun::Fresh, now);
+            answering.handle_bytes(self.stream.as_deref().unwrap().as_bytes(), now);
+            answering.handle_end(End::Clean, now);
+            match answering.poll_effect() {
+                Some(Effect::Failed(fault)) => Some(fault),
+                _ => None,
+            }
+        }
     }
 
     /// Bodies in the shapes that providers document, a file per provider.
@@ -188,6 +226,11 @@ mod tests {
                 seen.insert(means);
             }
         }
+        for broken in serde_json::from_str::<Vec<NoAnswer>>(include_str!("fixtures/no_answers.json")).unwrap() {
+            let fault = broken.fault().map(|fault| fault.means());
+            assert_eq!(fault, Some(broken.means), "{}", broken.from);
+            seen.insert(broken.means);
+        }
         for kind in [
             Kind::Capacity,
             Kind::Rate,
@@ -195,6 +238,9 @@ mod tests {
             Kind::Auth,
             Kind::Context,
             Kind::Content,
+            Kind::Silent,
+            Kind::Cut,
+            Kind::Malformed,
             Kind::Server,
             Kind::Caller,
         ] {

@@ -15,12 +15,15 @@
 //! assert_eq!(nothing.judge(), Err(Fault::Silent));
 //! ```
 
+mod glance;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::collections::BTreeMap;
+
+pub use glance::{Glance, glance, judge};
 
 use super::answering::Fault;
 use super::delta::{Part, Piece, What};
@@ -95,9 +98,17 @@ impl Choice {
 }
 
 impl Whole {
-    /// Whether it is an answer: it is silent without a choice, or where no choice says anything although nothing stopped it.
+    /// Whether it is an answer: it is silent without a choice, or where no choice says anything although nothing stopped it, and cut where a
+    /// choice does not say why it ended, or says that something broke.
     pub fn judge(&self) -> Result<(), Fault> {
-        if self.choices.values().all(Choice::is_silent) { Err(Fault::Silent) } else { Ok(()) }
+        let is_cut = |choice: &Choice| choice.finish.as_ref().is_none_or(Finish::is_break);
+        if self.choices.values().all(Choice::is_silent) {
+            Err(Fault::Silent)
+        } else if self.choices.values().any(is_cut) {
+            Err(Fault::Cut)
+        } else {
+            Ok(())
+        }
     }
 
     /// All of it as one part of a stream.

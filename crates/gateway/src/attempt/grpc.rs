@@ -128,7 +128,7 @@ fn judge(
         Some(trailers) => AnswerBody::message(bytes, trailers),
         None => AnswerBody::held(bytes),
     };
-    Ok(Answered { status, headers, body, outcome, confidence, says: None })
+    Ok(Answered { status, headers, body, outcome, confidence, says: None, told: None })
 }
 
 /// What a success says against itself, in a word: no message, several, or another version of the model than was asked.

@@ -99,9 +99,9 @@ impl Language {
         }
         if let Some(first) = ended.first_part.filter(|_| whole) {
             self.first_token.observe(first.as_secs_f64());
-            if ended.parts > 1 {
+            if ended.tokens() > 1 {
                 let rest = ended.duration.saturating_sub(first);
-                self.per_token.observe(rest.as_secs_f64() / f64::from(ended.parts - 1));
+                self.per_token.observe(rest.as_secs_f64() / f64::from(ended.tokens() - 1));
             }
         }
     }

@@ -187,10 +187,10 @@ fn facts<'a>(plan: &'a Plan, route: usize, ended: &Ended) -> Facts<'a> {
     }
 }
 
-/// The time after the first part, shared among the parts after it.
+/// The time after the first part, shared among the tokens after the first.
 fn per_token(ended: &Ended) -> Option<Duration> {
     let streaming = ended.duration.checked_sub(ended.first_part?)?;
-    streaming.checked_div(ended.parts.checked_sub(1)?)
+    streaming.checked_div(ended.tokens().checked_sub(1)?)
 }
 
 /// What workers have summed up and the engine has not taken yet.

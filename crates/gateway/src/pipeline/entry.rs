@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::answer::review::Held;
 use mainstay_core::llm::taxonomy::Kind;
+use mainstay_core::llm::whole::Glance;
 use mainstay_core::plan::{Answer, AnswerBy, Hold, OnRefusal};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::outcome::Outcome;
@@ -51,6 +53,8 @@ pub(super) struct Served {
     pub(super) by_model: Option<usize>,
     /// How long that model took.
     pub(super) inference: Option<Duration>,
+    /// What a language model's answer in whole says of itself.
+    pub(super) told: Option<Box<Glance>>,
     /// Whose it is: not of the entry that was asked where another of its level was asked beside it and was sooner.
     pub(super) entry: Option<usize>,
 }
@@ -241,6 +245,7 @@ fn served(visit: &Visit<'_>, entry: usize, answered: Answered, took: Duration) -
         confidence: answered.confidence,
         by_model,
         inference: by_model.map(|_| took),
+        told: answered.told,
         entry: Some(entry),
     }
 }
@@ -357,7 +362,8 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     }
     let body = kept.body_for(facts.id.as_deref());
     let body = if visit.rpc.is_some() { AnswerBody::message(body, grpc::ok()) } else { AnswerBody::held(body) };
-    Some(Served { status: kept.status, headers, body, confidence: None, by_model: None, inference: None, entry: None })
+    let rendered = Served::local(Rendered { status: kept.status, content_type: protocol::JSON, body: Bytes::new() });
+    Some(Served { headers, body, ..rendered })
 }
 
 fn render(visit: &Visit<'_>, entry: usize, answer: &Answer) -> Result<Rendered, protocol::RenderError> {
@@ -385,6 +391,7 @@ impl Served {
             confidence: None,
             by_model: None,
             inference: None,
+            told: None,
             entry: None,
         }
     }

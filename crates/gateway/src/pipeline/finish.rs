@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{RequestFinished, Scalar};
-use mainstay_core::llm;
+use mainstay_core::llm::whole::{self, Glance};
+use mainstay_core::llm::{self, Finish};
 use mainstay_core::observed::{Observed, Value, is_remembered};
 use mainstay_core::resilience::queue::LoadReason;
-use mainstay_core::route::{Level, Protocol};
+use mainstay_core::route::Level;
 
 use super::entry::Served;
 use super::visit::Visit;
@@ -23,7 +24,7 @@ use crate::watch::Seen;
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
     let level = visit.shared().routes[visit.route].entries[entry].level;
-    let Served { status, headers: mut fields, body, confidence, by_model, inference, .. } = served;
+    let Served { status, headers: mut fields, body, confidence, by_model, inference, told, .. } = served;
     headers::strip_hop_by_hop(&mut fields);
     headers::strip_ours(&mut fields);
     // The length of what a HEAD request did not get is part of its answer.
@@ -48,11 +49,14 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     visit.state.counters.borrow_mut().routes[visit.route].entry(level, kind).answered += 1;
     let ending = if status.is_client_error() { Ending::CallersFault } else { Ending::Answered };
     let features = visit.used.filter(|_| by_model.is_some());
-    let (streamed, usage) = (matches!(body, AnswerBody::Streamed(_)), usage(visit, by_model, &body));
+    // A model's answer in whole becomes the stream that was asked for.
+    let streamed = matches!(body, AnswerBody::Streamed(_)) || (told.is_some() && visit.streaming.is_some());
+    let told = told.or_else(|| glance(visit, by_model, &body));
+    let usage = told.as_ref().map(|told| told.usage).unwrap_or_default();
     let ended = ended(visit, Some(level), status, ending);
     let ended = Ended { model: by_model, inference, confidence, features, streamed, usage, ..ended };
     observe(visit, level, &ended, &body);
-    let body = count(visit, entry, ended, body);
+    let body = count(visit, entry, (ended, told.and_then(|told| told.finish)), body);
     respond(if visit.protocol().is_grpc() { StatusCode::OK } else { status }, fields, body)
 }
 
@@ -98,7 +102,7 @@ fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Respons
     write_headers(visit, None, &mut fields);
     let ended = ended(visit, None, rendered.status, ending);
     end(visit, &ended);
-    keep(visit, None, &ended, &[]);
+    keep(visit, None, (&ended, None), &[]);
     respond_with(rendered, fields)
 }
 
@@ -184,11 +188,20 @@ fn end(visit: &Visit<'_>, ended: &Ended) {
 }
 
 /// Counts the request: at once, or when its relayed answer ends.
-fn count(visit: &mut Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) -> AnswerBody {
+fn count(
+    visit: &mut Visit<'_>,
+    entry: usize,
+    (ended, finish): (Ended, Option<Finish>),
+    body: AnswerBody,
+) -> AnswerBody {
+    if let Some(operation) = ended.operation.filter(|_| ended.streamed) {
+        let speaker = (visit.route, ended.model, operation);
+        visit.state.counters.borrow_mut().languages.entry(speaker).or_default().begin_stream();
+    }
     match body {
         AnswerBody::Held(_) | AnswerBody::Message(_) => {
             end(visit, &ended);
-            keep(visit, Some(entry), &ended, body.whole().map_or(&[][..], |bytes| bytes));
+            keep(visit, Some(entry), (&ended, finish.as_ref()), body.whole().map_or(&[][..], |bytes| bytes));
             if let Some(case) = visit.case.take() {
                 case.close(visit.state, ended);
             }
@@ -199,10 +212,6 @@ fn count(visit: &mut Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) ->
             AnswerBody::Relayed(relay)
         }
         AnswerBody::Streamed(mut streamed) => {
-            if let Some(operation) = ended.operation {
-                let speaker = (visit.route, ended.model, operation);
-                visit.state.counters.borrow_mut().languages.entry(speaker).or_default().begin_stream();
-            }
             let plan = visit.plan_of_rescue(entry);
             streamed.record(record(visit, entry, ended), plan);
             AnswerBody::Streamed(streamed)
@@ -212,7 +221,7 @@ fn count(visit: &mut Visit<'_>, entry: usize, ended: Ended, body: AnswerBody) ->
 
 /// What is counted when an answer ends that goes on after its head.
 fn record(visit: &mut Visit<'_>, entry: usize, ended: Ended) -> Record {
-    let draft = RequestFinished { stream: true, ..draft(visit, Some(entry), &ended, &[]) };
+    let draft = RequestFinished { stream: true, ..draft(visit, Some(entry), (&ended, None), &[]) };
     let (state, met, case) = (Rc::clone(visit.state), visit.met.take(), visit.case.take());
     Record { state, route: visit.route, began: visit.began, ended, draft: Box::new(draft), met, case }
 }
@@ -264,24 +273,28 @@ fn observe(visit: &Visit<'_>, level: Level, ended: &Ended, body: &AnswerBody) {
 }
 
 /// Keeps the request where it is among those that are kept.
-fn keep(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answer: &[u8]) {
+fn keep(visit: &Visit<'_>, entry: Option<usize>, (ended, finish): (&Ended, Option<&Finish>), answer: &[u8]) {
     if visit.is_left_out() {
         return;
     }
     let kept = visit.state.kept(visit.route, ended);
     if kept.any() {
-        visit.state.keep(draft(visit, entry, ended, answer), &kept, ended.at);
+        visit.state.keep(draft(visit, entry, (ended, finish), answer), &kept, ended.at);
     }
 }
 
 /// All that is known of a request; what is only known at the end of a relayed answer is filled in then.
-pub(super) fn draft(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answer: &[u8]) -> RequestFinished {
+pub(super) fn draft(
+    visit: &Visit<'_>,
+    entry: Option<usize>,
+    (ended, finish): (&Ended, Option<&Finish>),
+    answer: &[u8],
+) -> RequestFinished {
     let shared = visit.shared();
     let model = ended.model.map(|backend| &shared.plan.backends[backend]);
     let watch = &shared.routes[visit.route].watch;
     let prediction = if ended.model.is_some() { watch.predicted(answer) } else { None };
     let trace = visit.trace.as_ref();
-    let usage = Usage::of(visit.protocol(), answer);
     RequestFinished {
         client: Some(visit.client.to_owned()).filter(|client| !client.is_empty()),
         request_id: visit.id.to_str().unwrap_or_default().to_owned(),
@@ -302,10 +315,10 @@ pub(super) fn draft(visit: &Visit<'_>, entry: Option<usize>, ended: &Ended, answ
         prediction: prediction.and_then(scalar),
         features: kept::features(&visit.features, &shared.plan.features),
         stale_features: visit.stale,
-        input_tokens: usage.input,
-        output_tokens: usage.output,
-        finish_reason: usage.finish,
-        stream: false,
+        input_tokens: ended.usage.input,
+        output_tokens: ended.usage.output,
+        finish_reason: finish.map(|finish| finish.openai().to_owned()),
+        stream: ended.streamed,
         synthetic: ended.synthetic,
         experiment: visit.met.as_ref().and_then(|met| met.run()),
         trace_id: trace.map(|(_, context)| context.trace_hex()),
@@ -323,61 +336,14 @@ fn scalar(value: Value) -> Option<Scalar> {
     }
 }
 
-/// Tokens, as the model that answered counted them; those of a stream are known at its end.
-fn usage(visit: &Visit<'_>, by_model: Option<usize>, body: &AnswerBody) -> llm::Usage {
+/// What a model's answer in whole says of itself; that of a stream is known at its end.
+fn glance(visit: &Visit<'_>, by_model: Option<usize>, body: &AnswerBody) -> Option<Box<Glance>> {
     match body {
         AnswerBody::Held(Some(bytes)) if by_model.is_some() && visit.is_for_language_model() => {
-            let Usage { input, output, .. } = Usage::of(visit.protocol(), bytes);
-            llm::Usage { input, output }
+            Some(Box::new(whole::glance(bytes)))
         }
-        AnswerBody::Held(_) | AnswerBody::Message(_) | AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => {
-            llm::Usage::default()
-        }
+        AnswerBody::Held(_) | AnswerBody::Message(_) | AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => None,
     }
-}
-
-/// What an answer of a language model says about itself.
-#[derive(Default)]
-struct Usage {
-    input: Option<u64>,
-    output: Option<u64>,
-    finish: Option<String>,
-}
-
-impl Usage {
-    fn of(protocol: Protocol, answer: &[u8]) -> Usage {
-        if !protocol.is_of_language_models() || answer.is_empty() {
-            return Usage::default();
-        }
-        let Ok(body) = serde_json::from_slice::<Told>(answer) else { return Usage::default() };
-        let usage = body.usage.unwrap_or_default();
-        let finish = body.choices.into_iter().find_map(|choice| choice.finish_reason).or(body.stop_reason);
-        Usage { input: usage.prompt_tokens, output: usage.completion_tokens, finish }
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Told {
-    #[serde(default)]
-    usage: Option<Tokens>,
-    #[serde(default)]
-    choices: Vec<Choice>,
-    #[serde(default)]
-    stop_reason: Option<String>,
-}
-
-#[derive(Default, serde::Deserialize)]
-struct Tokens {
-    #[serde(default, alias = "input_tokens")]
-    prompt_tokens: Option<u64>,
-    #[serde(default, alias = "output_tokens")]
-    completion_tokens: Option<u64>,
-}
-
-#[derive(serde::Deserialize)]
-struct Choice {
-    #[serde(default)]
-    finish_reason: Option<String>,
 }
 
 pub(super) fn respond_with(rendered: Rendered, mut fields: HeaderMap) -> Response<AnswerBody> {

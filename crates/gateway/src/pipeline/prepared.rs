@@ -204,7 +204,8 @@ fn headers_for(visit: &Visit<'_>, config: &Backend, crossing: Option<Crossing>) 
     {
         headers.insert(headers::TRACEPARENT, value);
     }
-    if visit.reads_answers() || visit.streaming.is_some() {
+    // What an answer means stands in its body, of a refusal above all: that has to be readable.
+    if config.protocol != Protocol::Http || visit.reads_answers() {
         headers.remove(header::ACCEPT_ENCODING);
     }
     if !config.keys.is_empty() {

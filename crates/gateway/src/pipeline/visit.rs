@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use mainstay_core::llm::answering::Settings;
+use mainstay_core::llm::taxonomy::{Action, Kind};
 use mainstay_core::llm::{self, Dialect};
 use mainstay_core::observe::trace::Context;
-use mainstay_core::plan::{AfterCommit, AnswerBy, OnRefusal, Route};
+use mainstay_core::plan::{AfterCommit, AnswerBy, Route};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
 use mainstay_core::resilience::keys;
@@ -162,7 +162,7 @@ impl<'a> Visit<'a> {
         };
         visit.trace = visit.place_in_trace();
         if facts.stream {
-            visit.streaming = visit.streamed(facts.include_usage);
+            visit.streaming = visit.streamed(&facts);
         }
         if !caller.is_stranger() {
             let placed = visit.place(plan);
@@ -180,22 +180,16 @@ impl<'a> Visit<'a> {
     }
 
     /// How its answer is streamed, where a language model is asked at a path that is understood.
-    fn streamed(&self, include_usage: bool) -> Option<Box<Streaming>> {
+    fn streamed(&self, facts: &Facts) -> Option<Box<Streaming>> {
         let dialect = Dialect::of_path(self.uri.path())?;
         if !self.is_for_language_model() || self.whole_body().is_none() {
             return None;
         }
-        let shared = self.shared();
-        let settings = Settings {
-            include_usage,
-            others_on_filter: self.plan().on_content_refusal == OnRefusal::Next,
-            hold_bytes: shared.plan.limits.answer_bytes,
-            said_max: shared.routes[self.route].said_max,
-            request_id: self.id.to_str().unwrap_or_default().to_owned(),
-            created: shared.clock.now().as_millis() / 1000,
-            ..Settings::new(dialect, self.plan().stream.clone())
-        };
-        Some(Box::new(Streaming { settings, hands_over: false }))
+        let id = self.id.to_str().unwrap_or_default();
+        let mut streaming = Streaming::of(self.shared(), self.route, dialect, id);
+        streaming.settings.include_usage = facts.include_usage;
+        streaming.settings.choices = facts.choices;
+        Some(Box::new(streaming))
     }
 
     /// It is asked for somebody whose caller has the beginning of an answer.
@@ -445,18 +439,20 @@ impl<'a> Visit<'a> {
 
     /// Whether a failed attempt is made again, and after which pause.
     pub(super) fn may_retry(&self, retry: &mut Retry, failed: &Failed, until: Time) -> Option<Duration> {
-        // A language model that says nothing says nothing the next time either.
-        let is_silent = self.is_for_language_model()
-            && matches!(failed.outcome, Outcome::Failure { kind: FailureKind::Timeout, .. });
+        // What a language model's failure means says what is done about it.
+        let is_final = failed.means.is_some_and(|kind| !matches!(kind.action(), Action::RetrySame | Action::NextKey));
         // What is wrong with a key is still wrong with it a moment later, but for asking too often.
         let is_refused = matches!(failed.key, Some(keys::Fault::Refused | keys::Fault::Spent));
-        if !self.can_send_again() || is_silent || is_refused {
+        if !self.can_send_again() || is_final || is_refused {
             return None;
         }
         let shared = self.shared();
         let now = shared.clock.now();
         let mut budget = self.budget();
-        match retry.handle_outcome(failed.outcome, Deadline { at: until }, &mut budget, now) {
+        // Nobody has seen any of a stream that was cut within its attempt.
+        let is_unseen = failed.means == Some(Kind::Cut);
+        let outcome = if is_unseen { Outcome::failure(FailureKind::Transport) } else { failed.outcome };
+        match retry.handle_outcome(outcome, Deadline { at: until }, &mut budget, now) {
             Decision::Retry { at } => Some(at.since(now)),
             Decision::Stop(_) => None,
         }

@@ -2,9 +2,6 @@
 
 use http::StatusCode;
 use mainstay_core::llm::Dialect;
-use mainstay_core::llm::answering::{Answering, Effect, Settings};
-use mainstay_core::plan::{AfterCommit, Stream};
-use mainstay_core::time::Time;
 use serde_json::json;
 
 use super::{AnswerContext, Rendered, openai};
@@ -16,7 +13,7 @@ pub(super) fn is_messages(path: &str) -> bool {
 pub(super) fn render(text: &str, context: &AnswerContext<'_>) -> Rendered {
     // A local answer is given to whatever the request is: one that cannot be read gets a whole answer.
     if openai::facts(context.request_body).unwrap_or_default().stream {
-        let body = stream(text, context);
+        let body = openai::streamed(Dialect::AnthropicMessages, false, text, context);
         return Rendered { status: StatusCode::OK, content_type: "text/event-stream", body: body.into() };
     }
     let message = json!({
@@ -25,18 +22,4 @@ pub(super) fn render(text: &str, context: &AnswerContext<'_>) -> Rendered {
         "usage": {"input_tokens": 0, "output_tokens": 0},
     });
     Rendered::json(StatusCode::OK, message.to_string())
-}
-
-fn stream(text: &str, context: &AnswerContext<'_>) -> Vec<u8> {
-    let stream = Stream { after_commit: AfterCommit::Atomic, ..Stream::default() };
-    let settings = Settings {
-        request_id: context.request_id.to_owned(),
-        created: context.created,
-        hold_bytes: usize::MAX,
-        ..Settings::new(Dialect::AnthropicMessages, stream)
-    };
-    let mut answering = Answering::new(settings);
-    answering.handle_text(text, context.model, Time::ZERO);
-    let sent = std::iter::from_fn(|| answering.poll_effect());
-    sent.filter_map(|effect| if let Effect::Send(bytes) = effect { Some(bytes) } else { None }).flatten().collect()
 }

@@ -1,9 +1,15 @@
-//! OpenAI's chat completions: facts, and text answers whole or streamed.
+//! OpenAI's chat completions and completions: facts, and text answers whole or streamed.
 
 use bytes::Bytes;
 use http::StatusCode;
+use mainstay_core::llm::Dialect;
+use mainstay_core::llm::answering::{Answering, Effect, Settings};
+use mainstay_core::plan::{AfterCommit, Stream};
+use mainstay_core::time::Time;
 use memchr::memmem::Finder;
 use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{AnswerContext, BadRequest, Facts, Names, Rendered, owned_string};
 use crate::json;
@@ -13,7 +19,7 @@ pub(super) fn facts(body: &[u8]) -> Result<Facts, BadRequest> {
     if !NAMES.may_be_in(body) {
         return Ok(Facts::default());
     }
-    let [model, stream, options] = json::fields(body, ["model", "stream", "stream_options"])?;
+    let [model, stream, options, n, prompt] = json::fields(body, ["model", "stream", "stream_options", "n", "prompt"])?;
     let [include_usage] = match options {
         Some(options) => json::fields(options.get().as_bytes(), ["include_usage"])?,
         None => [None],
@@ -22,8 +28,24 @@ pub(super) fn facts(body: &[u8]) -> Result<Facts, BadRequest> {
         model: owned_string(model),
         stream: stream.and_then(json::boolean).unwrap_or(false),
         include_usage: include_usage.and_then(json::boolean).unwrap_or(false),
+        choices: choices(n, prompt),
         ..Facts::default()
     })
+}
+
+/// So many for each prompt: completions take a list of them.
+fn choices(n: Option<&RawValue>, prompt: Option<&RawValue>) -> u32 {
+    let n = n.and_then(|n| n.get().parse::<u32>().ok());
+    let prompts = prompt.and_then(|prompt| serde_json::from_str::<Vec<&RawValue>>(prompt.get()).ok());
+    // A list of numbers is one prompt.
+    let prompts = prompts.filter(|list| list.first().is_some_and(|first| first.get().starts_with(['"', '['])));
+    match (n, prompts) {
+        (None, None) => 0,
+        (n, prompts) => {
+            let prompts = prompts.map_or(1, |list| u32::try_from(list.len()).unwrap_or(u32::MAX));
+            n.unwrap_or(1).saturating_mul(prompts)
+        }
+    }
 }
 
 pub(super) fn is_chat(path: &str) -> bool {
@@ -57,6 +79,45 @@ pub(super) fn with_usage(body: &Bytes) -> Result<Bytes, BadRequest> {
     told.insert("include_usage".into(), true.into());
     let told = serde_json::Value::Object(told).to_string();
     Ok(json::splice(body, json::span(body, options), &[told.as_bytes()]))
+}
+
+pub(super) fn is_completions(path: &str) -> bool {
+    path.ends_with("/completions") && !is_chat(path)
+}
+
+/// A text as the answer to `/completions`: the same for each choice that is asked for.
+pub(super) fn completion(text: &str, context: &AnswerContext<'_>) -> Rendered {
+    let facts = facts(context.request_body).unwrap_or_default();
+    if facts.stream {
+        let body = streamed(Dialect::OpenaiCompletions, facts.include_usage, text, context);
+        return Rendered { status: StatusCode::OK, content_type: "text/event-stream", body: body.into() };
+    }
+    let choices = (0..facts.choices.clamp(1, CHOICES_MAX))
+        .map(|index| json!({"index": index, "text": text, "logprobs": null, "finish_reason": "stop"}));
+    let body = json!({
+        "id": format!("cmpl-{}", context.request_id), "object": "text_completion", "created": context.created,
+        "model": context.model, "choices": choices.collect::<Vec<_>>(), "usage": Usage::default(),
+    });
+    Rendered::json(StatusCode::OK, body.to_string())
+}
+
+/// Most choices of an answer of our own.
+const CHOICES_MAX: u32 = 128;
+
+/// A text of our own as a stream that comes at once.
+pub(super) fn streamed(dialect: Dialect, include_usage: bool, text: &str, context: &AnswerContext<'_>) -> Vec<u8> {
+    let stream = Stream { after_commit: AfterCommit::Atomic, ..Stream::default() };
+    let settings = Settings {
+        request_id: context.request_id.to_owned(),
+        created: context.created,
+        hold_bytes: usize::MAX,
+        include_usage,
+        ..Settings::new(dialect, stream)
+    };
+    let mut answering = Answering::new(settings);
+    answering.handle_text(text, context.model, Time::ZERO);
+    let sent = std::iter::from_fn(|| answering.poll_effect());
+    sent.filter_map(|effect| if let Effect::Send(bytes) = effect { Some(bytes) } else { None }).flatten().collect()
 }
 
 pub(super) fn render(text: &str, context: &AnswerContext<'_>) -> Rendered {

@@ -60,9 +60,9 @@ impl KeyRing {
         self.lock().free_at(now).since(now)
     }
 
-    /// Whether there are so many keys that one of them can rest.
-    fn can_rest(&self) -> bool {
-        self.secrets.len() > 1
+    /// Whether a key can rest for this: where there are others, or where asking with it again is in vain for long.
+    fn can_rest(&self, fault: Fault) -> bool {
+        self.secrets.len() > 1 || fault == Fault::Spent
     }
 
     /// How many there are.
@@ -72,7 +72,7 @@ impl KeyRing {
 
     /// What became of them since the last call.
     pub(crate) fn effects(&self, now: Time) -> Vec<Effect> {
-        if !self.can_rest() {
+        if self.secrets.is_empty() {
             return Vec::new();
         }
         let mut keys = self.lock();
@@ -93,7 +93,7 @@ impl KeyRing {
 impl KeyInUse {
     /// A call with it has ended: what of that concerns the backend. A fault of one key among several does not, as long as another is left.
     ///
-    /// A backend with one key is at fault with it: whether that rests is for its breaker to say.
+    /// A backend with one key is at fault with it: whether that rests is for its breaker to say, unless its money is spent.
     pub(crate) fn report(&self, outcome: Outcome, fault: Option<Fault>, now: Time) -> Outcome {
         let mut keys = self.ring.lock();
         let Some(fault) = fault else {
@@ -102,7 +102,7 @@ impl KeyInUse {
             }
             return outcome;
         };
-        if !self.ring.can_rest() {
+        if !self.ring.can_rest(fault) {
             keys.count_fault(self.at, fault);
             return outcome;
         }

@@ -148,7 +148,10 @@ async fn what_a_backend_says_in_our_name_is_not_passed_on() {
 
 #[tokio::test]
 async fn a_model_is_renamed_in_the_body_for_openai_and_the_rest_is_kept() {
-    let chat = Upstream::start(|_| async { json(200, r#"{"choices":[]}"#) }).await;
+    let chat = Upstream::start(|_| async {
+        json(200, r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#)
+    })
+    .await;
     let config = r"
 backends:
   chat: { url: 'http://$chat/openai', protocol: openai, model: big, keys: [env:SECRET] }

@@ -276,7 +276,8 @@ async fn a_slow_first_token_is_seen_by_the_caller_and_by_the_limit_on_first_toke
 
 #[tokio::test]
 async fn an_answer_that_is_no_stream_is_left_alone() {
-    let upstream = Upstream::start(|_| async { json(200, r#"{"choices":[]}"#) }).await;
+    let chat = r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    let upstream = Upstream::start(move |_| async move { json(200, chat) }).await;
     let config = fill(CHAT, &[("chat", &upstream.addr), ("limit", &"none"), ("deadline", &"20s"), ("held", &1)]);
     let plane = Plane::start(&config);
     for (generation, fault) in [

@@ -29,3 +29,4 @@ mod streams;
 mod support;
 mod tally;
 mod transport;
+mod truthful;

@@ -259,7 +259,7 @@ backends:
   gpt: { url: 'http://$gpt', protocol: openai, keys: [env:OURS], model: gpt, limit: none }
   claude: { url: 'http://$claude', protocol: anthropic, keys: [env:OURS], model: claude, limit: none }
 routes:
-  - { name: count, path: /v1/messages/count_tokens, deadline: 5s, ladder: [{ level: 0, backend: claude }, { level: 4, respond: { text: Later. } }] }
+  - { name: count, path: /v1/messages/count_tokens, deadline: 5s, ladder: [{ level: 0, backend: claude }, { level: 4, respond: { body: { input_tokens: 0 } } }] }
   - { name: responses, path: /v1/responses, deadline: 5s, ladder: [{ level: 0, backend: gpt }, { level: 4, respond: { text: Later. } }] }
 ";
     let plane = Plane::start(&fill(config, &[("gpt", &gpt.addr), ("claude", &claude.addr)]));

@@ -61,6 +61,9 @@ struct Place {
 
 async fn place() -> Place {
     let up = Upstream::start(|seen| async move {
+        if seen.path == "/v1/chat/completions" {
+            return json(200, r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#);
+        }
         if seen.path != "/web/stream" {
             return predicts(&seen, "fraud", 0.5);
         }

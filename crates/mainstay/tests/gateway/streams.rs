@@ -160,7 +160,9 @@ async fn bodies_longer_than_what_is_held_pass_both_ways() {
     // Chunked requests, short enough to be held and not.
     let addr = plane.addr();
     for length in [1000, 300_000] {
-        let long = Bytes::from(format!("[\"{}\"]", &text[..length]));
+        let said = &text[..length];
+        let long = format!(r#"{{"choices":[{{"message":{{"content":"{said}"}},"finish_reason":"stop"}}]}}"#);
+        let long = Bytes::from(long);
         let (parts, body) = tokio::sync::mpsc::unbounded_channel();
         for part in long.chunks(999) {
             parts.send(Ok(Bytes::copy_from_slice(part))).unwrap();

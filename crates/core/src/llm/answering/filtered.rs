@@ -24,7 +24,7 @@ impl Answering {
         let is_only_one = source.has_finished() && source.stopped == bit(0);
         let rescues = match self.settings.stream.after_commit {
             AfterCommit::Restart => true,
-            AfterCommit::Continue => self.text_only,
+            AfterCommit::Continue => self.text_only && self.settings.choices < 2,
             AfterCommit::Atomic | AfterCommit::Fail => false,
         };
         is_cut && is_only_one && (!self.committed || (rescues && self.summary.rescues < RESCUES_MAX))

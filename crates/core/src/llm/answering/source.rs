@@ -31,6 +31,8 @@ pub(super) struct Source {
     open: u128,
     /// Those that have.
     pub(super) stopped: u128,
+    /// Those that are to come, whether they were spoken of or not.
+    awaited: u128,
     finished: Option<Time>,
     pub(super) finish: Option<Finish>,
     pub(super) usage: Usage,
@@ -57,6 +59,7 @@ impl Source {
             malformed: 0,
             open: 0,
             stopped: 0,
+            awaited: 0,
             finished: None,
             finish: None,
             usage: Usage::default(),
@@ -66,14 +69,27 @@ impl Source {
         }
     }
 
+    /// The same for so many choices. One needs no number: it is whatever comes.
+    pub(super) fn of_choices(mut self, choices: u32) -> Source {
+        if choices > 1 {
+            self.awaited = (0..choices.min(u128::BITS)).fold(0, |all, choice| all | bit(choice));
+        }
+        self
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         let echo = self.echo.as_ref().map_or(0, |(so_far, came)| so_far.len() + came.len());
         self.parser.held() + echo
     }
 
-    /// Whether the model has stopped, in all its choices.
-    pub(super) const fn has_finished(&self) -> bool {
+    /// Whether the model has stopped, in all the choices that it spoke of.
+    pub(super) const fn has_stopped(&self) -> bool {
         self.finished.is_some() && self.open == 0
+    }
+
+    /// Whether it has stopped in all the choices that were asked for as well.
+    pub(super) const fn has_finished(&self) -> bool {
+        self.has_stopped() && self.awaited & !self.stopped == 0
     }
 
     /// When it is to be judged next, in the absence of bytes.
@@ -117,9 +133,10 @@ impl Source {
             self.model = Some(model.clone());
         }
         self.open |= part.choices & !self.stopped;
-        let mut came = 0;
+        let (mut came, mut tokens) = (0, 0);
         for piece in &part.pieces {
             came += self.count(piece, now);
+            tokens += tokens_in(&piece.what);
         }
         if came > 0 {
             if self.first_token.is_none() {
@@ -128,7 +145,7 @@ impl Source {
             }
             self.last_token = Some(now);
             self.tokens += came;
-            self.window.1 += came;
+            self.window.1 += tokens;
         }
         if self.echo.is_some() {
             for piece in std::mem::take(&mut part.pieces) {
@@ -180,4 +197,14 @@ impl Source {
         let is_news = !came.is_empty() && came != so_far;
         is_news.then_some(Piece { choice: 0, what: What::Text(came) })
     }
+}
+
+/// How many tokens come with a piece, roughly: servers that are asked for much write several at once. Four bytes of text are one.
+fn tokens_in(what: &What) -> u64 {
+    let bytes = match what {
+        What::Text(text) | What::Reasoning(text) | What::Refusal(text) => text.len(),
+        What::Tool { name, arguments, .. } => name.as_ref().map_or(0, String::len) + arguments.len(),
+        What::Finish(_) => return 0,
+    };
+    ((bytes as u64 + 2) / 4).max(1)
 }

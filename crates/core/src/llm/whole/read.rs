@@ -1,10 +1,12 @@
 //! Bodies of either dialect as a [`Whole`].
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::answering::Fault;
+use super::super::delta::Tokens;
 use super::super::translate::told;
-use super::super::{Dialect, Finish, Usage};
+use super::super::{Dialect, Finish};
 use super::{Call, Choice, PARTS_MAX, Whole};
 
 impl Whole {
@@ -25,7 +27,7 @@ impl Whole {
             }
             Dialect::AnthropicMessages => [(0, anthropic(list, &body))].into(),
         };
-        let usage = usage(dialect, &body["usage"]);
+        let usage = Tokens::deserialize(&body["usage"]).map(|tokens| tokens.known()).unwrap_or_default();
         Ok(Whole { id: string(&body["id"]), model: string(&body["model"]), choices, usage })
     }
 }
@@ -84,20 +86,4 @@ fn anthropic(blocks: &[Value], body: &Value) -> Choice {
         }
     }
     choice
-}
-
-/// OpenAI counts what a cache spared among the request's tokens, Anthropic beside them.
-fn usage(dialect: Dialect, usage: &Value) -> Usage {
-    let count = |name: &str| usage[name].as_u64();
-    match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiCompletions => {
-            Usage { input: count("prompt_tokens"), output: count("completion_tokens") }
-        }
-        Dialect::AnthropicMessages => {
-            let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"].into_iter().filter_map(count);
-            let cached = cached.fold(0_u64, u64::saturating_add);
-            let input = count("input_tokens").map(|input| input.saturating_add(cached));
-            Usage { input, output: count("output_tokens") }
-        }
-    }
 }

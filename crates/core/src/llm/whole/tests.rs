@@ -71,10 +71,12 @@ fn silence_is_no_answer_and_a_stop_by_something_else_is_one() {
         choice(nothing.clone(), json!("length")),
         choice(nothing, json!("content_filter")),
         choice(json!({"content": null, "refusal": "No."}), json!("stop")),
-        choice(json!({"content": "Hi"}), Value::Null),
         json!({"choices": [{"text": "Hi", "finish_reason": "stop"}]}),
     ] {
         assert_eq!(judged(Dialect::OpenaiChat, &answer), Ok(()), "{answer}");
+    }
+    for cut in [Value::Null, json!("abort"), json!("error"), json!("insufficient_system_resource")] {
+        assert_eq!(judged(Dialect::OpenaiChat, &choice(json!({"content": "Hi"}), cut)), Err(Fault::Cut));
     }
     let empty = json!({"type": "message", "content": [], "stop_reason": "end_turn"});
     assert_eq!(judged(Dialect::AnthropicMessages, &empty), Err(Fault::Silent));

@@ -47,6 +47,67 @@ fn an_answer_of_several_choices_is_whole_when_each_of_them_is() {
 }
 
 #[test]
+fn an_answer_is_not_whole_before_each_choice_that_was_asked_for_is() {
+    let settings = || Settings { choices: 2, ..super::settings(Dialect::OpenaiChat, AfterCommit::Fail) };
+    let one = role(0)
+        + &of_choice(0, r#""delta":{"content":"a "},"finish_reason":null"#)
+        + &of_choice(0, r#""delta":{},"finish_reason":"stop""#);
+    let run = |bytes: &str| drive(settings(), Dialect::OpenaiChat, bytes.as_bytes(), End::Clean, Other::Nobody);
+    assert!(!run(&one).done.is_some_and(|done| done.complete), "the second one never came");
+    let begun = format!("{one}{}{}", role(1), of_choice(1, r#""delta":{"content":"b "},"finish_reason":null"#));
+    assert!(!run(&begun).done.is_some_and(|done| done.complete), "the second one broke off");
+    let both = begun + &of_choice(1, r#""delta":{},"finish_reason":"stop""#);
+    assert!(run(&both).done.unwrap().complete);
+    // A server that knows no `n` says itself that this is all.
+    assert!(run(&format!("{one}data: [DONE]\n\n")).done.unwrap().complete);
+
+    // Nor does it end by itself while the second one is waited for.
+    let mut answering = fresh(settings(), Dialect::OpenaiChat);
+    answering.handle_bytes(one.as_bytes(), now());
+    let later = now() + END_GRACE;
+    answering.handle_timeout(later);
+    assert!(!answering.is_over());
+    answering.handle_bytes(role(1).as_bytes(), later);
+    answering.handle_timeout(now() + Stream::default().gap);
+    let (_, done) = drain(&mut answering);
+    assert!(done.is_some_and(|done| !done.complete && done.fault == Some(Fault::Stall)));
+}
+
+/// vLLM ends what it gives up with a word, and then as if all were well.
+#[test]
+fn a_finish_that_says_that_it_broke_is_a_cut() {
+    for word in ["abort", "error", "insufficient_system_resource"] {
+        let stream = openai(WORDS).replace("\"stop\"", &format!("\"{word}\""));
+        // Before anything is shown, and after.
+        let run = drive(
+            settings(Dialect::OpenaiChat, AfterCommit::Fail),
+            Dialect::OpenaiChat,
+            stream.as_bytes(),
+            End::Clean,
+            Other::Nobody,
+        );
+        assert_eq!((run.failed, run.sent.len()), (vec![Fault::Cut], 0), "{word}");
+        let mut answering = fresh(settings(Dialect::OpenaiChat, AfterCommit::Fail), Dialect::OpenaiChat);
+        let (shown, rest) = stream.as_bytes().split_at(stream.len() / 2);
+        answering.handle_bytes(shown, now());
+        answering.handle_bytes(rest, now());
+        let (sent, done) = drain(&mut answering);
+        assert!(done.is_some_and(|done| !done.complete && done.fault == Some(Fault::Cut)), "{word}");
+        let told = read(Dialect::OpenaiChat, &sent);
+        assert!(told.error && !told.ended && told.finish.is_none(), "{word}: {told:?}");
+        let other = Other::Answers(Dialect::OpenaiChat);
+        let run = drive(
+            settings(Dialect::OpenaiChat, AfterCommit::Continue),
+            Dialect::OpenaiChat,
+            stream.as_bytes(),
+            End::Clean,
+            other,
+        );
+        check(Dialect::OpenaiChat, &run, word);
+    }
+}
+
+#[test]
 fn one_that_takes_over_and_says_nothing_saves_nothing() {
     for from in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
         let mut answering = fresh(settings(from, AfterCommit::Restart), from);
