@@ -215,6 +215,37 @@ def test_all_sixteen_pass_with_both_sdks(place, capsys):
     assert {key: it for key, it in card.items() if it[0] != "pass"} == {}
 
 
+def test_a_refused_start_never_shows(tmp_path_factory):
+    """A config that says `prefill: true` of a model that refuses started answers: its 400 is not the caller's to read."""
+    directory = tmp_path_factory.mktemp("declared")
+    with Wall(directory) as wall:
+        text = canonical(wall)
+        lines = ["service: declared", "backends:"]
+        for dialect in DIALECTS:
+            for name, model in (("cut", "s14"), ("refuses", "fallback-noprefill"), ("goes-on", "fallback")):
+                lines.append(f"  {name}-{dialect}: {{ url: '{wall.url}', protocol: {dialect}, model: {model}/{dialect}-declared, limit: none, prefill: true }}")
+        lines.append("routes:")
+        for dialect, path in zip(DIALECTS, ("chat/completions", "messages")):
+            for route, last in (("alone", ""), ("both", f", {{ level: 3, backend: goes-on-{dialect} }}")):
+                lines += [
+                    f"  - name: {route}-{dialect}",
+                    f"    path: /{route}/v1/{path}",
+                    "    deadline: 30s",
+                    "    stream: { after_commit: continue }",
+                    f"    ladder: [{{ level: 0, backend: cut-{dialect} }}, {{ level: 2, backend: refuses-{dialect} }}{last}, {{ level: 4, respond: {{ text: Later. }} }}]",
+                ]
+        with Gateway(directory, "\n".join(lines) + "\n") as gateway:
+            for dialect in DIALECTS:
+                whole = ask(dialect, f"{gateway.url}/both", True)
+                assert whole.error is None and whole.text == text, f"{dialect}: {whole}"
+                # Nobody else goes on: the caller is told that it was cut, and of nothing else.
+                told = ask(dialect, f"{gateway.url}/alone", True)
+                assert told.error is not None and "prefill" not in str(told.error), f"{dialect}: {told}"
+                assert text.startswith(told.text) and len(told.text.split()) >= 30
+                refused = wall.attempts(f"fallback-noprefill/{dialect}-declared")
+                assert refused and all(it["prefill"] and it["status"] == 400 for it in refused)
+
+
 QUIRKS = {"bom": True, "crlf": True, "split": True, "long": True, "comments": True, "gzip": False, "html": False, "html-stream": False, "empty": False}
 """What a backend may do to a stream, and whether its own answer survives that; otherwise the fallback's comes."""
 
@@ -267,6 +298,35 @@ def test_a_dead_upstream_is_not_stormed(tmp_path_factory):
             amplified = len(wall.attempts("down/storm")) / calls
             print(f"upstream attempts per call: {amplified:.3f}")
             assert amplified <= 1.1
+
+
+def test_a_dead_upstream_is_not_stormed_while_its_breaker_stays_closed(tmp_path_factory):
+    """Nobody answers, no breaker helps, and the SDK comes again as often as it is told to: the retry budget alone bounds what reaches the upstream."""
+    directory = tmp_path_factory.mktemp("closed")
+    with Wall(directory) as wall:
+        text = f"""
+            service: closed
+            backends:
+              down: {{ url: '{wall.url}', protocol: openai, model: down/closed, limit: none, retry: {{ attempts: 3 }}, breaker: {{ consecutive: 10000, min_calls: 1000000 }} }}
+            routes:
+              - name: chat
+                path: /v1/chat/completions
+                deadline: 10s
+                ladder: [{{ level: 0, backend: down }}, {{ level: 4, respond: {{ text: Later. }} }}]
+            """
+        with Gateway(directory, text) as gateway:
+            calls = 1000
+            began = time.monotonic()
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                seen = list(pool.map(lambda _: ask("openai", gateway.url, False), range(calls)))
+            took = time.monotonic() - began
+            assert all(it.error is None and it.text == "Later." for it in seen)
+            eventually(lambda: gateway.metric("mainstay_requests_total") >= calls)
+            attempts = len(wall.attempts("down/closed"))
+            print(f"{attempts} attempts at the upstream for {calls} calls in {took:.1f} s: {attempts / calls:.3f}")
+            assert attempts >= calls, "no breaker kept them away"
+            # A tenth, and the budget's floor of one each second and the ten that it begins with.
+            assert attempts <= 1.1 * calls + took + 10
 
 
 def test_sheds_are_not_stormed(tmp_path_factory):

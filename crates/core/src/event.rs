@@ -393,6 +393,12 @@ pub struct RequestFinished {
     /// Why a language model stopped, in its own word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    /// What was asked of a language model, in the words of OpenTelemetry's conventions; absent where none was asked, or it is not known what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Who provides the language model that answered; absent where no model did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// Whether the answer was passed on as it came.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stream: bool,

@@ -400,11 +400,16 @@ async fn open(
     }
     let settings = &streaming.settings;
     let dialect = asked.crossing.map_or(settings.dialect, |both| both.backend);
-    let upstream = Upstream::new(dialect, body, lease, flight).disturbed(asked.stream_fault(), &headers);
+    let mut upstream = Upstream::new(dialect, body, lease, flight).disturbed(asked.stream_fault(), &headers);
+    // What is to be checked first is read first, and read once more by whoever it is handed to.
+    let is_read = !streaming.hands_over || settings.said_max > 0;
+    if streaming.hands_over && is_read {
+        upstream.keep();
+    }
     let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until);
     driver.read(upstream, Begun::Fresh);
     loop {
-        if streaming.hands_over {
+        if !is_read {
             break;
         }
         match std::future::poll_fn(|cx| driver.poll_effect(cx)).await {

@@ -30,6 +30,7 @@ use crate::protocol::{self, Failure, FailureCause, Rpc, grpc};
 use crate::worker::State;
 pub(crate) use again::again;
 use entry::Tried;
+pub(crate) use finish::provider;
 pub(crate) use take_over::take_over;
 use visit::Visit;
 

@@ -6,6 +6,7 @@
 mod body;
 mod rescue;
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,12 +74,27 @@ pub(crate) struct Upstream {
     /// What becomes of it on purpose.
     fault: Option<Box<StreamWork>>,
     began: bool,
+    /// What came of it, for whoever is to read it from its beginning: while it is kept, and while that is read.
+    kept: Option<VecDeque<Bytes>>,
+    replays: bool,
 }
 
 impl Upstream {
     pub(crate) fn new(dialect: Dialect, body: Incoming, lease: Lease, flight: Flight) -> Upstream {
         let asked = flight.began();
-        Upstream { dialect, asked, body, lease: Some(lease), flight: Some(flight), fault: None, began: false }
+        let (lease, flight) = (Some(lease), Some(flight));
+        Upstream { dialect, asked, body, lease, flight, fault: None, began: false, kept: None, replays: false }
+    }
+
+    /// Keeps what comes, no more than its answering holds.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(VecDeque::new());
+    }
+
+    /// The same, to be read from its beginning.
+    fn rewound(mut self) -> Upstream {
+        self.replays = self.kept.is_some();
+        self
     }
 
     /// The same for an answer that a fault on purpose comes to.
@@ -93,12 +109,22 @@ impl Upstream {
 
     /// The next bytes; an error: it broke off.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
-        match &mut self.fault {
+        if self.replays {
+            if let Some(bytes) = self.kept.as_mut().and_then(VecDeque::pop_front) {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            (self.replays, self.kept) = (false, None);
+        }
+        let came = match &mut self.fault {
             None => {
                 Pin::new(&mut self.body).poll_frame(cx).map_err(|error| tracing::debug!(%error, "a stream broke off"))
             }
             Some(fault) => fault.poll_frame(&mut self.body, cx).map_err(drop),
+        };
+        if let (Some(kept), Poll::Ready(Some(Ok(frame)))) = (&mut self.kept, &came) {
+            kept.extend(frame.data_ref().cloned());
         }
+        came
     }
 
     fn note_first(&mut self) {

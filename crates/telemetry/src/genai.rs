@@ -24,7 +24,8 @@ const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
 /// What a request of a language model says of itself; nothing for others.
 pub(crate) fn attributes(request: &RequestFinished) -> Vec<(&'static str, Attribute)> {
-    let is_language = request.input_tokens.is_some()
+    let is_language = request.operation.is_some()
+        || request.input_tokens.is_some()
         || request.output_tokens.is_some()
         || request.finish_reason.is_some()
         || (request.stream && request.first_token.is_some());
@@ -33,7 +34,10 @@ pub(crate) fn attributes(request: &RequestFinished) -> Vec<(&'static str, Attrib
     }
     let text = |value: &str| Attribute::Text(value.to_owned());
     let count = |tokens: u64| Attribute::Whole(i64::try_from(tokens).unwrap_or(i64::MAX));
-    let mut all = vec![(OPERATION, text("chat")), (PROVIDER, text("mainstay"))];
+    let operation = request.operation.as_deref().unwrap_or("chat");
+    // What no model answered is an answer of our own.
+    let mut all =
+        vec![(OPERATION, text(operation)), (PROVIDER, text(request.provider.as_deref().unwrap_or("mainstay")))];
     if let Some(model) = &request.model {
         all.extend([(REQUEST_MODEL, text(model)), (RESPONSE_MODEL, text(model))]);
     }

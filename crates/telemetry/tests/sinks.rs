@@ -27,7 +27,7 @@ const START: u64 = 1_800_000_000;
 
 fn event(n: u64) -> Event {
     let json = format!(
-        r#"{{"request_id":"r-{n}","route":"chat","class":1,"level":0,"code":200,"attempts":1,"duration_us":2000,"overhead_us":100,"inference_us":1500,"confidence":0.75,"model":"big","backend":"chat","prediction":0.5,"features":{{"a:x":1.5}},"input_tokens":7,"output_tokens":3,"finish_reason":"stop","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","parent_span_id":"00f067aa0ba90200","kept":[{{"why":"log","probability":0.01}}]}}"#
+        r#"{{"request_id":"r-{n}","route":"chat","class":1,"level":0,"code":200,"attempts":1,"duration_us":2000,"overhead_us":100,"inference_us":1500,"confidence":0.75,"model":"big","backend":"chat","prediction":0.5,"features":{{"a:x":1.5}},"input_tokens":7,"output_tokens":3,"finish_reason":"stop","operation":"text_completion","provider":"anthropic","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","parent_span_id":"00f067aa0ba90200","kept":[{{"why":"log","probability":0.01}}]}}"#
     );
     let request: RequestFinished = serde_json::from_str(&json).unwrap();
     Event { at: Time::from_secs(START + n), kind: EventKind::RequestFinished(Box::new(request)) }
@@ -236,6 +236,8 @@ fn a_collector_gets_spans_records_and_metrics() {
     let attribute = |key: &str| spans[0].attributes.iter().find(|it| it.key == key).map(|it| format!("{:?}", it.value));
     assert!(attribute("gen_ai.usage.input_tokens").unwrap().contains("IntValue(7)"));
     assert!(attribute("gen_ai.request.model").unwrap().contains("big"));
+    assert!(attribute("gen_ai.operation.name").unwrap().contains("text_completion"));
+    assert!(attribute("gen_ai.provider.name").unwrap().contains("anthropic"));
     assert!(attribute("http.response.status_code").unwrap().contains("200"));
     let logs = ExportLogsServiceRequest::decode(body("/v1/logs")).unwrap();
     assert_eq!(logs.resource_logs[0].scope_logs[0].log_records.len(), 3);

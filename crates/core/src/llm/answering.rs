@@ -206,7 +206,7 @@ pub struct Summary {
     pub complete: bool,
     /// Why the model stopped.
     pub finish: Option<Finish>,
-    /// Tokens, as the backend that ended it counted them.
+    /// Tokens, as the last backend counted them; what others had counted before it is told when they fail ([`Answering::usage`]).
     pub usage: Usage,
     /// The model that ended it.
     pub model: Option<String>,
@@ -318,7 +318,7 @@ impl Answering {
         source + self.held.len() + self.text.len() + sends.sum::<usize>()
     }
 
-    /// Tokens so far, as far as its backend has counted them; most count at the end alone.
+    /// Tokens of the backend that answers or has just failed, as far as it has counted them; most count at the end alone.
     pub fn usage(&self) -> Usage {
         let counted = self.source.as_ref().map(|source| source.usage).unwrap_or_default();
         counted.or(self.summary.usage)
@@ -347,6 +347,7 @@ impl Answering {
             return;
         }
         self.filtered = None;
+        self.summary.usage = Usage::default();
         let passes = dialect == self.settings.dialect && !self.committed;
         let restarts = self.committed && begun == Begun::Fresh;
         let so_far = if begun == Begun::Continued { Some(self.text.clone()) } else { None };

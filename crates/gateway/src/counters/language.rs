@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::mem::take;
 
+use mainstay_core::llm::Usage;
 use mainstay_core::metric::{
     Family, GENAI_DURATION, GENAI_FIRST_TOKEN, GENAI_PER_TOKEN, GENAI_TOKENS, Histogram, Kind, Sample, Value,
 };
@@ -30,6 +31,8 @@ pub(super) struct Speaker {
 pub(crate) struct Language {
     /// By status, 0 for all successes: from the head of the request to the end of the answer.
     durations: BTreeMap<u16, Histogram>,
+    /// The same from the call to the model that answered.
+    calls: BTreeMap<u16, Histogram>,
     first_token: Histogram,
     per_token: Histogram,
     input: Histogram,
@@ -44,6 +47,8 @@ struct Streams {
     complete: u64,
     broken: u64,
     left: u64,
+    /// Events that could not be read.
+    malformed: u64,
 }
 
 impl Streams {
@@ -53,6 +58,7 @@ impl Streams {
         self.complete += theirs.complete;
         self.broken += theirs.broken;
         self.left += theirs.left;
+        self.malformed += theirs.malformed;
     }
 }
 
@@ -60,6 +66,7 @@ impl Default for Language {
     fn default() -> Language {
         Language {
             durations: BTreeMap::new(),
+            calls: BTreeMap::new(),
             first_token: Histogram::new(GENAI_FIRST_TOKEN),
             per_token: Histogram::new(GENAI_PER_TOKEN),
             input: Histogram::new(GENAI_TOKENS),
@@ -73,6 +80,20 @@ impl Language {
     /// A stream of it began.
     pub(crate) fn begin_stream(&mut self) {
         self.streams.begun += 1;
+    }
+
+    /// So many of its events could not be read.
+    pub(crate) fn pass_over(&mut self, events: u64) {
+        self.streams.malformed += events;
+    }
+
+    /// Tokens of it went into an answer that another one ended.
+    pub(crate) fn spend(&mut self, usage: Usage) {
+        for (histogram, tokens) in [(&mut self.input, usage.input), (&mut self.output, usage.output)] {
+            if let Some(tokens) = tokens {
+                histogram.observe(tokens as f64);
+            }
+        }
     }
 
     pub(super) fn end(&mut self, ended: &Ended) {
@@ -92,11 +113,11 @@ impl Language {
         };
         let durations = self.durations.entry(status).or_insert_with(|| Histogram::new(GENAI_DURATION));
         durations.observe(ended.duration.as_secs_f64());
-        for (histogram, tokens) in [(&mut self.input, ended.usage.input), (&mut self.output, ended.usage.output)] {
-            if let Some(tokens) = tokens {
-                histogram.observe(tokens as f64);
-            }
+        if let Some(took) = ended.inference {
+            let calls = self.calls.entry(status).or_insert_with(|| Histogram::new(GENAI_DURATION));
+            calls.observe(took.as_secs_f64());
         }
+        self.spend(ended.usage);
         if let Some(first) = ended.first_part.filter(|_| whole) {
             self.first_token.observe(first.as_secs_f64());
             if ended.tokens() > 1 {
@@ -107,8 +128,10 @@ impl Language {
     }
 
     fn absorb(&mut self, counted: &mut Language) {
-        for (status, theirs) in &mut counted.durations {
-            self.durations.entry(*status).or_insert_with(|| Histogram::new(GENAI_DURATION)).absorb(theirs);
+        for (ours, theirs) in [(&mut self.durations, &mut counted.durations), (&mut self.calls, &mut counted.calls)] {
+            for (status, theirs) in theirs {
+                ours.entry(*status).or_insert_with(|| Histogram::new(GENAI_DURATION)).absorb(theirs);
+            }
         }
         self.first_token.absorb(&mut counted.first_token);
         self.per_token.absorb(&mut counted.per_token);
@@ -162,12 +185,14 @@ fn histograms(name: &'static str, help: &'static str, of: impl Iterator<Item = (
 /// All families about language models.
 pub(super) fn families(all: &BTreeMap<Speaker, Language>) -> Vec<Family> {
     let each = |pick: fn(&Language) -> &Histogram| all.iter().map(move |(s, l)| (labels(s), pick(l).clone()));
-    let durations = all.iter().flat_map(|(speaker, language)| {
-        language.durations.iter().map(|(status, seen)| match status {
-            0 => (labels(speaker), seen.clone()),
-            status => (with(speaker, "error_type", status.to_string()), seen.clone()),
+    let by_status = |pick: fn(&Language) -> &BTreeMap<u16, Histogram>| {
+        all.iter().flat_map(move |(speaker, language)| {
+            pick(language).iter().map(move |(status, seen)| match status {
+                0 => (labels(speaker), seen.clone()),
+                status => (with(speaker, "error_type", status.to_string()), seen.clone()),
+            })
         })
-    });
+    };
     let tokens = all.iter().flat_map(|(speaker, language)| {
         let of = |kind: &str, seen: &Histogram| (with(speaker, "gen_ai_token_type", kind), seen.clone());
         [of("input", &language.input), of("output", &language.output)]
@@ -186,7 +211,12 @@ pub(super) fn families(all: &BTreeMap<Speaker, Language>) -> Vec<Family> {
         histograms(
             "gen_ai_server_request_duration",
             "From the head of a request for a language model to the end of its answer, in seconds.",
-            durations,
+            by_status(|language| &language.durations),
+        ),
+        histograms(
+            "gen_ai_client_operation_duration",
+            "From the call to the language model that answered to the end of its answer, in seconds.",
+            by_status(|language| &language.calls),
         ),
         histograms("gen_ai_client_token_usage", "Tokens of requests and answers, as the model counted them.", tokens),
     ];
@@ -195,7 +225,7 @@ pub(super) fn families(all: &BTreeMap<Speaker, Language>) -> Vec<Family> {
 }
 
 /// Streams by route, whichever model gave them.
-fn streams(all: &BTreeMap<Speaker, Language>) -> [Family; 3] {
+fn streams(all: &BTreeMap<Speaker, Language>) -> [Family; 4] {
     let mut routes = BTreeMap::<&str, Streams>::new();
     for (speaker, language) in all {
         routes.entry(&speaker.route).or_default().absorb(&mut language.streams.clone());
@@ -212,6 +242,8 @@ fn streams(all: &BTreeMap<Speaker, Language>) -> [Family; 3] {
             },
         )
     });
+    let malformed = routes.iter().filter(|(_, streams)| streams.malformed > 0);
+    let malformed = malformed.map(|(route, streams)| (label(route), Value::Count(streams.malformed)));
     let ratio = routes.iter().filter_map(|(route, streams)| {
         let ended = streams.complete + streams.broken;
         (ended > 0).then(|| (label(route), Value::Gauge(streams.complete as f64 / ended as f64)))
@@ -219,6 +251,12 @@ fn streams(all: &BTreeMap<Speaker, Language>) -> [Family; 3] {
     [
         family("mainstay_streams_begun", "Streams of language models whose beginning was shown.", Kind::Counter, begun),
         family("mainstay_streams_ended", "The same by how they ended.", Kind::Counter, ended),
+        family(
+            "mainstay_stream_events_malformed",
+            "Events of those streams that could not be read, and were passed over.",
+            Kind::Counter,
+            malformed,
+        ),
         family(
             "mainstay_streams_complete_ratio",
             "Of the streams that ended and whose callers stayed, the share that was complete, since the start.",

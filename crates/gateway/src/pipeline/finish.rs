@@ -7,6 +7,7 @@ use mainstay_core::event::{RequestFinished, Scalar};
 use mainstay_core::llm::whole::{self, Glance};
 use mainstay_core::llm::{self, Finish};
 use mainstay_core::observed::{Observed, Value, is_remembered};
+use mainstay_core::plan::Backend;
 use mainstay_core::resilience::queue::LoadReason;
 use mainstay_core::route::Level;
 
@@ -318,6 +319,8 @@ pub(super) fn draft(
         input_tokens: ended.usage.input,
         output_tokens: ended.usage.output,
         finish_reason: finish.map(|finish| finish.openai().to_owned()),
+        operation: ended.operation.map(str::to_owned),
+        provider: model.and_then(provider),
         stream: ended.streamed,
         synthetic: ended.synthetic,
         experiment: visit.met.as_ref().and_then(|met| met.run()),
@@ -326,6 +329,12 @@ pub(super) fn draft(
         parent_span_id: trace.and_then(|(parent, _)| parent.map(|span| format!("{span:016x}"))),
         kept: Vec::new(),
     }
+}
+
+/// Who provides a language model.
+pub(crate) fn provider(backend: &Backend) -> Option<String> {
+    let protocol = backend.protocol;
+    protocol.is_of_language_models().then(|| protocol.name().to_owned())
 }
 
 fn scalar(value: Value) -> Option<Scalar> {

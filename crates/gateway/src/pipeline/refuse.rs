@@ -130,6 +130,8 @@ fn draft(route: &str, caller: &Caller<'_>, id: &HeaderValue, ended: &Ended, fail
         input_tokens: None,
         output_tokens: None,
         finish_reason: None,
+        operation: None,
+        provider: None,
         stream: false,
         synthetic: false,
         experiment: None,

@@ -9,6 +9,7 @@ use mainstay_core::plan::AnswerBy;
 use mainstay_core::resilience::ladder::Step;
 use mainstay_core::resilience::queue::LoadReason;
 
+use super::checked;
 use super::entry::{self, Served, Tried};
 use super::visit::Visit;
 use crate::body::{AnswerBody, Outgoing};
@@ -35,11 +36,14 @@ pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
     let Ok(mut visit) = Visit::new(&state, plan.route, caller, head, Outgoing::held(body), plan.id.clone(), now) else {
         return Rescued::Nobody;
     };
-    visit.hand_over(plan.class, plan.deadline);
+    visit.hand_over(&plan, begun);
     let mut walk = visit.walk(now).after(plan.entry);
     let mut now = now;
     loop {
         let (entry, tried) = match walk.next(now) {
+            Step::Remote { entry, .. } | Step::Local { entry } if visit.goes_on_below(entry) => {
+                (entry, Tried::Declined("answer_blocked"))
+            }
             Step::Remote { entry, timeout } if may_take_over(&visit, entry, begun) => {
                 (entry, entry::remote(&mut visit, entry, now + timeout).await)
             }
@@ -48,6 +52,14 @@ pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
             Step::Exhausted => return Rescued::Nobody,
         };
         match tried {
+            // What takes the place of an answer is checked before it is shown, as that was; what goes on from it is part of it.
+            Tried::Answered(served) if begun == Begun::Fresh => match checked::before(&mut visit, served).await {
+                Ok(served) => match rescued(served, begun, entry) {
+                    Some(rescued) => return rescued,
+                    None => visit.pass(entry, "not_a_stream"),
+                },
+                Err(blocked) => visit.block(entry, blocked),
+            },
             Tried::Answered(served) => match rescued(served, begun, entry) {
                 Some(rescued) => return rescued,
                 None => visit.pass(entry, "not_a_stream"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use mainstay_core::llm::answering::Begun;
 use mainstay_core::llm::taxonomy::{Action, Kind};
 use mainstay_core::llm::{self, Dialect};
 use mainstay_core::observe::trace::Context;
@@ -193,10 +194,18 @@ impl<'a> Visit<'a> {
     }
 
     /// It is asked for somebody whose caller has the beginning of an answer.
-    pub(super) fn hand_over(&mut self, class: Class, deadline: Time) {
-        (self.class, self.deadline) = (class, deadline);
+    pub(super) fn hand_over(&mut self, plan: &Plan, begun: Begun) {
+        (self.class, self.deadline) = (plan.class, plan.deadline);
+        (self.key, self.too_long_for) = (plan.key, plan.too_long_for);
+        // It is the same request still, and was admitted once.
+        let admitted = &self.state.admitted[self.route];
+        admitted.set(admitted.get().saturating_sub(1));
         if let Some(streaming) = &mut self.streaming {
             streaming.hands_over = true;
+            // What goes on with an answer is no answer of its own that could be checked.
+            if begun == Begun::Continued {
+                streaming.settings.said_max = 0;
+            }
         }
     }
 
@@ -217,6 +226,8 @@ impl<'a> Visit<'a> {
             trusted: self.trusted,
             id: self.id.clone(),
             deadline: self.deadline,
+            key: self.key,
+            too_long_for: self.too_long_for,
         }))
     }
 

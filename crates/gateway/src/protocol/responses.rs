@@ -68,8 +68,8 @@ fn stream(text: &str, context: &AnswerContext<'_>) -> Vec<u8> {
         ("response.output_text.delta", at(json!({"delta": text, "logprobs": []}))),
         ("response.output_text.done", at(json!({"text": text, "logprobs": []}))),
         ("response.content_part.done", at(json!({"part": part(text)}))),
-        ("response.output_item.done", json!({"output_index": 0, "item": whole})),
-        ("response.completed", json!({"response": response("completed", &[whole.clone()], context)})),
+        ("response.output_item.done", json!({"output_index": 0, "item": &whole})),
+        ("response.completed", json!({"response": response("completed", std::slice::from_ref(&whole), context)})),
     ];
     let mut body = Vec::with_capacity(8192);
     for (number, (name, mut event)) in events.into_iter().enumerate() {

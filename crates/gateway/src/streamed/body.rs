@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ impl Streamed {
     /// The stream, for somebody who reads it himself.
     pub(crate) fn into_upstream(mut self) -> Option<Upstream> {
         self.over = true;
-        self.driver.upstream.take()
+        self.driver.upstream.take().map(Upstream::rewound)
     }
 
     /// What it says, as far as it has come.
@@ -101,19 +102,43 @@ impl Streamed {
         self.driver.answering.handle_no_rescue(&broken(fault), now);
     }
 
+    /// Counts the tokens of the backend that failed, under its own name.
+    fn count_spent(&mut self) {
+        let (Some(record), usage) = (&self.record, self.driver.answering.usage()) else { return };
+        if let Some(operation) = record.ended.operation.filter(|_| usage.is_known()) {
+            let speaker = (record.route, record.ended.model, operation);
+            record.state.counters.borrow_mut().languages.entry(speaker).or_default().spend(usage);
+        }
+    }
+
+    /// What is told of the answer from now on names who gives the end of it.
+    fn answered_by(&mut self, at: usize) {
+        self.count_spent();
+        let (Some(plan), Some(record)) = (&mut self.plan, &mut self.record) else { return };
+        plan.entry = at;
+        let shared = Rc::clone(&record.state);
+        let plan = &shared.shared.plan;
+        let entry = &plan.routes[record.route].ladder[at];
+        let backend = entry.answer.asked().map(|asked| asked.backend.0);
+        (record.ended.model, record.ended.level) = (backend, Some(entry.level));
+        let backend = backend.map(|at| &plan.backends[at]);
+        let draft = &mut record.draft;
+        draft.level = Some(entry.level);
+        draft.model = backend.and_then(|backend| backend.model.clone());
+        draft.provider = backend.and_then(crate::pipeline::provider);
+        draft.model_version = backend.and_then(|backend| backend.version.clone());
+        draft.backend = Some(backend.map_or(entry.answer.kind(), |backend| &backend.name).to_owned());
+    }
+
     fn take_over(&mut self, rescued: Rescued) {
         let fault = self.fault.take().unwrap_or(Fault::Cut);
         match rescued {
             Rescued::Upstream { upstream, begun, entry } => {
-                if let Some(plan) = &mut self.plan {
-                    plan.entry = entry;
-                }
+                self.answered_by(entry);
                 self.driver.read(*upstream, begun);
             }
             Rescued::Local { bytes, entry } => {
-                if let Some(plan) = &mut self.plan {
-                    plan.entry = entry;
-                }
+                self.answered_by(entry);
                 let now = self.driver.state.shared.clock.now();
                 let driver = &mut self.driver;
                 driver.answering.handle_upstream(driver.answering.dialect(), Begun::Fresh, now);
@@ -133,6 +158,10 @@ impl Streamed {
         record.ended.first_part = summary.first_token.map(|at| at.since(record.began));
         record.draft.finish_reason = summary.finish.as_ref().map(|finish| finish.openai().to_owned());
         record.ended.usage = summary.usage;
+        if let Some(operation) = record.ended.operation.filter(|_| summary.malformed > 0) {
+            let speaker = (record.route, record.ended.model, operation);
+            record.state.counters.borrow_mut().languages.entry(speaker).or_default().pass_over(summary.malformed);
+        }
         (record.draft.input_tokens, record.draft.output_tokens) = (summary.usage.input, summary.usage.output);
         if let Some(fault) = summary.fault.as_ref().filter(|_| !summary.complete) {
             record.draft.reason = Some(fault.reason().into());
@@ -193,6 +222,9 @@ impl Drop for Streamed {
         let Some(mut record) = self.record.take() else { return };
         let (tokens, first) = self.driver.answering.shown();
         record.ended.first_part = first.map(|at| at.since(record.began));
+        let usage = self.driver.answering.usage();
+        record.ended.usage = usage;
+        (record.draft.input_tokens, record.draft.output_tokens) = (usage.input, usage.output);
         record.end(Some(Ending::Cancelled), u32::try_from(tokens).unwrap_or(u32::MAX));
     }
 }

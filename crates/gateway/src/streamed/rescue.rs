@@ -30,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) trusted: bool,
     pub(crate) id: HeaderValue,
     pub(crate) deadline: Time,
+    /// What stands for the request at breakers.
+    pub(crate) key: u64,
+    /// The context of the largest model that refused it as too long.
+    pub(crate) too_long_for: Option<u64>,
 }
 
 /// Who took over.

@@ -173,3 +173,38 @@ async fn one_that_breaks_off_leaves_the_answer_to_the_other() {
     }
     plane.close().await;
 }
+
+/// Its first token has come, and is not shown yet: from then on it is an answer, however slow.
+#[tokio::test]
+async fn a_stream_is_not_asked_for_twice_after_its_first_token() {
+    let (pens, two) = (Arc::new(Mutex::new(Vec::new())), Model::start("two").await);
+    let desk = Arc::clone(&pens);
+    let one = Upstream::start(move |seen| {
+        let (pen, answer) = parts("text/event-stream");
+        if seen.number < KNOWN {
+            pen.send(Ok(format!("{ROLE}{}{ENDS}", token("one")).into())).expect("it is read");
+        } else {
+            pen.send(Ok(format!("{ROLE}{}", token("slow ")).into())).expect("it is read");
+            desk.lock().expect("nobody panics with it").push(pen);
+        }
+        async move { answer }
+    })
+    .await;
+    let config = CONFIG.replace("buffer: { tokens: 1 }", "buffer: { tokens: 8, time: 40s }");
+    let plane = Plane::start(&fill(&config, &[("one", &one.addr), ("two", &two.upstream.addr)]));
+    let mut caller = Caller::connect(plane.addr()).await;
+    for _ in 0..KNOWN {
+        assert_eq!(said(&caller.ask(chat()).await), "one");
+    }
+    let asked = tokio::spawn(ask(plane.addr(), chat()));
+    until("the stream", || (one.count() > KNOWN).then_some(())).await;
+    // Far longer than any of those that the delay is learned from.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(two.upstream.count(), 0);
+    let pen = pens.lock().unwrap().pop().expect("it waits");
+    pen.send(Ok((token("and whole") + ENDS).into())).unwrap();
+    drop(pen);
+    assert_eq!(said(&soon("an answer", asked).await.unwrap()), "slow and whole");
+    assert_eq!((plane.metric("mainstay_hedges", &[]), two.upstream.count()), (0.0, 0));
+    plane.close().await;
+}

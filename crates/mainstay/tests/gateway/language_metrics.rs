@@ -92,6 +92,9 @@ async fn language_models_are_counted_by_operation_model_and_how_streams_end() {
     plane.counted("gen_ai_server_time_per_output_token", &big, 2).await;
     plane.counted("gen_ai_server_request_duration", &big, 5).await;
     plane.counted("gen_ai_server_request_duration", &[("error_type", "502")], 1).await;
+    plane.counted("gen_ai_client_operation_duration", &big, 5).await;
+    plane.counted("gen_ai_client_operation_duration", &[("error_type", "502")], 1).await;
+    plane.counted("gen_ai_client_operation_duration", &[("gen_ai_provider_name", "mainstay")], 0).await;
     plane.counted("gen_ai_server_request_duration", &[("error_type", "499")], 1).await;
     // The answer of our own that took the place of a failed one.
     plane.counted("gen_ai_server_request_duration", &[("gen_ai_provider_name", "mainstay")], 1).await;

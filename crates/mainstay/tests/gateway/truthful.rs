@@ -288,3 +288,58 @@ routes:
     );
     plane.close().await;
 }
+
+/// The first one counts as it goes, and breaks off; the second one ends the answer.
+async fn counts_and_breaks() -> Upstream {
+    Upstream::start(|_| async {
+        let used = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":900,\"completion_tokens\":4}}\n\n";
+        stream("text/event-stream", words("big", "one two three four ") + used)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_was_taken_over_is_counted_for_whoever_ended_it() {
+    for (policy, level) in [("restart", "2"), ("continue", "2"), ("fail", "0")] {
+        let (first, second) = (counts_and_breaks().await, second().await);
+        let addresses = [("first", &first.addr as &dyn Display), ("second", &second.addr)];
+        let plane = Plane::start(&fill(CHAT, &[addresses[0], addresses[1], ("prefill", &true), ("policy", &policy)]));
+        let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED)).await;
+        assert_eq!((read(&answer.body).ends == 1, answer.header("x-mainstay-level")), (policy != "fail", "0"));
+        plane.counted("mainstay_requests", &[("route", "chat"), ("level", level)], 1).await;
+        // The tokens of the one that broke off are its own.
+        let of = |model: &'static str| [("gen_ai_request_model", model), ("gen_ai_token_type", "input")];
+        plane.counted("gen_ai_client_token_usage", &of("first"), 1).await;
+        plane.counted("gen_ai_client_token_usage", &of("second"), u32::from(policy != "fail")).await;
+        let status = if policy == "fail" { "first" } else { "second" };
+        plane.counted("gen_ai_server_request_duration", &[("gen_ai_request_model", status)], 1).await;
+        plane.counted("mainstay_streams_begun", &[("route", "chat")], 1).await;
+        plane.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_an_answer_is_checked_before_it_is_shown() {
+    let says = |text: &'static str, seen: &crate::support::Seen| {
+        let end = chunk("small", &json!({}), Some("stop")) + "data: [DONE]\n\n";
+        let _ = seen;
+        stream("text/event-stream", words("small", text) + &end)
+    };
+    let first = counts_and_breaks().await;
+    let second = Upstream::start(move |seen| async move { says("harm and more ", &seen) }).await;
+    let third = Upstream::start(move |seen| async move { says(TEXT, &seen) }).await;
+    let addresses = [("first", &first.addr as &dyn Display), ("second", &second.addr)];
+    let config = fill(CHAT, &[addresses[0], addresses[1], ("prefill", &true), ("policy", &"restart")]);
+    let more = format!("  third: {{ url: 'http://{}', protocol: openai, limit: none }}\nroutes:", third.addr);
+    let config = config
+        .replace("routes:", &more)
+        .replace("      - { level: 4", "      - { level: 3, backend: third }\n      - { level: 4");
+    let plane =
+        Plane::start(&format!("{config}safety: {{ checks: {{ words: {{ patterns: [harm], when: inline }} }} }}\n"));
+    let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED)).await;
+    let read = read(&answer.body);
+    assert_eq!((read.texts.last().map(String::as_str), read.ends), (Some(TEXT), 1), "{read:?}");
+    assert!(!read.texts.iter().any(|text| text.contains("harm")), "{read:?}");
+    assert_eq!((first.count(), second.count(), third.count()), (1, 1, 1));
+    plane.close().await;
+}

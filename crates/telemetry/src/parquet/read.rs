@@ -158,6 +158,8 @@ impl Rows<'_> {
                 input_tokens: None,
                 output_tokens: None,
                 finish_reason: None,
+                operation: None,
+                provider: None,
                 stream: false,
                 synthetic: synthetic.next().flatten().unwrap_or(false),
                 experiment: experiments.next().flatten(),

@@ -2,6 +2,7 @@
 
 mod edges;
 mod filtered;
+mod wide;
 
 use serde_json::Value;
 
