@@ -316,6 +316,7 @@ fn what_is_not_written_has_its_documented_default() {
                         buffer_tokens: 16,
                         buffer_time: 500ms,
                         after_commit: Fail,
+                        heartbeat: None,
                     },
                     on_content_refusal: Stop,
                     hedge: None,

@@ -1,6 +1,7 @@
 //! One request, from its head to its answer.
 
 mod again;
+mod awaited;
 mod checked;
 mod entry;
 mod features;
@@ -29,17 +30,34 @@ use crate::identity::{self, Caller};
 use crate::protocol::{self, Failure, FailureCause, Rpc, grpc};
 use crate::worker::State;
 pub(crate) use again::again;
+pub(crate) use awaited::Shown;
+use awaited::Sign;
 use entry::Tried;
 pub(crate) use finish::provider;
 pub(crate) use take_over::take_over;
 use visit::Visit;
 
 /// Answers a request. Every request is answered and counted.
-pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<Incoming>) -> Response<Shown> {
+    let route = state.shared.routing.find(request.uri().path());
+    let beat = route.and_then(|route| state.shared.plan.routes[route].stream.heartbeat);
+    let Some(beat) = beat else { return answer(state, peer, request, route, None).await.map(Shown::Now) };
+    let sign = Sign::default();
+    let work = Box::pin(answer(state, peer, request, route, Some(Rc::clone(&sign))));
+    Box::pin(awaited::answer(work, sign, beat)).await
+}
+
+async fn answer(
+    state: Rc<State>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    route: Option<usize>,
+    sign: Option<Sign>,
+) -> Response<AnswerBody> {
     let began = state.shared.clock.now();
     let (mut head, body) = request.into_parts();
     let id = identity::request_id(&mut head.headers, &mut state.rng.borrow_mut());
-    let Some(route) = state.shared.routing.find(head.uri.path()) else {
+    let Some(route) = route else {
         return refuse::no_route(&state, peer.ip(), &mut head, &id);
     };
     let shared = &*state.shared;
@@ -65,6 +83,9 @@ pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<
         Err(failure) => return refuse(&failure),
     };
     visit.arrive();
+    if let (Some(sign), Some(streaming)) = (sign, &visit.streaming) {
+        *sign.borrow_mut() = Some((streaming.settings.dialect, id));
+    }
     descend(&mut visit).await
 }
 

@@ -215,5 +215,6 @@ fn stream(raw: Option<&At<raw::Stream>>) -> Stream {
         buffer_tokens: value_or(buffer.and_then(|buffer| buffer.tokens.as_ref()), default.buffer_tokens),
         buffer_time: value_or(buffer.and_then(|buffer| buffer.time.as_ref()), default.buffer_time),
         after_commit: value_or(raw.after_commit.as_ref(), default.after_commit),
+        heartbeat: value(raw.heartbeat.clone()),
     }
 }

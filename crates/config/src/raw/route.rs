@@ -174,6 +174,9 @@ section! {
         /// What happens to a stream that breaks after the caller saw some of it: atomic, continue, restart or fail.
         /// Default: fail.
         after_commit: AfterCommitWord,
+        /// How long a caller waits for the head of its answer before it gets one, with signs of life until there is more. Its status is 200 then,
+        /// and what would have had another one ends the stream as an error event. Default: as long as it takes.
+        heartbeat: Dur,
     }
 }
 

@@ -130,6 +130,8 @@ pub struct Stream {
     pub buffer_time: Duration,
     /// What happens to a stream that breaks after the caller saw some of it.
     pub after_commit: AfterCommit,
+    /// How long a caller waits for its answer's head before it gets one and is shown that somebody is there; `None`: as long as it takes.
+    pub heartbeat: Option<Duration>,
 }
 
 impl Default for Stream {
@@ -142,6 +144,7 @@ impl Default for Stream {
             buffer_tokens: 16,
             buffer_time: Duration::from_millis(500),
             after_commit: AfterCommit::Fail,
+            heartbeat: None,
         }
     }
 }

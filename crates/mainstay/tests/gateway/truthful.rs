@@ -343,3 +343,46 @@ async fn what_takes_the_place_of_an_answer_is_checked_before_it_is_shown() {
     assert_eq!((first.count(), second.count(), third.count()), (1, 1, 1));
     plane.close().await;
 }
+
+#[tokio::test]
+async fn a_caller_that_waits_is_shown_that_somebody_is_there_where_it_wants_that() {
+    let first = Upstream::start(|seen| async move {
+        let late = std::time::Duration::from_millis(if seen.number == 2 { 0 } else { 1000 });
+        tokio::time::sleep(late).await;
+        if seen.number == 1 {
+            return whole(400, r#"{"error":{"message":"too odd","type":"invalid_request_error","code":"odd"}}"#);
+        }
+        let end = chunk("big", &json!({}), Some("stop")) + "data: [DONE]\n\n";
+        stream("text/event-stream", words("big", TEXT) + &end)
+    })
+    .await;
+    let config = PATHS.replace("gap: 1s", "gap: 1s, heartbeat: 200ms");
+    let plane = Plane::start(&fill(&config, &[("first", &first.addr)]));
+    let asked = async |body: &str| {
+        let request = post("/v1/chat/completions", &[("x-request-id", "mine")], body.to_owned());
+        let answer = ask(plane.addr(), request).await;
+        let beats = String::from_utf8_lossy(&answer.body).matches(": keep-alive\n\n").count();
+        (answer, beats)
+    };
+    let (answer, beats) = asked(ASKED).await;
+    assert_eq!(
+        (answer.status, answer.header("content-type"), answer.header("x-request-id")),
+        (200, "text/event-stream", "mine")
+    );
+    let all = read(&answer.body);
+    assert_eq!((all.texts.as_slice(), all.ends, all.errors.len()), ([TEXT.to_owned()].as_slice(), 1, 0), "{all:?}");
+    assert!((2..=5).contains(&beats), "{beats}");
+    assert!(answer.body.starts_with(b": keep-alive\n\n"));
+    // What had another status is told in the stream.
+    let (answer, beats) = asked(ASKED).await;
+    let told = read(&answer.body);
+    assert_eq!((answer.status, told.ends, told.errors), (200, 0, vec!["odd".to_owned()]));
+    assert!(beats >= 2 && String::from_utf8_lossy(&answer.body).contains("too odd"));
+    plane.counted("mainstay_requests", &[("code", "400")], 1).await;
+    // What comes in time is as it was, and nobody else is shown anything.
+    let (answer, beats) = asked(ASKED).await;
+    assert_eq!((answer.facts(), beats), ((200, "0", "false", "1", ""), 0));
+    let (answer, beats) = asked(&ASKED.replace("true", "false")).await;
+    assert_eq!((answer.status, answer.header("x-mainstay-level"), beats), (200, "0", 0));
+    plane.close().await;
+}
