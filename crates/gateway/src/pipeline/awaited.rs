@@ -88,7 +88,7 @@ impl Awaited {
             told.kind = "api_error".into();
         }
         if told.code.is_empty() {
-            told.code = reason(&head.headers).unwrap_or(head.status.as_str()).to_owned();
+            reason(&head.headers).unwrap_or(head.status.as_str()).clone_into(&mut told.code);
         }
         let mut bytes = Vec::new();
         self.renderer.clone().error(&told, &mut bytes);
