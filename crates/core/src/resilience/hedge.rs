@@ -83,6 +83,8 @@ const RESERVE: f64 = 0.2;
 /// The part of the budget that the late are to spend in the mean: were it all of it, bunches would find nothing, and the latest come in
 /// bunches.
 const SPENT: f64 = 0.85;
+/// The part of the share that a call earns: the rest pays for what calls before it left over, so that an hour's hedges are within its share.
+const EARNED: f64 = 0.95;
 /// What adding up shares may be off.
 const ROUNDING: f64 = 1e-9;
 
@@ -100,7 +102,7 @@ impl Hedge {
     pub fn handle_call(&mut self, now: Time) {
         self.handle_timeout(now);
         self.current.calls += 1;
-        self.credit = (self.credit + self.config.share).min(self.credit_max());
+        self.credit = (self.credit + EARNED * self.config.share).min(self.credit_max());
     }
 
     /// An attempt took so long to its first byte, or so long until it lost against its hedge without one: it would have taken longer still.
