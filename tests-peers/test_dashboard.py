@@ -231,12 +231,20 @@ def test_from_a_spent_budget_to_the_request_behind_it(service, browser):
 
 
 def test_hostile_words_and_long_names_are_text(service, browser):
+    key = {"authorization": f"Bearer {TOKENS['ACTS']}"}
     for title in (HOSTILE, LONG[:200]):
-        service.api("/api/v1/incidents", {"title": title, "severity": "sev3"})
+        made = service.api("/api/v1/incidents", {"title": title, "severity": "sev3"})["incident"]["id"]
+        # What is too long is refused in words, not cut behind somebody's back.
+        for text in (HOSTILE * 5, LONG[:4_000], LONG):
+            answer = call(f"{service.admin}/api/v1/incidents/{made}/notes", {"text": text}, key)
+            assert answer.status < 300 or "at most" in answer.json()["detail"], answer.body
+    refused = call(f"{service.admin}/api/v1/incidents", {"title": LONG, "severity": "sev3"}, key)
+    assert refused.status < 300 or "characters" in refused.json()["detail"], refused.body
     browser.log_in(service).open(f"{service.admin}/incidents").shows("<script>document.title").check()
     assert browser.driver.title == "Incidents · mainstay"
     assert "\u202e" not in browser.text()
-    for path in (f"/incidents?q={LONG}", f"/incidents/{LONG}", f"/slos/{LONG}", "/incidents?status=<b>", "/explore?from=<b>",
+    for path in (f"/incidents/{made}", f"/routes/{LONG}", f"/routes?q={LONG}&level=<b>", f"/backends?health={LONG}", f"/models/{LONG}",
+                 f"/runs/{LONG}", f"/gamedays/{LONG}", f"/experiments/{LONG}", f"/drift/{LONG}", f"/models?name={LONG}", f"/incidents?q={LONG}", f"/incidents/{LONG}", f"/slos/{LONG}", "/incidents?status=<b>", "/explore?from=<b>",
                  f"/explore?id={LONG}", "/slos?page=99999999999999999999"):
         browser.open(f"{service.admin}{path}")
         assert not browser.is_wide(), path

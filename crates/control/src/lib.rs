@@ -45,6 +45,7 @@ pub use gamedays::{GamedayError, Gamedays, RunningGamedays};
 pub use incidents::{Acting, DeskError, Done, Incidents, RunningDesk};
 pub use openapi::document as openapi;
 pub use pages::forms;
+pub use plot::curves_svg;
 pub use registry::{Champion, Registry, Serving};
 pub use reviews::{Deciding, ReviewProblem, Reviews};
 pub use site::Site;

@@ -209,6 +209,12 @@ impl Drawn {
     }
 }
 
+/// Curves over numbers that are not negative, such as steps or seconds, below each other: a whole file of SVG.
+pub fn curves_svg<'a>(title: &str, curves: impl IntoIterator<Item = (&'a str, &'a [(f64, f64)])>) -> String {
+    let drawn: Vec<Drawn> = curves.into_iter().map(|(name, points)| Drawn::over_numbers(name, "", points)).collect();
+    svg::file(title, &drawn)
+}
+
 /// Of each of equal runs of values the least and the greatest, and a gap where there was one.
 fn thinned(points: Vec<(Time, f64)>) -> Vec<(Time, f64)> {
     if points.len() <= POINTS_MAX {

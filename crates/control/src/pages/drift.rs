@@ -7,8 +7,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, members, text};
-use super::parts::{badge, cut, empty, encoded, table};
+use super::json::{answer, figure, items, members, moment, text};
+use super::parts::{ROWS, badge, beyond, cut, empty, encoded, table};
 use super::quality::drift_tone;
 use crate::endpoints::drift::unknown;
 use crate::endpoints::read::readable;
@@ -40,7 +40,7 @@ pub(super) async fn page(
         p { (badge(text(&it, "status"), drift_tone(text(&it, "status")))) " " (text(&it, "kind")) " of " (cut(text(&it, "route"))) }
         (reference(&it))
         @if window.is_null() { (empty("No window has ended yet.")) } @else {
-            p.note { "The window ended at " (text(window, "to")) " with " (figure(window, "count")) " values, " (figure(window, "missing")) " missing." }
+            p.note { "The window ended at " (moment(window, "to")) " with " (figure(window, "count")) " values, " (figure(window, "missing")) " missing." }
             section { h2 { "Side by side" } (spread(window)) }
             section { h2 { "What moved" } (bins(window)) }
             section { h2 { "By method" } (methods(window)) }
@@ -93,8 +93,12 @@ fn bins(window: &Value) -> Markup {
             }
         }
     };
-    let rows: Vec<Markup> = items(&window["bins"]).iter().take(super::parts::ROWS).map(row).collect();
-    table("What moved, the most first", &["Values", "Were", "Are", "Index", "Requests"], &rows)
+    let all = items(&window["bins"]);
+    let rows: Vec<Markup> = all.iter().take(ROWS).map(row).collect();
+    html! {
+        (table("What moved, the most first", &["Values", "Were", "Are", "Index", "Requests"], &rows))
+        (beyond(all.len(), rows.len()))
+    }
 }
 
 fn methods(window: &Value) -> Markup {
@@ -119,9 +123,10 @@ fn segments(window: &Value) -> Markup {
             td.number { @if it["moves_mean_by"].is_number() { (figure(it, "moves_mean_by")) } }
         }
     };
-    let rows: Vec<Markup> = members(&window["segments"]).take(super::parts::ROWS).map(row).collect();
+    let rows: Vec<Markup> = members(&window["segments"]).take(ROWS).map(row).collect();
     html! {
         @if rows.is_empty() { (empty("No segments are known.")) }
         @else { (table("By class and by backend", &["Segment", "Values", "Share", "Moves the mean by"], &rows)) }
+        (beyond(members(&window["segments"]).count(), rows.len()))
     }
 }

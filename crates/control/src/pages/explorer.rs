@@ -8,7 +8,7 @@ use mainstay_core::time::Time;
 use maud::{Markup, html};
 
 use super::frame::{self, Part, Viewer};
-use super::parts::{Asked, Tone, badge, choice, cut, empty, filter, line, table, text_field, when};
+use super::parts::{Asked, Tone, badge, beyond, choice, cut, empty, filter, line, table, text_field, when};
 use crate::data_plane::Plane;
 use crate::problem::{Kind, Problem};
 use crate::review::text::{number, percent};
@@ -20,6 +20,8 @@ const HELD_MAX: usize = 1_000_000;
 const LISTED_MAX: usize = 1_000;
 /// Requests that are shown in full, where an id is asked for.
 const WHOLE_MAX: usize = 10;
+/// Features of a request.
+const FEATURES: usize = 50;
 /// Deeper levels than this are no good answers, unless an objective says otherwise.
 const GOOD_LEVEL: u8 = 2;
 
@@ -160,7 +162,8 @@ fn whole(at: Time, it: &RequestFinished) -> Markup {
             }
             @if !it.features.is_empty() {
                 h3 { "Features" }
-                dl { @for (name, value) in it.features.iter().take(50) { dt { (cut(name)) } dd { (scalar(value)) } } }
+                dl { @for (name, value) in it.features.iter().take(FEATURES) { dt { (cut(name)) } dd { (scalar(value)) } } }
+                (beyond(it.features.len(), FEATURES))
             }
         }
     }

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::frame::{self, Part, Viewer};
 use super::incidents::{PATH, status_tone};
 use super::overview::severity_tone;
-use super::parts::{Asked, Tone, badge, cut, empty, encoded, line, table, when, when_or};
+use super::parts::{Asked, Tone, badge, beyond, cut, empty, encoded, line, table, when, when_or};
 use super::response;
 use crate::endpoints::read::readable;
 use crate::incidents::impact;
@@ -163,6 +163,7 @@ fn costs(cost: &[Impact], plots: &[Plot], incident: &Incident) -> Markup {
     html! {
         @if rows.is_empty() { (empty("No objective has lost anything, as far as is counted.")) }
         @else { (table("What objectives lost", &["Objective", "Bad", "Of the whole budget"], &rows)) }
+        (beyond(cost.len(), rows.len()))
         div.columns { @for plot in plots.iter().take(PLOTS) { (figure(&Drawn::of(plot, &clocks))) } }
     }
 }
@@ -202,5 +203,6 @@ fn sent(notices: &[Delivery]) -> Markup {
     html! {
         @if rows.is_empty() { (empty("Nobody was told: the config says nothing about whom, or it was not bad enough.")) }
         @else { (table("Notices, the last first", &["Made", "Why", "To", "By", "State"], &rows)) }
+        (beyond(notices.len(), rows.len()))
     }
 }

@@ -1,8 +1,11 @@
 //! Reading what the API would answer.
 
+use mainstay_core::event::parse_time;
+use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::parts::when;
 use crate::review::text::number;
 
 /// An answer of the API, to be shown.
@@ -13,6 +16,11 @@ pub(super) fn answer(of: &impl Serialize) -> Value {
 /// A text of an object; empty where it is none.
 pub(super) fn text<'a>(of: &'a Value, name: &str) -> &'a str {
     of[name].as_str().unwrap_or_default()
+}
+
+/// A moment of an object, in UTC; nothing where there is none.
+pub(super) fn moment(of: &Value, name: &str) -> Markup {
+    parse_time(text(of, name)).map_or_else(|| html! {}, when)
 }
 
 /// A number of an object, in words.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::form::{self, Form};
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, members, text};
+use super::json::{answer, figure, items, members, moment, text};
 use super::models::{PATH, gates_tone, standing};
 use super::parts::{Asked, Tone, badge, cut, encoded, table};
 use super::response::lacking;
@@ -41,15 +41,17 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let name = readable(name)?;
     let registry = shelf.open()?;
-    let it = registry.models(Some(&name)).await?.pop().map(|it| answer(&it)).unwrap_or_default();
+    let mut found = registry.models(Some(&name)).await?;
+    let all = found.first_mut().map(|it| std::mem::take(&mut it.versions)).unwrap_or_default();
+    let it = answer(&found.first());
     let earlier = registry.earlier(&name).await?;
     let here = format!("{PATH}/{}", encoded(&name));
-    let (some, pager) = asked.others(&here, ("page", "this list"), items(&it["versions"]));
+    let (some, pager) = asked.others(&here, ("page", "this list"), &all);
     let content = html! {
         (asked.done(&DONE))
         p.note { (standing(&it)) }
         @if !earlier.is_empty() { section { h2 { "The way back" } (way_back(&viewer, &here, &it, &earlier)) } }
-        section { h2 { "Versions" } (versions(&viewer, &here, &it, some)) (pager) }
+        section { h2 { "Versions" } (versions(&viewer, &here, &it, items(&answer(&some)))) (pager) }
     };
     Ok(frame::page(&viewer, Part::Models, &format!("Model {name}"), &content))
 }
@@ -87,7 +89,7 @@ fn versions(viewer: &Viewer, here: &str, model: &Value, some: &[Value]) -> Marku
         let failed = items(&it["gate_results"]).iter().filter(|gate| gate["passed"] == false);
         html! {
             th scope="row" { (cut(version)) @if is_champion { " " (badge("champion", Tone::Good)) } }
-            td { (cut(text(it, "stage"))) br; span.note { (text(it, "created")) } }
+            td { (cut(text(it, "stage"))) br; span.note { (moment(it, "created")) } }
             td {
                 (badge(gates, gates_tone(gates)))
                 @for gate in failed.take(GATES) { br; span.note { (cut(text(gate, "gate"))) } }

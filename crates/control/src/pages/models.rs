@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, text};
+use super::json::{answer, figure, items, moment, text};
 use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, table, text_field};
 use crate::problem::Problem;
 use crate::registry::ModelError;
@@ -25,12 +25,11 @@ pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Aske
     let registry = shelf.open()?;
     let mut models = registry.models(None).await?;
     models.retain(|it| it.name.contains(asked.or_empty("model")));
-    let models = answer(&models);
     let owned = |name: &str| asked.get(name).map(str::to_owned);
     let query = RunQuery { name: owned("name"), state: owned("state"), limit: RUNS };
-    let runs = answer(&registry.runs(query).await.map_err(ModelError::from)?);
-    let (shown, pager) = asked.rows(PATH, items(&runs));
-    let (some, more) = asked.others(PATH, ("models", "models"), items(&models));
+    let runs = registry.runs(query).await.map_err(ModelError::from)?;
+    let (shown, pager) = asked.rows(PATH, &runs);
+    let (some, more) = asked.others(PATH, ("models", "models"), &models);
     let fields = [
         text_field(&asked, "name", "Runs of the name"),
         choice(&asked, "state", "State of the run", "any", &RunState::ALL.map(RunState::as_str)),
@@ -40,10 +39,10 @@ pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Aske
         (filter(PATH, &fields))
         section {
             h2 { "Training runs" }
-            (listed(shown)) (pager)
-            @if items(&runs).len() == RUNS { p.note { "These are the last " (RUNS) ": a name leads to others." } }
+            (listed(items(&answer(&shown)))) (pager)
+            @if runs.len() == RUNS { p.note { "These are the last " (RUNS) ": a name leads to others." } }
         }
-        section { h2 { "Models" } (known(some)) (more) }
+        section { h2 { "Models" } (known(items(&answer(&some)))) (more) }
     };
     Ok(frame::page(&viewer, Part::Models, "Training and models", &content))
 }
@@ -67,7 +66,7 @@ fn listed(runs: &[Value]) -> Markup {
             td.number { (figure(it, "step")) @if it["total"].is_number() { " of " (figure(it, "total")) } }
             td.number { (figure(it, "attempts")) }
             td.number { @if let Some(share) = it["goodput"].as_f64() { (percent(share)) } }
-            td { (text(it, "updated")) }
+            td { (moment(it, "updated")) }
         }
     };
     let rows: Vec<Markup> = runs.iter().map(row).collect();
@@ -91,7 +90,7 @@ pub(super) fn standing(it: &Value) -> Markup {
     let champion = text(it, "champion");
     let age = it["data_age_s"].as_f64().and_then(|age| Duration::try_from_secs_f64(age).ok());
     html! {
-        "Champion: " @if champion.is_empty() { "none" } @else { (cut(champion)) ", since " (text(it, "promoted_at")) }
+        "Champion: " @if champion.is_empty() { "none" } @else { (cut(champion)) ", since " (moment(it, "promoted_at")) }
         @if let Some(age) = age { "; its data is " (spoken(age)) " old" }
     }
 }
@@ -106,7 +105,7 @@ fn known(models: &[Value]) -> Markup {
             td {
                 @if let Some(newest) = versions.first() {
                     (cut(text(newest, "version"))) " " (badge(text(newest, "gates"), gates_tone(text(newest, "gates"))))
-                    br; span.note { (text(newest, "created")) }
+                    br; span.note { (moment(newest, "created")) }
                 }
             }
         }

@@ -77,6 +77,11 @@ pub(super) fn empty(why: &str) -> Markup {
     html! { p.unknown { (why) } }
 }
 
+/// That there are more than are shown.
+pub(super) fn beyond(total: usize, shown: usize) -> Markup {
+    html! { @if total > shown { p.note { "And " (total - shown) " more." } } }
+}
+
 /// A table that can be scrolled sideways, with what it is about.
 pub(super) fn table(about: &str, head: &[&str], rows: &[Markup]) -> Markup {
     html! {

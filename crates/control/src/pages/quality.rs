@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, members, text};
-use super::parts::{Asked, Tone, badge, cut, empty, encoded, table};
+use super::json::{answer, figure, items, members, moment, text};
+use super::parts::{Asked, ROWS, Tone, badge, beyond, cut, empty, encoded, table};
 use crate::problem::{Kind, Problem};
 use crate::review::text::{Text, percent};
 use crate::site::Site;
@@ -29,7 +29,7 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
         section { h2 { "Drift" } (monitored(shown)) (pager) }
         section {
             h2 { "Quality of predictions" }
-            p.note { "Of predictions since " (text(&quality, "from")) ". In brackets: 95 % intervals." }
+            p.note { "Of predictions since " (moment(&quality, "from")) ". In brackets: 95 % intervals." }
             @if routes.is_empty() { (empty("No route says where its predictions are found: see `prediction:` in the config.")) }
             @for route in routes { (of_route(route)) }
         }
@@ -132,6 +132,6 @@ fn signals(signals: &Value) -> Markup {
             td { @for (arm, it) in members(&it["arms"]).take(6) { (cut(if arm.is_empty() { "no arm" } else { arm })) ": " (measure(it)) br; } }
         }
     };
-    let rows: Vec<Markup> = members(signals).take(super::parts::ROWS).map(row).collect();
-    table("Signals", &["Signal", "Mean", "By arm"], &rows)
+    let rows: Vec<Markup> = members(signals).take(ROWS).map(row).collect();
+    html! { (table("Signals", &["Signal", "Mean", "By arm"], &rows)) (beyond(members(signals).count(), rows.len())) }
 }

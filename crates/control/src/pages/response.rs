@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::form::{self, Form};
 use super::frame::Viewer;
 use super::incidents::PATH;
-use super::parts::{Tone, badge, cut, empty, encoded, line, table, when, when_or};
+use super::parts::{Tone, badge, beyond, cut, empty, encoded, line, table, when, when_or};
 use crate::access::Caller;
 use crate::endpoints::incidents::ask;
 use crate::endpoints::read::readable;
@@ -253,6 +253,7 @@ pub(super) fn actions(viewer: &Viewer, incident: &Incident) -> Markup {
     html! {
         @if rows.is_empty() { (empty("Nothing was done yet.")) }
         @else { (table("Actions, the last first", &["Action", "State", "By", "Until", "Undo"], &rows)) }
+        (beyond(incident.actions.len(), rows.len()))
     }
 }
 

@@ -7,9 +7,9 @@ use maud::html;
 use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
-use super::json::{answer, figure, items, members, text};
+use super::json::{answer, figure, items, members, moment, text};
 use super::models::state_tone;
-use super::parts::{badge, cut, empty};
+use super::parts::{badge, beyond, cut, empty};
 use crate::endpoints::read::readable;
 use crate::plot::Drawn;
 use crate::problem::{Kind, Problem};
@@ -18,6 +18,8 @@ use crate::review;
 use crate::review::text::percent;
 use crate::site::Shelf;
 
+/// Metrics that are listed.
+const METRICS: usize = 100;
 /// Curves that are drawn.
 const CURVES: usize = 6;
 
@@ -33,9 +35,9 @@ pub(super) async fn page(
         p { (badge(text(&it, "state"), state_tone(text(&it, "state")))) " " (cut(text(&it, "reason"))) }
         dl {
             dt { "Name" } dd { (cut(text(&it, "name"))) }
-            dt { "Started" } dd { (text(&it, "started")) }
-            @if it["ended"].is_string() { dt { "Ended" } dd { (text(&it, "ended")) } }
-            dt { "Heard of" } dd { (text(&it, "updated")) }
+            dt { "Started" } dd { (moment(&it, "started")) }
+            @if it["ended"].is_string() { dt { "Ended" } dd { (moment(&it, "ended")) } }
+            dt { "Heard of" } dd { (moment(&it, "updated")) }
             dt { "Steps kept" } dd { (figure(&it, "step")) @if it["total"].is_number() { " of " (figure(&it, "total")) } }
             dt { "Attempts" } dd { (figure(&it, "attempts")) }
             @if let Some(share) = it["goodput"].as_f64() { dt { "Kept work" } dd { (percent(share)) " of its time" } }
@@ -46,13 +48,14 @@ pub(super) async fn page(
                 h2 { "Curves" }
                 p.note { "Over steps." }
                 div.columns { @for curve in curves.iter().take(CURVES) { (review::html::figure(curve)) } }
-                @if curves.len() > CURVES { p.note { "And " (curves.len() - CURVES) " more." } }
+                (beyond(curves.len(), CURVES))
             }
         }
         section {
             h2 { "Metrics" }
             @if members(&it["metrics"]).next().is_none() { (empty("None were reported.")) }
-            dl { @for (name, _) in members(&it["metrics"]).take(100) { dt { (cut(name)) } dd { (figure(&it["metrics"], name)) } } }
+            dl { @for (name, _) in members(&it["metrics"]).take(METRICS) { dt { (cut(name)) } dd { (figure(&it["metrics"], name)) } } }
+            (beyond(members(&it["metrics"]).count(), METRICS))
         }
     };
     Ok(frame::page(&viewer, Part::Models, &format!("Training run {id}"), &content))

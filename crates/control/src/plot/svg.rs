@@ -3,10 +3,10 @@
 use mainstay_core::time::Time;
 use std::fmt::Write as _;
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::{Drawn, levels};
-use crate::review::text::number;
+use crate::review::text::{Text, number};
 
 /// In the units of the drawing, which is as wide as the page lets it.
 const WIDTH: f64 = 760.0;
@@ -57,9 +57,53 @@ struct Label<'a> {
 }
 
 pub(super) fn write(plot: &Drawn) -> Markup {
-    let (Some((first, last)), Some((low, high))) = (plot.span(), plot.extremes()) else {
-        return html! { p.unknown { "No values are known." } };
+    let Some((drawing, height)) = drawing(plot) else { return html! { p.unknown { "No values are known." } } };
+    html! {
+        svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox=(format!("0 0 {WIDTH} {height:.1}")) { (drawing) }
+    }
+}
+
+/// Above each drawing of a file, for its headline.
+const HEAD: f64 = 24.0;
+/// What the page around a drawing gives otherwise, light and dark.
+const STYLE: &str = "svg{--ink:#1b1f24;--soft:#57606a;--rule:#d8dee4;--line:#1f5fbf}\
+    @media(prefers-color-scheme:dark){svg{--ink:#e6e8eb;--soft:#9aa4af;--rule:#30363d;--line:#8ebcff}}\
+    text{font:11px system-ui,sans-serif;fill:var(--soft)}text.head{font-size:13px;font-weight:600;fill:var(--ink)}\
+    .grid{stroke:var(--rule)}.tick{stroke:var(--soft)}.line{fill:none;stroke:var(--line);stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round}";
+
+/// Drawings below each other, as a file that needs nothing around it.
+pub(super) fn file(title: &str, plots: &[Drawn]) -> String {
+    let mut height = 0.0;
+    let mut part = |plot: &Drawn| {
+        let top = height;
+        let known = drawing(plot);
+        height += HEAD + known.as_ref().map_or(HEAD, |(_, height)| *height);
+        html! {
+            g transform=(format!("translate(0 {top:.1})")) {
+                text.head x=(LEFT) y="16" { (plot.headline().as_str()) }
+                g transform=(format!("translate(0 {HEAD})")) {
+                    @match known {
+                        Some((drawing, _)) => (drawing),
+                        None => text x=(LEFT) y="12" { "No values are known." },
+                    }
+                }
+            }
+        }
     };
+    let parts: Vec<Markup> = plots.iter().map(&mut part).collect();
+    let file = html! {
+        svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox=(format!("0 0 {WIDTH} {:.1}", height.max(HEAD))) {
+            title { (Text::line(title).as_str()) }
+            style { (PreEscaped(STYLE)) }
+            @for part in &parts { (part) }
+        }
+    };
+    file.into_string() + "\n"
+}
+
+/// What is in a drawing, and how high it is; `None` where no value is known.
+fn drawing(plot: &Drawn) -> Option<(Markup, f64)> {
+    let (Some((first, last)), Some((low, high))) = (plot.span(), plot.extremes()) else { return None };
     let bound = plot.bound.unwrap_or(low.1);
     let levels = levels(low.1.min(bound), high.1.max(bound), 4.0);
     let seconds = last.since(first).as_secs_f64();
@@ -69,8 +113,7 @@ pub(super) fn write(plot: &Drawn) -> Markup {
     let (bottom, right) = (scale.bottom(), WIDTH - RIGHT);
     let ticks = plot.axis.ticks(first, last, 6);
     let at = |value: f64| format!("{value:.1}");
-    html! {
-        svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox=(format!("0 0 {WIDTH} {}", at(bottom + BELOW))) {
+    let content = html! {
             title { (plot.headline().as_str()) ", " (plot.words(first)) " to " (plot.words(last)) (plot.axis.unit()) }
             @for level in &levels {
                 line.grid x1=(LEFT) x2=(right) y1=(at(scale.y(*level))) y2=(at(scale.y(*level))) {}
@@ -93,8 +136,8 @@ pub(super) fn write(plot: &Drawn) -> Markup {
                 text.bound text-anchor="end" x=(right) y=(at(scale.y(bound) - 4.0)) { "bound " (number(bound)) }
             }
             path.line d=(path(plot, &scale)) {}
-        }
-    }
+    };
+    Some((content, bottom + BELOW))
 }
 
 /// A line through the values that breaks at a gap; a value alone is a dot.

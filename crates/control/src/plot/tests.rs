@@ -95,6 +95,28 @@ fn a_curve_over_steps_has_round_steps_below_it() {
     }
 }
 
+#[test]
+fn curves_of_a_file_stand_below_each_other_and_need_nothing_around_them() {
+    let points = [(0.0, 1.0), (10.0, 0.5)];
+    let hostile = "a<b>&\u{1b}</svg>";
+    let curves = [(hostile, &points[..]), ("none", &[]), ("again", &points[..])];
+    let text = curves_svg(hostile, curves);
+    let read = roxmltree::Document::parse(&text).unwrap();
+    let group = ("http://www.w3.org/2000/svg", "g");
+    let tops: Vec<f64> = read
+        .root_element()
+        .children()
+        .filter(|it| it.has_tag_name(group))
+        .map(|it| it.attribute("transform").unwrap().trim_matches(|c: char| !c.is_ascii_digit())[2..].parse().unwrap())
+        .collect();
+    assert!(tops.len() == 3 && tops[0] + 180.0 < tops[1] && tops[1] < tops[2], "{tops:?}");
+    let height: f64 = read.root_element().attribute("viewBox").unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(height > tops[2] + 180.0, "{height}");
+    assert!(text.matches("path class=\"line\"").count() == 2 && text.contains("No values are known"), "{text}");
+    assert!(text.contains("--line:") && text.ends_with("</svg>\n"), "{text}");
+    assert!(roxmltree::Document::parse(&curves_svg("nothing", [])).is_ok());
+}
+
 proptest! {
     #[test]
     fn levels_hold_the_values_and_are_few(a in -1e12_f64..1e12, b in -1e12_f64..1e12, small in -120..1_i32) {
