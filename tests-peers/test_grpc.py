@@ -359,6 +359,52 @@ def test_equal_requests_are_answered_from_the_cache_under_their_own_ids(tmp_path
             assert before["x-mainstay-level"] == "4"
 
 
+def test_a_late_call_is_beaten_by_one_elsewhere_and_cancelled(tmp_path):
+    """`hedge: true` over gRPC: the second call is made once the first is late, and the one that loses is cancelled at its server."""
+    late, cancelled = threading.Event(), threading.Event()
+
+    def infer(sent, context):
+        if late.is_set():
+            ended = threading.Event()
+            context.add_callback(ended.set)
+            if ended.wait(10) and context.time_remaining() is not None:
+                cancelled.set()
+        return echo(sent, context)
+
+    with served(infer) as one, served() as two:
+        text = f"""
+        service: hedged
+        trust: {{ from: [127.0.0.0/8], headers: [] }}
+        backends:
+          one: {{ url: {one.url}, protocol: open-inference-grpc, limit: none }}
+          two: {{ url: {two.url}, protocol: open-inference-grpc, limit: none }}
+        routes:
+          - name: score
+            path: {SERVICE}/ModelInfer
+            deadline: 20s
+            hedge: true
+            ladder:
+              - {{ level: 0, backend: one }}
+              - {{ level: 0, backend: two }}
+              - {{ level: 4, respond: {{ outputs: [{{ name: decision, value: review }}] }} }}
+        """
+        with Gateway(tmp_path, text) as gateway, called(gateway) as stub:
+            for turn in range(200):
+                ask(stub, request(f"r-{turn}"))
+            assert len(two.requests) <= 10, "hardly any of them was late"
+            before = len(two.requests)
+            late.set()
+            began = time.monotonic()
+            answer, head, _ = ask(stub, request("late"))
+            took = time.monotonic() - began
+            assert (answer.id, head["x-mainstay-level"], head["x-mainstay-backend"]) == ("late", "0", "two")
+            assert head["x-mainstay-attempts"] == "2" and took < 5, took
+            assert len(two.requests) == before + 1
+            assert cancelled.wait(5), "the call that lost goes on"
+            late.clear()
+            eventually(lambda: gateway.metric("mainstay_hedges_total") >= 1)
+
+
 def test_health_is_asked_over_grpc(tmp_path):
     health = f', model: cancer, version: "7", health: {{ path: {SERVICE}/ModelReady, every: 100ms, timeout: 2s }}'
     with served() as primary, Gateway(tmp_path, config(primary.url, health)) as gateway:

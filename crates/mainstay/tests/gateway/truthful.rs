@@ -386,3 +386,34 @@ async fn a_caller_that_waits_is_shown_that_somebody_is_there_where_it_wants_that
     assert_eq!((answer.status, answer.header("x-mainstay-level"), beats), (200, "0", 0));
     plane.close().await;
 }
+
+/// A host that is gone takes no connection, and is no model that says nothing: its neighbour is asked.
+#[tokio::test]
+async fn an_endpoint_that_takes_no_connection_has_its_neighbour_asked() {
+    // Once the line of those that wait to be accepted is full, nobody answers whoever knocks.
+    let full = tokio::net::TcpSocket::new_v4().unwrap();
+    full.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let full = full.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(one)) =
+        tokio::time::timeout(std::time::Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await
+    {
+        waiting.push(one);
+        assert!(waiting.len() < 64, "the line has no end");
+    }
+    let good = Upstream::start(|_| async { whole(200, GOOD) }).await;
+    let config = PATHS.replace(
+        "url: 'http://$first', protocol: openai,",
+        "endpoints: ['http://$full', 'http://$first'], connect_timeout: 200ms, protocol: openai,",
+    );
+    let plane = Plane::start(&fill(&config, &[("full", &address), ("first", &good.addr)]));
+    let mut attempts = 0;
+    for _ in 0..12 {
+        let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED.replace("true", "false"))).await;
+        assert_eq!(answer.header("x-mainstay-level"), "0", "{}", answer.header("x-mainstay-reason"));
+        attempts += answer.header("x-mainstay-attempts").parse::<u32>().unwrap();
+    }
+    assert!(attempts > 12, "the one that is full was never asked");
+    plane.close().await;
+}
