@@ -279,6 +279,7 @@ fn what_is_not_written_has_its_documented_default() {
                         lease: 30s,
                         calm: 60s,
                     },
+                    ramp: 0ns,
                     attempts: 2,
                     connect_timeout: 1s,
                     context: None,

@@ -7,6 +7,7 @@ pub mod retry;
 pub mod hedge;
 pub mod permit;
 pub mod breaker;
+pub mod ramp;
 pub mod ejection;
 pub mod lease;
 pub mod limiter;

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use self::alone::{LocalRoute, Without};
 pub use self::cache::{AnswerCache, CachedAnswer, NotStored};
-pub(crate) use self::flights::{Flights, Lead, Led};
+pub(crate) use self::flights::{Flights, Lead, Led, Upshot};
 pub use self::key::{KeyParts, MAX_KEYED_BYTES, RequestKey};
 
 use crate::features::Retrieved;

@@ -48,6 +48,8 @@ pub(crate) struct Flight {
     overloaded: bool,
     /// The key of ours that it bears.
     key: Option<KeyInUse>,
+    /// It bears the caller's own credential: what is wrong with that is not the backend's doing.
+    borrowed: bool,
     /// Who is told when its answer begins.
     pace: Option<Rc<Pace>>,
 }
@@ -62,13 +64,19 @@ impl Flight {
         began: Time,
     ) -> Flight {
         let (ticket, permit) = (Some(ticket), Some(permit));
-        let (first_byte, overloaded, key, pace) = (None, false, None, None);
-        Flight { backend, ticket, permit, endpoint, clock, began, first_byte, overloaded, key, pace }
+        let (first_byte, overloaded, key, borrowed, pace) = (None, false, None, false, None);
+        Flight { backend, ticket, permit, endpoint, clock, began, first_byte, overloaded, key, borrowed, pace }
     }
 
     /// The same with a key of ours.
     pub(crate) fn with_key(mut self, key: Option<KeyInUse>) -> Flight {
         self.key = key;
+        self
+    }
+
+    /// The same where the call may bear its caller's own credential.
+    pub(crate) const fn borrowing(mut self, borrowed: bool) -> Flight {
+        self.borrowed = borrowed;
         self
     }
 
@@ -101,8 +109,12 @@ impl Flight {
 
     fn end(&mut self, outcome: Outcome, fault: Option<keys::Fault>, now: Time) {
         let Some(ticket) = self.ticket.take() else { return };
-        let outcome = self.key.take().map_or(outcome, |key| key.report(outcome, fault, now));
-        self.backend.breaker.report(ticket, outcome, now);
+        let outcome = match (self.key.take(), fault) {
+            (Some(key), fault) => key.report(outcome, fault, now),
+            (None, Some(fault)) if self.borrowed => self.backend.without_callers_fault(fault),
+            (None, _) => outcome,
+        };
+        self.backend.learn(ticket, outcome, now);
         self.backend.leave(self.endpoint, outcome, now);
         let Some(permit) = self.permit.take() else { return };
         let Some(dropped) = outcome.bears_on_limit(self.overloaded) else { return drop(permit) };
@@ -167,8 +179,12 @@ pub(crate) struct Call<'a> {
     pub(crate) keyed: bool,
     /// When the whole answer, or the head of a relayed one, must be there.
     pub(crate) until: Time,
+    /// That is so soon because the caller shortened its deadline.
+    pub(crate) cut_short: bool,
     /// When a relayed answer must have ended.
     pub(crate) deadline: Time,
+    /// The caller shortened it.
+    pub(crate) hurried: bool,
     /// What of the answer has to be read.
     pub(crate) reader: Option<&'a ConfidenceReader>,
     /// How a language model's answer is to be streamed; `None`: it is not.
@@ -195,8 +211,12 @@ struct Asked<'a> {
     request_id: &'a str,
     /// When the answer must be there, or its first tokens.
     until: Time,
+    /// That is so soon because the caller shortened its deadline.
+    cut_short: bool,
     /// When a relayed answer must have ended.
     deadline: Time,
+    /// The caller shortened it.
+    hurried: bool,
     rpc: Option<Rpc>,
     route: usize,
     met: Option<&'a Met>,
@@ -205,7 +225,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn of(call: &Call<'a>) -> Asked<'a> {
         let Call { state, backend, protocol, keyed, reader, streaming, crossing, request_id, .. } = *call;
-        let Call { until, deadline, rpc, route, met, .. } = *call;
+        let Call { until, cut_short, deadline, hurried, rpc, route, met, .. } = *call;
         Asked {
             state,
             backend,
@@ -216,7 +236,9 @@ impl<'a> Asked<'a> {
             crossing,
             request_id,
             until,
+            cut_short,
             deadline,
+            hurried,
             rpc,
             route,
             met,
@@ -282,6 +304,8 @@ pub(crate) struct Failed {
     pub(crate) key: Option<keys::Fault>,
     /// What a language model's failure means; `None`: the outcome says what is done about it.
     pub(crate) means: Option<Kind>,
+    /// The backend says that the same call is not to be made again.
+    pub(crate) is_final: bool,
 }
 
 /// Sends a call and judges its answer.
@@ -297,8 +321,12 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     let spoken = spoken(&call);
     let is_responses = protocol == Protocol::Openai && call.path.path().ends_with("/responses");
     if let Some(streaming) = call.streaming {
-        call.until = until.min(flight.began + streaming.settings.stream.headers);
+        let headers = flight.began + streaming.settings.stream.headers;
+        if headers < until {
+            (call.until, call.cut_short) = (headers, false);
+        }
     }
+    let cut_short = call.cut_short;
     let reply = match head(call, endpoint, &mut flight).await {
         Ok(Heard::Reply(reply)) => reply,
         Ok(Heard::Made(Made { status, headers, body })) => {
@@ -308,7 +336,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             }
             return judge(&asked, spoken, flight, (status, headers), body);
         }
-        Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()))),
+        Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(cut_short))),
     };
     let Reply { response, lease } = reply;
     flight.head_came(response.status());
@@ -331,7 +359,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     }
     let is_judged = spoken.is_some() && length.is_none();
     if is_relayed(&headers, length, bound) && status.is_success() && !asked.is_read() && !is_judged {
-        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).beside(upload);
+        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).hurried(asked.hurried).beside(upload);
         let mut relay = relay.disturbed(asked.stream_fault(), &headers);
         if is_responses && is_stream(&headers) {
             headers.remove(header::CONTENT_LENGTH);
@@ -349,7 +377,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             return Err(fail(flight, failed.meaning(Some(Kind::Malformed))));
         }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
-            let relay = Relay::new(start, body, lease, flight, deadline).beside(upload);
+            let relay = Relay::new(start, body, lease, flight, deadline).hurried(asked.hurried).beside(upload);
             let relay = relay.disturbed(asked.stream_fault(), &headers);
             return Ok(Answered::relayed(status, headers, relay, reader));
         }
@@ -358,7 +386,8 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             let Outcome::Caller { .. } = outcome else {
                 return Err(fail(flight, Failed::refused(outcome)));
             };
-            let relay = Relay::new(start, body, lease, flight, deadline).beside(upload).judged(outcome);
+            let relay = Relay::new(start, body, lease, flight, deadline).hurried(asked.hurried);
+            let relay = relay.beside(upload).judged(outcome);
             return Ok(Answered { outcome, ..Answered::relayed(status, headers, relay, None) });
         }
         Ok(Err(error)) => {
@@ -367,8 +396,8 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             return Err(fail(flight, failed.blamed_on(upload.as_ref())));
         }
         Err(_) => {
-            let failed = Failed::new(FailureKind::Timeout, "timeout").meaning(spoken.map(|_| Kind::Silent));
-            return Err(fail(flight, failed.blamed_on(upload.as_ref())));
+            let failed = Failed::new(FailureKind::Timeout, TIMEOUT).meaning(spoken.map(|_| Kind::Silent));
+            return Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(asked.cut_short)));
         }
     };
     judge(&asked, spoken, flight, (status, headers), bytes)
@@ -406,7 +435,7 @@ async fn open(
     if streaming.hands_over && is_read {
         upstream.keep();
     }
-    let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until);
+    let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until, asked.cut_short);
     driver.read(upstream, Begun::Fresh);
     loop {
         if !is_read {
@@ -420,15 +449,19 @@ async fn open(
                 }
                 let key = streamed::key_fault(&fault).filter(|_| asked.keyed);
                 let (outcome, means) = (streamed::outcome(&fault), Some(fault.means()));
-                return Err(Failed { outcome, reason: fault.reason(), fault: None, key, means });
+                return Err(Failed { outcome, reason: fault.reason(), fault: None, key, means, is_final: false });
             }
-            Effect::Done(_) => return Err(Failed::new(FailureKind::Timeout, "timeout").meaning(Some(Kind::Silent))),
+            Effect::Done(_) => {
+                return Err(Failed::new(FailureKind::Timeout, TIMEOUT)
+                    .meaning(Some(Kind::Silent))
+                    .pardoned(asked.cut_short));
+            }
             Effect::Send(_) | Effect::Rescue(..) => {}
         }
     }
-    driver.set_until(asked.deadline);
+    driver.set_until(asked.deadline, asked.hurried);
     headers.remove(header::CONTENT_LENGTH);
-    let body = AnswerBody::Streamed(Box::new(Streamed::new(driver)));
+    let body = AnswerBody::Streamed(Box::new(Streamed::new(driver, streaming.beat)));
     Ok(Answered { status, headers, body, outcome: Outcome::Success, confidence: None, says: None, told: None })
 }
 
@@ -481,7 +514,8 @@ fn judge(
     let bytes = asked.spoiled(&bytes).unwrap_or(bytes);
     let start = protocol::needs_body(protocol, status.as_u16()).then_some(&*bytes);
     let ended = clock.now();
-    let key = protocol::key_fault(protocol, status.as_u16(), start.unwrap_or_default()).filter(|_| asked.keyed);
+    let fault = protocol::key_fault(protocol, status.as_u16(), start.unwrap_or_default());
+    let key = fault.filter(|_| asked.keyed);
     let outcome = match protocol::classify(protocol, status.as_u16(), &headers, start, ended) {
         Outcome::Caller { .. } if key.is_some() => Outcome::failure(FailureKind::Server),
         outcome => outcome,
@@ -511,13 +545,13 @@ fn judge(
     if confidence.is_none() && reader.is_some_and(ConfidenceReader::needs_body) && is_garbage(&bytes) {
         return Err(fail(flight, Failed::new(FailureKind::Server, "bad_answer")));
     }
-    flight.finish_at(outcome, key, ended);
+    flight.finish_at(outcome, fault, ended);
     match outcome {
         Outcome::Success | Outcome::Caller { .. } => {
             Ok(Answered { status, headers, body: AnswerBody::held(bytes), outcome, confidence, says, told })
         }
         Outcome::Failure { .. } | Outcome::Throttled { .. } | Outcome::Cancelled => {
-            Err(Failed { key, ..Failed::refused(outcome) })
+            Err(Failed { key, is_final: says_final(&headers), ..Failed::refused(outcome) })
         }
     }
 }
@@ -553,7 +587,7 @@ async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<He
     }
     match tokio::time::timeout_at(clock.instant(call.until), work).await {
         Ok(reply) => reply.map(Heard::Reply).map_err(|e| Failed::unsent(&e)),
-        Err(_) => Err(Failed::new(FailureKind::Timeout, "timeout")),
+        Err(_) => Err(Failed::new(FailureKind::Timeout, TIMEOUT)),
     }
 }
 
@@ -581,6 +615,11 @@ fn contradiction(asked: &Asked<'_>, headers: &HeaderMap, body: &[u8]) -> Option<
     protocol::is_other_version(asked.protocol, headers, body, version).then_some("wrong_version")
 }
 
+/// Whether a backend, which may be another gateway, says that the same call is not to be made again.
+fn says_final(headers: &HeaderMap) -> bool {
+    headers.get("x-should-retry").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}
+
 /// Whether an answer is not JSON at all.
 fn is_garbage(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err()
@@ -595,9 +634,12 @@ impl Answered {
     }
 }
 
+/// Why an attempt failed whose time was up.
+const TIMEOUT: &str = "timeout";
+
 impl Failed {
     pub(crate) fn new(kind: FailureKind, reason: &'static str) -> Failed {
-        Failed { outcome: Outcome::failure(kind), reason, fault: None, key: None, means: None }
+        Failed { outcome: Outcome::failure(kind), reason, fault: None, key: None, means: None, is_final: false }
     }
 
     /// The same with a meaning.
@@ -612,7 +654,7 @@ impl Failed {
             Outcome::Cancelled => "cancelled",
             Outcome::Failure { .. } | Outcome::Caller { .. } | Outcome::Success => "backend_error",
         };
-        Failed { outcome, reason, fault: None, key: None, means: None }
+        Failed { outcome, reason, fault: None, key: None, means: None, is_final: false }
     }
 
     /// The same, held against the caller where its own body was what failed.
@@ -621,10 +663,16 @@ impl Failed {
         match upload.and_then(|upload| upload.fault(late)) {
             Some(fault) => {
                 let reason = fault.cause().code();
-                Failed { outcome: Outcome::Cancelled, reason, fault: Some(fault), key: None, means: None }
+                Failed { outcome: Outcome::Cancelled, reason, fault: Some(fault), ..self }
             }
             None => self,
         }
+    }
+
+    /// The same, held against nobody where it was too late for a caller in a hurry alone: what is slower than somebody wishes is not ill.
+    /// What hangs is found by those who wait, and is slow before that.
+    fn pardoned(self, cut_short: bool) -> Failed {
+        if cut_short && self.reason == TIMEOUT { Failed { outcome: Outcome::Cancelled, ..self } } else { self }
     }
 
     fn unsent(error: &SendError) -> Failed {

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::protocol::{FailureCause, grpc};
 use crate::stream::Relay;
@@ -186,6 +187,15 @@ impl AnswerBody {
             AnswerBody::Held(bytes) => bytes.as_ref(),
             AnswerBody::Message(message) => message.bytes.as_ref(),
             AnswerBody::Relayed(_) | AnswerBody::Streamed(_) => None,
+        }
+    }
+
+    /// When it must have come from its backend; `None`: it has.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            AnswerBody::Held(_) | AnswerBody::Message(_) => None,
+            AnswerBody::Relayed(relay) => relay.ends_by(),
+            AnswerBody::Streamed(streamed) => Some(streamed.ends_by()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::first_bytes::FirstBytes;
 use crate::local::LocalExecutor;
 use crate::pipeline;
+use crate::stalled::{STALL_MAX, Stalled};
 use crate::worker::Worker;
 
 /// How long a caller may take to shake hands.
@@ -117,7 +119,7 @@ where
         let state = for_requests.state();
         async move { Ok::<_, Infallible>(pipeline::handle(state, peer, request).await) }
     });
-    let stream = FirstBytes::new(stream, limits.head_timeout);
+    let stream = FirstBytes::new(Stalled::new(stream, STALL_MAX), limits.head_timeout);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let drain = &worker.drain;
@@ -154,6 +156,7 @@ fn note(worker: &Worker, peer: SocketAddr, error: &(dyn std::error::Error + 'sta
         Some(e) if e.is_parse_too_large() => "head_too_large",
         Some(e) if e.is_parse() => "malformed_http",
         Some(e) if e.is_timeout() => "head_timeout",
+        Some(e) if e.source().and_then(|source| source.downcast_ref()).is_some_and(is_late) => "caller_stalled",
         Some(e) if e.is_incomplete_message() || e.is_canceled() => "caller_gone",
         _ => "connection_error",
     };

@@ -131,7 +131,7 @@ fn typed(headers: &mut HeaderMap, content_type: &'static str) {
 }
 
 /// A whole answer as a stream that comes at once.
-fn stream(settings: &Settings, whole: &Whole, now: Time) -> Result<Vec<u8>, Fault> {
+pub(crate) fn stream(settings: &Settings, whole: &Whole, now: Time) -> Result<Vec<u8>, Fault> {
     let mut settings = settings.clone();
     settings.stream.after_commit = AfterCommit::Atomic;
     let mut answering = Answering::new(settings);

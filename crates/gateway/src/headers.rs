@@ -17,6 +17,14 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Where a caller says who it is.
+const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// What a caller says of who it is, by header, in the same order whichever came first.
+pub(crate) fn credentials(headers: &HeaderMap) -> impl Iterator<Item = (&'static str, &[u8])> {
+    CREDENTIALS.into_iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value.as_bytes())))
+}
+
 /// From a trusted caller: the request is a probe, and counts towards no objective.
 const SYNTHETIC: HeaderName = HeaderName::from_static("x-mainstay-synthetic");
 

@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, header};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::{Backend, Health as Check};
+use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::ejection;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::ladder::Component;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
 use crate::protocol::grpc::{self, Code};
 use crate::protocol::{self, Rpc};
-use crate::shared::{BackendShared, FeatureShared, Health, KeyRing, Shared};
+use crate::shared::{BackendShared, FeatureShared, Health, KeyRing, RouteShared, Shared};
 use crate::upstream::Pool;
 
 /// How often machines are settled and ladders are judged.
@@ -59,22 +60,24 @@ fn settle(shared: &Shared) {
     }
     for route in &shared.routes {
         route.orders.settle(now);
-        for event in route.judge(|component| is_well(shared, component), now) {
+        for event in route.judge(|component| is_well(shared, route, component), now) {
             shared.events.emit(event);
         }
     }
 }
 
 /// Whether a component carries requests: its check says so, its breaker is closed (half-open it is still being tried, see
-/// `Visit::probe`), and its limit has room for the best class.
-fn is_well(shared: &Shared, component: Component) -> bool {
+/// `Visit::probe`, unless a pin lets nobody try it), and its limit has room for the best class.
+fn is_well(shared: &Shared, route: &RouteShared, component: Component) -> bool {
     let now = shared.clock.now();
     let (health, breaker) = shared.component(component);
+    let is_half_open = !breaker.is_closed() && breaker.state(now).phase == Phase::HalfOpen;
     let collapsed = match component {
         Component::Backend(i) => shared.backends[i as usize].demand.is_collapsed(now),
         Component::Features(_) => false,
     };
-    health.last() != Some(false) && breaker.is_closed() && !collapsed
+    let is_untried = route.is_untried(component, is_half_open);
+    health.last() != Some(false) && (breaker.is_closed() || is_untried) && !collapsed
 }
 
 fn report_backend(shared: &Shared, backend: &BackendShared) {

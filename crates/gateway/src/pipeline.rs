@@ -14,7 +14,6 @@ mod visit;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -25,6 +24,7 @@ use mainstay_core::resilience::ladder::Step;
 use mainstay_core::route::{Class, Protocol};
 
 use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, read_first_message, read_up_to};
+use crate::going::Going;
 use crate::headers;
 use crate::identity::{self, Caller};
 use crate::protocol::{self, Failure, FailureCause, Rpc, grpc};
@@ -41,7 +41,9 @@ use visit::Visit;
 pub(crate) async fn handle(state: Rc<State>, peer: SocketAddr, request: Request<Incoming>) -> Response<Shown> {
     let route = state.shared.routing.find(request.uri().path());
     let beat = route.and_then(|route| state.shared.plan.routes[route].stream.heartbeat);
-    let Some(beat) = beat else { return answer(state, peer, request, route, None).await.map(Shown::Now) };
+    let Some(beat) = beat else {
+        return answer(state, peer, request, route, None).await.map(|body| Shown::Now(Going::new(body)));
+    };
     let sign = Sign::default();
     let work = Box::pin(answer(state, peer, request, route, Some(Rc::clone(&sign))));
     Box::pin(awaited::answer(work, sign, beat)).await
@@ -62,25 +64,25 @@ async fn answer(
     };
     let shared = &*state.shared;
     let caller = shared.clients.identify(peer.ip(), &mut head.headers);
-    let refuse = |failure: &Failure<'_>| refuse::refused(&state, route, &caller, &id, began, failure);
+    let refuse = |failure: Failure<'_>| refuse::refused(&state, route, &caller, &id, began, failure);
     if let Err(failure) = admit(shared, route, &caller) {
-        return refuse(&failure);
+        return refuse(failure);
     }
     let rpc = match rpc(shared.plan.routes[route].protocol, &head) {
         Ok(rpc) => rpc,
-        Err(failure) => return refuse(&failure),
+        Err(failure) => return refuse(failure),
     };
     headers::strip_hop_by_hop(&mut head.headers);
     let body = match take_body(&state, &head.headers, body, rpc == Some(Rpc::StreamInfer)).await {
         Ok(body) => body,
-        Err(failure) => return refuse(&failure),
+        Err(failure) => return refuse(failure),
     };
     if let Err(failure) = refuse::blocked(&state, route, &head.headers, &body) {
-        return refuse(&failure);
+        return refuse(failure);
     }
     let mut visit = match Visit::new(&state, route, caller, head, body, id.clone(), began) {
         Ok(visit) => visit,
-        Err(failure) => return refuse(&failure),
+        Err(failure) => return refuse(failure),
     };
     visit.arrive();
     if let (Some(sign), Some(streaming)) = (sign, &visit.streaming) {
@@ -102,7 +104,10 @@ async fn descend(visit: &mut Visit<'_>) -> Response<AnswerBody> {
             Step::Remote { entry, .. } | Step::Local { entry } if visit.goes_on_below(entry) => {
                 (entry, Tried::Declined("answer_blocked"))
             }
-            Step::Remote { entry, timeout } => (entry, entry::remote(visit, entry, now + timeout).await),
+            Step::Remote { entry, timeout } => {
+                let until = visit.until(entry, timeout, now);
+                (entry, entry::remote(visit, entry, until).await)
+            }
             Step::Local { entry } => (entry, entry::local(visit, entry).await),
             Step::Exhausted => return finish::exhausted(visit),
         };
@@ -138,7 +143,7 @@ fn admit(shared: &crate::shared::Shared, route: usize, caller: &Caller<'_>) -> R
     }
     caller.within_rate().map_err(|wait| {
         let message = format!("client `{}` is over its rate", caller.name());
-        Failure::new(FailureCause::RateLimited, message).with_retry(wait.max(Duration::from_millis(1)), true)
+        Failure { retry_after: Some(wait), ..Failure::new(FailureCause::RateLimited, message) }
     })
 }
 

@@ -22,6 +22,7 @@ mod open_inference_grpc;
 mod openai;
 mod responses;
 mod retry_after;
+mod stream_errors;
 mod success;
 
 use std::sync::LazyLock;
@@ -45,6 +46,7 @@ pub(crate) use self::open_inference::datatype;
 pub use self::open_inference_grpc::{Rpc, is_other_version as is_other_version_over_grpc, request_with_model};
 pub(crate) use self::open_inference_grpc::{answer_with_id, can_be_kept, identity, question, says_yes, yes};
 pub use self::retry_after::{MAX_RETRY_AFTER, retry_after};
+pub(crate) use self::stream_errors::StreamErrors;
 pub use self::success::{is_error, is_other_version};
 
 use crate::body::AnswerBody;

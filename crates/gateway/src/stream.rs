@@ -15,13 +15,14 @@ use hyper::body::Incoming;
 use mainstay_core::event::RequestFinished;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::time::Time;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::attempt::Flight;
 use crate::body::Upload;
 use crate::chaos::{Cut, Met, Standing, StreamFault, StreamWork};
 use crate::checks::Case;
 use crate::counters::{Ended, Ending};
+use crate::protocol::StreamErrors;
 use crate::protocol::grpc::{self, Code};
 use crate::upstream::pool::Lease;
 use crate::worker::State;
@@ -37,6 +38,8 @@ pub(crate) struct Relay {
     lease: Option<Lease>,
     flight: Option<Flight>,
     deadline: Time,
+    /// The caller shortened its deadline.
+    hurried: bool,
     timer: Option<Pin<Box<Sleep>>>,
     record: Option<Record>,
     /// Whether the first part has come.
@@ -55,6 +58,8 @@ pub(crate) struct Relay {
     tail: Option<Box<Tail>>,
     /// Its end has gone on.
     told: bool,
+    /// Errors among its messages, where they may be.
+    errors: Option<StreamErrors>,
 }
 
 /// What is counted when the answer ends.
@@ -142,6 +147,7 @@ impl Relay {
             lease: Some(lease),
             flight: Some(flight),
             deadline,
+            hurried: false,
             timer: None,
             record: None,
             begun: false,
@@ -152,6 +158,7 @@ impl Relay {
             grpc: None,
             tail: None,
             told: false,
+            errors: None,
         }
     }
 
@@ -207,9 +214,16 @@ impl Relay {
         }
     }
 
+    /// The same for a caller that shortened its deadline: that it passes says nothing about the backend.
+    pub(crate) const fn hurried(mut self, hurried: bool) -> Relay {
+        self.hurried = hurried;
+        self
+    }
+
     /// The same over gRPC: how it ends stands in its trailers, and where the backend sends none the caller is told all the same.
-    pub(crate) fn of_grpc(mut self) -> Relay {
-        self.grpc = Some(false);
+    /// `infers`: its messages may be errors.
+    pub(crate) fn of_grpc(mut self, infers: bool) -> Relay {
+        (self.grpc, self.errors) = (Some(false), infers.then(StreamErrors::default));
         self
     }
 
@@ -220,6 +234,7 @@ impl Relay {
         }
         if let Some(start) = self.start.take() {
             self.note_part();
+            self.note_errors(&start);
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
         let (kind, code, why) = match self.poll_rest(cx) {
@@ -227,6 +242,9 @@ impl Relay {
                 match frame.trailers_ref() {
                     Some(trailers) => self.told(trailers),
                     None => self.note_part(),
+                }
+                if let Some(data) = frame.data_ref() {
+                    self.note_errors(data);
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
@@ -247,12 +265,23 @@ impl Relay {
         Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(code, why)))))
     }
 
+    fn note_errors(&mut self, data: &[u8]) {
+        if let Some(errors) = &mut self.errors {
+            errors.handle(data);
+        }
+    }
+
     /// The status came that ends it.
     fn told(&mut self, trailers: &HeaderMap) {
         self.grpc = Some(true);
         let code = Code::of(trailers).unwrap_or(Code::Unknown);
         let now = self.record.as_ref().map_or(Time::ZERO, |record| record.state.shared.clock.now());
         self.verdict = grpc::outcome(code, trailers, now);
+        let erred = self.errors.as_ref().is_some_and(StreamErrors::found);
+        if erred && self.verdict == Outcome::Success {
+            // Whose fault it is the backend does not tell: no answer, and nobody's failure.
+            self.verdict = Outcome::Cancelled;
+        }
         let ending = match self.verdict {
             Outcome::Success => None,
             Outcome::Caller { .. } => Some(Ending::CallersFault),
@@ -301,6 +330,16 @@ impl Relay {
         }
     }
 
+    /// When it must have ended.
+    pub(crate) fn ends_by(&self) -> Option<Instant> {
+        self.record.as_ref().map(|record| record.state.shared.clock.instant(self.deadline))
+    }
+
+    /// Whether gRPC is spoken.
+    pub(crate) const fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
     /// Says what to count once the answer ends.
     pub(crate) fn record(&mut self, record: Record) {
         self.record = Some(record);
@@ -326,7 +365,8 @@ impl Relay {
         let late = kind == FailureKind::Timeout;
         let fault = self.upload.as_ref().and_then(|upload| upload.fault(late));
         if let Some(flight) = self.flight.take() {
-            flight.finish(if fault.is_some() { Outcome::Cancelled } else { Outcome::failure(kind) });
+            let excused = fault.is_some() || (late && self.hurried);
+            flight.finish(if excused { Outcome::Cancelled } else { Outcome::failure(kind) });
         }
         self.lease = None;
         self.count(Some(if fault.is_some() { Ending::Cancelled } else { Ending::BrokenOff }));

@@ -45,6 +45,8 @@ pub(crate) struct Streaming {
     pub(crate) settings: Settings,
     /// The stream is for somebody who reads it himself: it is handed over as soon as it is there.
     pub(crate) hands_over: bool,
+    /// How long its caller hears nothing before it is shown that somebody is there.
+    pub(crate) beat: Duration,
 }
 
 impl Streaming {
@@ -55,13 +57,18 @@ impl Streaming {
             others_on_filter: plan.on_content_refusal == OnRefusal::Next,
             hold_bytes: shared.plan.limits.answer_bytes,
             said_max: shared.routes[route].said_max,
+            whole_max: if shared.routes[route].caches { shared.plan.limits.answer_bytes } else { 0 },
             request_id: request_id.to_owned(),
             created: shared.clock.now().as_millis() / 1000,
             ..Settings::new(dialect, plan.stream.clone())
         };
-        Streaming { settings, hands_over: false }
+        Streaming { settings, hands_over: false, beat: BEAT }
     }
 }
+
+/// How long a caller that has the beginning of its answer hears nothing unless it asks for less, and the least that it can ask for.
+pub(crate) const BEAT: Duration = Duration::from_secs(5);
+pub(crate) const BEAT_MIN: Duration = Duration::from_millis(50);
 
 /// A backend's stream.
 pub(crate) struct Upstream {
@@ -226,13 +233,15 @@ pub(crate) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// When all of it is too late.
     until: Time,
+    /// That is so soon because the caller shortened its deadline.
+    hurried: bool,
     /// Since when the caller has enough to take, and nothing is read for it.
     unread: Option<Time>,
 }
 
 impl Driver {
-    pub(crate) fn new(state: Rc<State>, settings: Settings, until: Time) -> Driver {
-        Driver { state, answering: Answering::new(settings), upstream: None, timer: None, until, unread: None }
+    pub(crate) fn new(state: Rc<State>, settings: Settings, until: Time, hurried: bool) -> Driver {
+        Driver { state, answering: Answering::new(settings), upstream: None, timer: None, until, hurried, unread: None }
     }
 
     /// Reads this stream from now on.
@@ -247,8 +256,8 @@ impl Driver {
     }
 
     /// Another bound for all of it.
-    pub(crate) fn set_until(&mut self, until: Time) {
-        self.until = until;
+    pub(crate) fn set_until(&mut self, until: Time, hurried: bool) {
+        (self.until, self.hurried) = (until, hurried);
     }
 
     /// What comes next.
@@ -323,7 +332,8 @@ impl Driver {
     /// The deadline has passed.
     fn give_up(&mut self, now: Time) {
         if let Some(upstream) = self.upstream.take() {
-            upstream.fail(Outcome::failure(FailureKind::Timeout), None);
+            let late = if self.hurried { Outcome::Cancelled } else { Outcome::failure(FailureKind::Timeout) };
+            upstream.fail(late, None);
         }
         let mut told = broken(&Fault::Slow);
         told.message = "the deadline passed during the answer; what came before is not all of it".into();

@@ -12,6 +12,7 @@ use mainstay_core::chaos::arms::Arms;
 use mainstay_core::event::{Event, EventKind, RequestFinished};
 use mainstay_core::observe::sample::{self, Kept, Sampler};
 use mainstay_core::observed::Observed;
+use mainstay_core::resilience::retry::RetryBudget;
 use mainstay_core::rng::Rng;
 use mainstay_core::route::Level;
 use mainstay_core::safety::Flag;
@@ -189,6 +190,21 @@ impl State {
         }
     }
 
+    /// A route's retry budget, with this worker's admissions paid in.
+    pub(crate) fn budget(&self, route: usize) -> std::sync::MutexGuard<'_, RetryBudget> {
+        let mut budget = self.shared.routes[route].retries.lock().expect("counting does not panic");
+        let admitted = self.admitted[route].take();
+        if admitted > 0 {
+            budget.handle_admitted(f64::from(admitted), self.shared.clock.now());
+        }
+        budget
+    }
+
+    /// When a caller that was turned away may come back: not all at once.
+    pub(crate) fn retry_after(&self) -> Duration {
+        Duration::from_secs_f64(self.rng.borrow_mut().between(0.5, 1.5))
+    }
+
     /// Counts a request that ended.
     pub(crate) fn end(&self, route: usize, ended: &Ended) {
         self.counters.borrow_mut().end(route, ended);
@@ -271,13 +287,6 @@ impl State {
     /// Hands the counts over and closes connections that idled for too long.
     fn settle(&self) {
         self.hand_over();
-        let at = self.shared.clock.now();
-        for (route, admitted) in self.shared.routes.iter().zip(&self.admitted) {
-            let admitted = admitted.take();
-            if admitted > 0 {
-                route.retries.lock().expect("counting does not panic").handle_admitted(f64::from(admitted), at);
-            }
-        }
         let rate = self.watch_rate();
         self.thinning.iter().for_each(|thinning| thinning.settle(rate, SETTLE_EVERY));
         self.pools
@@ -289,6 +298,8 @@ impl State {
     }
 
     fn hand_over(&self) {
+        let unpaid = |route: &usize| self.admitted[*route].get() > 0;
+        (0..self.admitted.len()).filter(unpaid).for_each(|route| drop(self.budget(route)));
         let mut totals = self.shared.totals.lock().expect("counting does not panic");
         totals.absorb(&self.shared.plan, &mut self.counters.borrow_mut());
         drop(totals);

@@ -193,7 +193,10 @@ fn hints_only_where_they_make_sense() {
     };
     let sense = read(["1", "batch", "1500", "0.9", "200"]);
     assert_eq!(sense.class, Some(Class::WORST));
-    assert_eq!((sense.deadline, sense.ttft), (Some(Duration::from_millis(900)), Some(Duration::from_millis(200))));
+    let millis = |n| Some(Duration::from_millis(n));
+    assert_eq!((sense.deadline, sense.patience, sense.ttft), (millis(1500), millis(900), millis(200)));
+    let both = headers(&[("x-stainless-read-timeout", "600"), ("x-stainless-timeout", "30")]);
+    assert_eq!(hints(&both, &objectives).patience, millis(30_000));
     assert_eq!(read(["4", "?", "-5", "NaN", "0"]), hints(&HeaderMap::new(), &objectives));
 }
 

@@ -64,7 +64,7 @@ impl SharedHedge {
 
     /// A call is late: asks to send another one; spends the hedges' own budget and the retry budget if both grant it.
     pub fn late(&self, capacity: Capacity, budget: &SharedRetryBudget, now: Time) -> bool {
-        budget.allows(1.0, now) && self.lock().handle_late(capacity, now) && budget.spend(1.0, now)
+        budget.with(|budget| self.lock().handle_late_within(budget, capacity, now))
     }
 
     fn lock(&self) -> MutexGuard<'_, Hedge> {

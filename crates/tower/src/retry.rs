@@ -77,6 +77,11 @@ impl SharedRetryBudget {
         retry.handle_outcome(outcome, deadline, &mut self.lock(), now)
     }
 
+    /// One step of the budget that no other comes in between of.
+    pub(crate) fn with<T>(&self, step: impl FnOnce(&mut RetryBudget) -> T) -> T {
+        step(&mut self.lock())
+    }
+
     fn lock(&self) -> MutexGuard<'_, RetryBudget> {
         // No step of the budget panics halfway; a poisoned lock still holds a whole state.
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)

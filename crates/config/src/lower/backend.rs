@@ -46,6 +46,7 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
     let follows_registry = follows_registry(raw, reader);
     let health = raw.health.as_ref().map(health);
     let limit = raw.limit.as_ref().map_or(Some(limiter::Config::default()), |limit| self::limit(limit, reader));
+    let ramp = raw.breaker.as_ref().and_then(|raw| raw.value.ramp.as_ref());
     let breaker = breaker(raw.breaker.as_ref(), reader);
     if let Some(endpoints) = &endpoints {
         transport(raw, endpoints, reader);
@@ -65,6 +66,7 @@ fn backend(entry: &Entry<raw::Backend>, reader: &mut Reader<'_>) -> Option<Backe
         health: health.flatten(),
         limit: limit?,
         breaker,
+        ramp: value_or(ramp, Duration::ZERO),
         attempts: raw.retry.as_ref().map_or(ATTEMPTS, |retry| value_or(retry.value.attempts.as_ref(), ATTEMPTS)) as u32,
         connect_timeout: value_or(raw.connect_timeout.as_ref(), CONNECT),
         context: value(raw.context.clone()),

@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::finding::Finding;
 use crate::read::{Flag, Kind, List, Reader, Text, choice, section};
 use crate::tree::{Node, Value};
-use crate::values::{Dur, File, Positive, SecretRef, Share, Url, UrlPath, Whole};
+use crate::values::{Dur, File, Positive, SecretRef, Share, Url, UrlPath, Wait, Whole};
 
 section! {
     /// Something that answers requests.
@@ -96,6 +96,9 @@ section! {
         successes: Whole<1, 1000>,
         /// Most calls at once while it is half-open. Default: 8.
         half_open_max: Whole<1, 1000>,
+        /// Once it has closed, or its route is back at its level, its share of the requests grows from a tenth to the
+        /// whole over this time; the others go on to the next entry. Default: 0s, all at once.
+        ramp: Wait,
     }
 }
 

@@ -20,6 +20,7 @@
 //! ```
 
 mod filtered;
+mod kept;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::plan::{AfterCommit, Stream};
 use crate::resilience::outcome::FailureKind;
 use crate::time::Time;
 use filtered::Filtered;
+use kept::Kept;
 use source::Source;
 
 /// How long the end mark and the usage may take once the model has stopped.
@@ -70,6 +72,8 @@ pub struct Settings {
     pub hold_bytes: usize,
     /// Most bytes of what is said that are kept for whoever is to look at it; 0: nothing is.
     pub said_max: usize,
+    /// Most bytes of an answer that is kept in whole, to be given once more; 0: none is.
+    pub whole_max: usize,
     /// The request's id, for answers that have none.
     pub request_id: String,
     /// Seconds since the Unix epoch, for answers that are written anew.
@@ -87,6 +91,7 @@ impl Settings {
             others_on_filter: false,
             hold_bytes: 4 << 20,
             said_max: 0,
+            whole_max: 0,
             request_id: String::new(),
             created: 0,
         }
@@ -269,6 +274,8 @@ pub struct Answering {
     text_only: bool,
     /// All that was shown or is held, as far as it is kept.
     said: Spoken,
+    /// The answer in whole, where it is to be kept and is not too long.
+    whole: Option<Kept>,
     /// The end that a provider's filter made, while others are asked.
     filtered: Option<Filtered>,
     summary: Summary,
@@ -279,8 +286,10 @@ impl Answering {
     /// Waits for an upstream.
     pub fn new(settings: Settings) -> Answering {
         let renderer = renderer(&settings);
+        let whole = kept(&settings);
         Answering {
             settings,
+            whole,
             renderer,
             source: None,
             committed: false,
@@ -293,6 +302,11 @@ impl Answering {
             summary: Summary::default(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// All of an answer that was kept and came from one backend, as one part.
+    pub fn whole(&self) -> Option<&Part> {
+        self.whole.as_ref().filter(|_| self.summary.complete && self.summary.rescues == 0).map(Kept::part)
     }
 
     /// Whether the caller has seen any of it.
@@ -497,6 +511,9 @@ impl Answering {
             self.note(piece, now);
         }
         part.pieces.iter().for_each(|piece| self.said.add(piece, self.settings.said_max));
+        if let Some(mut whole) = self.whole.take() {
+            self.whole = whole.add(&part, self.settings.whole_max).then_some(whole);
+        }
         if self.others_are_asked(&part) {
             return self.filter_cut(part, now);
         }
@@ -618,6 +635,7 @@ impl Answering {
             self.text.clear();
             self.text_only = true;
             self.said = Spoken::default();
+            self.whole = kept(&self.settings);
             self.summary.tokens = 0;
             self.summary.first_token = None;
             self.summary.usage = Usage::default();
@@ -669,6 +687,10 @@ pub fn broken(fault: &Fault) -> Told {
         code: fault.reason().into(),
         message: format!("{message}; what came before is not all of it"),
     }
+}
+
+fn kept(settings: &Settings) -> Option<Kept> {
+    (settings.whole_max > 0).then(Kept::default)
 }
 
 fn renderer(settings: &Settings) -> Renderer {

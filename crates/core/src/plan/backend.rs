@@ -37,6 +37,8 @@ pub struct Backend {
     pub limit: limiter::Config,
     /// When it is left alone.
     pub breaker: breaker::Config,
+    /// How long its share of the requests grows once it has recovered; zero: it has all of them at once.
+    pub ramp: Duration,
     /// How often one level tries it, the first attempt included.
     pub attempts: u32,
     /// How long a connection may take to open.

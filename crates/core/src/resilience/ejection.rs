@@ -4,6 +4,7 @@
 //! endpoint that returns takes part slowly, until it has answered well.
 
 use crate::resilience::outcome::Outcome;
+use crate::resilience::ramp;
 use crate::rng::Rng;
 use crate::time::Time;
 use std::time::Duration;
@@ -84,9 +85,6 @@ struct Endpoint {
     ejected_until: Option<Time>,
     returned_at: Option<Time>,
 }
-
-/// The share of an endpoint that has just returned.
-const SHARE_AT_RETURN: f64 = 0.1;
 
 impl Endpoints {
     /// `count` endpoints that are well; at least one.
@@ -184,10 +182,7 @@ impl Endpoints {
 
     /// The share of its fair load that an endpoint gets.
     fn share(&self, endpoint: usize, now: Time) -> f64 {
-        self.states[endpoint].returned_at.map_or(1.0, |at| {
-            let progress = now.since(at).as_secs_f64() / self.config.slow_start.as_secs_f64().max(f64::MIN_POSITIVE);
-            (SHARE_AT_RETURN + (1.0 - SHARE_AT_RETURN) * progress).min(1.0)
-        })
+        self.states[endpoint].returned_at.map_or(1.0, |at| ramp::share(at, self.config.slow_start, now))
     }
 
     /// Checked with the endpoint already added: of three, one may go; of two, one; of one, none.

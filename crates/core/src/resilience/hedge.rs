@@ -132,10 +132,20 @@ impl Hedge {
 
     /// A call is late: asks to send another one; spends the budget if it is granted.
     pub fn handle_late(&mut self, capacity: Capacity, now: Time) -> bool {
-        self.handle_timeout(now);
-        let granted = capacity == Capacity::Spare && self.credit > 1.0 - ROUNDING;
+        let granted = self.may_be_late(capacity, now);
         self.credit -= f64::from(u8::from(granted));
         granted
+    }
+
+    /// Whether [`handle_late_within`](Hedge::handle_late_within) would grant another call at this moment. Nothing is spent: where to send it can
+    /// be looked for first, and is paid for once it is found.
+    pub fn may_be_late_within(&mut self, retries: &mut RetryBudget, capacity: Capacity, now: Time) -> bool {
+        retries.available(now) >= 1.0 && self.may_be_late(capacity, now)
+    }
+
+    fn may_be_late(&mut self, capacity: Capacity, now: Time) -> bool {
+        self.handle_timeout(now);
+        capacity == Capacity::Spare && self.credit > 1.0 - ROUNDING
     }
 
     /// As [`handle_late`](Hedge::handle_late), within the route's budget of retries as well: what one of them refuses, the other is not charged for.
@@ -211,6 +221,26 @@ mod tests {
         assert!(extra <= calls / 50, "{extra} hedges of {calls} calls");
         let (before, after) = (plain.quantile(0.995).unwrap(), hedged.quantile(0.995).unwrap());
         assert!(after * 2 <= before, "p99.5 {before:?} became {after:?}");
+    }
+
+    #[test]
+    fn who_only_asks_pays_nothing() {
+        use crate::resilience::retry::BudgetConfig;
+        let now = Time::from_secs(1_000);
+        let mut hedge = Hedge::new(Config::default(), now);
+        let mut retries = RetryBudget::new(BudgetConfig { floor_per_s: 0.1, ..BudgetConfig::default() }, now);
+        (0..100).for_each(|_| hedge.handle_call(now));
+        for _ in 0..10 {
+            assert!(hedge.may_be_late_within(&mut retries, Capacity::Spare, now));
+            assert!(!hedge.may_be_late_within(&mut retries, Capacity::Short, now));
+        }
+        assert!(hedge.handle_late_within(&mut retries, Capacity::Spare, now));
+        // One retry's cost was all there was, and of the hedges one of two is left.
+        assert!(!hedge.may_be_late_within(&mut retries, Capacity::Spare, now));
+        assert!(!hedge.handle_late_within(&mut retries, Capacity::Spare, now));
+        retries.handle_admitted(100.0, now);
+        assert!(hedge.handle_late_within(&mut retries, Capacity::Spare, now));
+        assert!(!hedge.may_be_late_within(&mut retries, Capacity::Spare, now));
     }
 
     #[test]

@@ -153,6 +153,13 @@ impl Keys {
         Ok(at)
     }
 
+    /// The key was picked for a call that was not made after all.
+    pub fn handle_unused(&mut self, key: usize) {
+        if let Some(key) = self.all.get_mut(key) {
+            key.calls = key.calls.saturating_sub(1);
+        }
+    }
+
     /// A call with this key was taken.
     pub fn handle_success(&mut self, key: usize) {
         // A call that began before the rest says nothing about what ended in it.
@@ -254,6 +261,15 @@ mod tests {
         keys.handle_fault(0, Fault::Limited, None, now);
         assert_eq!(keys.poll_timeout(), Some(now + secs(1)));
         assert_eq!(keys.view().next().unwrap().faults, [36, 0, 0]);
+    }
+
+    #[test]
+    fn a_call_that_was_not_made_is_not_counted() {
+        let mut keys = Keys::new(2);
+        assert_eq!((keys.handle_pick(START), keys.handle_pick(START), keys.handle_pick(START)), (Ok(0), Ok(1), Ok(0)));
+        keys.handle_unused(0);
+        keys.handle_unused(7);
+        assert_eq!(keys.view().map(|key| key.calls).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use mainstay_core::route::Protocol;
 use ring::digest::{Context, Digest, SHA256};
 use serde_json::value::RawValue;
 
+use crate::headers;
 use crate::json;
 use crate::protocol::is_binary;
 
@@ -39,7 +40,8 @@ pub struct KeyParts<'a> {
     pub client: &'a str,
     /// Path and query.
     pub target: &'a str,
-    /// The request's headers: `accept`, and whether the body is binary.
+    /// The request's headers: `accept`, whether the body is binary, and what the caller says of who it is: who has a name of its own at the
+    /// backend sees nobody else's answers.
     pub headers: &'a HeaderMap,
     /// The request's body, before features were put into it.
     pub body: &'a [u8],
@@ -51,7 +53,8 @@ impl RequestKey {
     /// The order of an object's members, white space and the way in which strings are escaped do not matter; numbers
     /// count as they are written. Members at the top that do not change the answer are left out: `id` (Open
     /// Inference) and its `parameters.priority` and `parameters.timeout`; `user`, `safety_identifier` and
-    /// `prompt_cache_key` (OpenAI).
+    /// `prompt_cache_key` (OpenAI); `stream` and `stream_options` (language models), as an answer is kept in whole and
+    /// given either way.
     pub fn new(parts: &KeyParts<'_>) -> Option<RequestKey> {
         if parts.body.len() > MAX_KEYED_BYTES || is_binary(parts.headers) {
             return None;
@@ -64,6 +67,11 @@ impl RequestKey {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part);
         }
+        for part in headers::credentials(parts.headers).flat_map(|(name, value)| [name.as_bytes(), value]) {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part);
+        }
+        context.update(&[0xff; 8]);
         context.update(&canonical(parts.protocol, parts.body)?);
         Some(RequestKey::from(context.finish()))
     }
@@ -78,8 +86,11 @@ impl From<Digest> for RequestKey {
 const fn left_out(protocol: Protocol) -> &'static [&'static [&'static str]] {
     match protocol {
         Protocol::OpenInference => &[&["id"], &["parameters", "priority"], &["parameters", "timeout"]],
-        Protocol::Openai => &[&["user"], &["safety_identifier"], &["prompt_cache_key"]],
-        Protocol::OpenInferenceGrpc | Protocol::Anthropic | Protocol::Http => &[],
+        Protocol::Openai => {
+            &[&["user"], &["safety_identifier"], &["prompt_cache_key"], &["stream"], &["stream_options"]]
+        }
+        Protocol::Anthropic => &[&["stream"]],
+        Protocol::OpenInferenceGrpc | Protocol::Http => &[],
     }
 }
 

@@ -8,10 +8,10 @@ use hyper::body::Incoming;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use tokio::time::timeout_at;
 
-use super::{Answered, Asked, Failed, Flight, fail};
+use super::{Answered, Asked, Failed, Flight, TIMEOUT, fail};
 use crate::body::{AnswerBody, ReadUpTo, Upload, read_up_to};
 use crate::protocol::grpc::{self, Code};
-use crate::protocol::{self, Rpc};
+use crate::protocol::{self, Rpc, StreamErrors};
 use crate::stream::Relay;
 use crate::upstream::pool::Lease;
 
@@ -45,8 +45,14 @@ pub(super) async fn receive(
             lease.give_back();
             judge(asked, flight, headers, bytes, Some(trailers.unwrap_or_default()))
         }
+        // Who has sent all of its request can be answered by somebody else. Whose fault it is the backend does not tell.
+        Ok(Ok(ReadUpTo::Longer(start))) if rpc == Rpc::StreamInfer && upload.is_none() && tells_of_an_error(&start) => {
+            let failed = Failed { outcome: Outcome::Cancelled, ..Failed::new(FailureKind::Server, "error_in_answer") };
+            Err(fail(flight, failed))
+        }
         Ok(Ok(ReadUpTo::Longer(start))) => {
-            let relay = Relay::new(start, body, lease, flight, asked.deadline).beside(upload).of_grpc();
+            let relay = Relay::new(start, body, lease, flight, asked.deadline).hurried(asked.hurried);
+            let relay = relay.beside(upload).of_grpc(rpc == Rpc::StreamInfer);
             Ok(Answered::relayed(StatusCode::OK, headers, relay, asked.reader))
         }
         Ok(Err(error)) => {
@@ -55,10 +61,16 @@ pub(super) async fn receive(
             Err(fail(flight, failed.blamed_on(upload.as_ref())))
         }
         Err(_) => {
-            let failed = Failed::new(FailureKind::Timeout, "timeout");
-            Err(fail(flight, failed.blamed_on(upload.as_ref())))
+            let failed = Failed::new(FailureKind::Timeout, TIMEOUT);
+            Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(asked.cut_short)))
         }
     }
+}
+
+fn tells_of_an_error(start: &[u8]) -> bool {
+    let mut errors = StreamErrors::default();
+    errors.handle(start);
+    errors.found()
 }
 
 /// The start of a stream, or its end where it has no message.
@@ -107,7 +119,8 @@ fn judge(
     };
     let outcome = grpc::outcome(code, told, ended);
     let status = if let Outcome::Caller { status } = outcome { status } else { code.http_status() };
-    let key = protocol::key_fault(asked.protocol, status, &[]).filter(|_| asked.keyed);
+    let fault = protocol::key_fault(asked.protocol, status, &[]);
+    let key = fault.filter(|_| asked.keyed);
     let outcome = match outcome {
         Outcome::Caller { .. } if key.is_some() => Outcome::failure(FailureKind::Server),
         outcome => outcome,
@@ -118,7 +131,7 @@ fn judge(
         return Err(fail(flight, Failed::new(FailureKind::Server, reason)));
     }
     flight.overloaded = code == Code::Unavailable;
-    flight.finish_at(outcome, key, ended);
+    flight.finish_at(outcome, fault, ended);
     let (Outcome::Success | Outcome::Caller { .. }) = outcome else {
         return Err(Failed { key, ..Failed::refused(outcome) });
     };

@@ -19,6 +19,7 @@ use mainstay_core::llm::translate;
 use tokio::time::{Instant, Sleep};
 
 use crate::body::AnswerBody;
+use crate::going::Going;
 use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::stream::Broken;
@@ -33,7 +34,7 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Response<AnswerBody>>>>;
 #[derive(Debug)]
 pub(crate) enum Shown {
     /// The answer.
-    Now(AnswerBody),
+    Now(Going),
     /// Signs of life until the answer's time has come.
     Awaited(Box<Awaited>),
 }
@@ -41,7 +42,7 @@ pub(crate) enum Shown {
 /// An answer that is not there yet.
 pub(crate) struct Awaited {
     work: Option<Work>,
-    answer: Option<AnswerBody>,
+    answer: Option<Going>,
     renderer: Renderer,
     beat: Duration,
     timer: Pin<Box<Sleep>>,
@@ -57,7 +58,7 @@ impl fmt::Debug for Awaited {
 pub(super) async fn answer(mut work: Work, sign: Sign, beat: Duration) -> Response<Shown> {
     loop {
         if let Ok(answer) = tokio::time::timeout(beat, &mut work).await {
-            return answer.map(Shown::Now);
+            return answer.map(|body| Shown::Now(Going::new(body)));
         }
         let Some((dialect, id)) = sign.borrow().clone() else { continue };
         let renderer = Renderer::new(dialect, false, id.to_str().unwrap_or_default(), 0);
@@ -114,7 +115,7 @@ impl Body for Awaited {
             if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                 me.work = None;
                 match me.taken(answer) {
-                    Ok(answer) => me.answer = Some(answer),
+                    Ok(answer) => me.answer = Some(Going::new(answer)),
                     Err(told) => return Poll::Ready(Some(Ok(Frame::data(told)))),
                 }
                 continue;
@@ -128,7 +129,7 @@ impl Body for Awaited {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.work.is_none() && self.answer.as_ref().is_none_or(AnswerBody::is_end_stream)
+        self.work.is_none() && self.answer.as_ref().is_none_or(Going::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

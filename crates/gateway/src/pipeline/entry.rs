@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mainstay_core::answer::review::Held;
 use mainstay_core::llm::taxonomy::Kind;
-use mainstay_core::llm::whole::Glance;
+use mainstay_core::llm::whole::{Glance, Whole};
 use mainstay_core::plan::{Answer, AnswerBy, Hold, OnRefusal};
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::queue::LoadReason;
+use mainstay_core::resilience::ramp;
 use mainstay_core::resilience::retry::{Policy, Retry};
 use mainstay_core::route::Level;
 use mainstay_core::time::Time;
@@ -23,11 +24,13 @@ use super::hedge::{self, Made, Ran};
 use super::prepared::Prepared;
 use super::visit::Visit;
 use crate::answers::local::{Found, Local, Miss};
-use crate::answers::{Led, answer_by_rules};
+use crate::answers::{CachedAnswer, Led, Upshot, answer_by_rules};
 use crate::attempt::{self, Answered, Failed, Flight};
 use crate::body::{AnswerBody, UploadFault};
+use crate::crossing;
 use crate::protocol::{self, AnswerContext, Rendered, grpc};
 use crate::reviews::{self, PATIENCE};
+use crate::shared::KeyInUse;
 
 /// How an entry did.
 pub(super) enum Tried {
@@ -66,8 +69,11 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     if visit.too_long_for.is_some() && !visit.takes_more(entry) {
         return Tried::Passed("context_too_long");
     }
-    if let Some(served) = behind(visit, entry, until).await {
-        return Tried::Answered(served);
+    if !takes_part(visit, entry, backend) {
+        return Tried::Declined("ramping");
+    }
+    if let Some(tried) = behind(visit, entry, until).await {
+        return tried;
     }
     visit.stale = 0;
     visit.used = None;
@@ -106,8 +112,24 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     }
 }
 
-/// Where equal requests wait for one call: the answer of the one that called, unless this is the one to call.
-async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Served> {
+/// Whether this request is among those that come to a backend which recovered a moment ago. The operator's own probes are.
+fn takes_part(visit: &Visit<'_>, entry: usize, backend: usize) -> bool {
+    let shared = visit.shared();
+    let over = shared.plan.backends[backend].ramp;
+    if over.is_zero() || visit.synthetic {
+        return true;
+    }
+    let back = shared.routes[visit.route].back_at(visit.entry(entry).level);
+    let Some(since) = back.max(shared.backends[backend].recovered()) else { return true };
+    let share = ramp::share(since, over, shared.clock.now());
+    share >= 1.0 || visit.state.rng.borrow_mut().unit() < share
+}
+
+/// Where equal requests wait for one call: what came of the one that called, unless this is the one to call.
+///
+/// Who called and found nothing, or left, is followed by the next one and not by all that wait; after [`IN_VAIN_MAX`] that found nothing the
+/// others do not try it either.
+async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Tried> {
     let shared = visit.shared();
     if !shared.routes[visit.route].single_flight
         || visit.entry(entry).level != Level::FULL
@@ -116,21 +138,38 @@ async fn behind(visit: &mut Visit<'_>, entry: usize, until: Time) -> Option<Serv
     {
         return None;
     }
-    match shared.flights.join(visit.cache_key()?) {
-        Led::First(lead) => {
-            visit.lead = Some(lead);
-            None
+    let (key, began) = (visit.cache_key()?, shared.clock.now());
+    let mut in_vain = 0;
+    loop {
+        let leader = match shared.flights.join(key) {
+            Led::First(lead) => {
+                visit.lead = Some(lead);
+                return None;
+            }
+            Led::Behind(leader) => leader,
+        };
+        let asked = shared.clock.now();
+        let led = tokio::time::timeout_at(shared.clock.instant(until), leader.end()).await;
+        let now = shared.clock.now();
+        visit.waited += now.since(asked);
+        if let Some(served) = recall(visit, now.since(began)) {
+            return Some(Tried::Answered(served));
         }
-        Led::Behind(mut leader) => {
-            let began = shared.clock.now();
-            // It ends by an error when the leader is gone, which is what is waited for.
-            let _ = tokio::time::timeout_at(shared.clock.instant(until), leader.changed()).await;
-            let waited = shared.clock.now().since(began);
-            visit.waited += waited;
-            recall(visit, waited)
+        match led {
+            // What is not kept is not for others: each asks for itself.
+            Ok(Upshot::Answered) => return None,
+            Ok(Upshot::Left) => {}
+            Ok(Upshot::InVain) => in_vain += 1,
+            Err(_) => return Some(Tried::Passed("timeout")),
+        }
+        if in_vain >= IN_VAIN_MAX {
+            return Some(Tried::Passed("asked_in_vain"));
         }
     }
 }
+
+/// How many may call in vain before those that wait for the same go on without.
+const IN_VAIN_MAX: u32 = 2;
 
 /// One attempt. `Err` holds what failed and at which endpoint.
 async fn try_once(
@@ -154,10 +193,12 @@ async fn try_once(
         return Ok(Tried::Passed("keys_rest"));
     };
     let Ok(ticket) = backend.breaker.admit(visit.key, began) else {
+        key.iter().for_each(KeyInUse::unused);
         return Ok(Tried::Passed("breaker_open"));
     };
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
-    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began).with_key(key.clone());
+    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began);
+    let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed);
     visit.attempts += 1;
     let mut parcel = prepared.parcel(visit, visit.attempts, body, key.as_ref(), until);
     let state = Rc::clone(visit.state);
@@ -356,6 +397,9 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     let shared = visit.shared();
     let kept = shared.answers.find(visit.cache_key()?, max_age, shared.clock.now())?;
     let facts = protocol::facts(visit.protocol(), &visit.headers, visit.held_body()).ok()?;
+    if facts.stream && visit.is_for_language_model() {
+        return recalled_stream(visit, &kept);
+    }
     let mut headers = HeaderMap::with_capacity(8);
     if let Some(content_type) = &kept.content_type {
         headers.insert(header::CONTENT_TYPE, content_type.clone());
@@ -364,6 +408,14 @@ fn recall(visit: &Visit<'_>, max_age: Duration) -> Option<Served> {
     let body = if visit.rpc.is_some() { AnswerBody::message(body, grpc::ok()) } else { AnswerBody::held(body) };
     let rendered = Served::local(Rendered { status: kept.status, content_type: protocol::JSON, body: Bytes::new() });
     Some(Served { headers, body, ..rendered })
+}
+
+/// The same for a caller that asked for a stream: all of it at once, where it can be read.
+fn recalled_stream(visit: &Visit<'_>, kept: &CachedAnswer) -> Option<Served> {
+    let settings = &visit.streaming.as_deref()?.settings;
+    let whole = Whole::read(settings.dialect, &kept.body_for(None)).ok()?;
+    let body = crossing::stream(settings, &whole, visit.shared().clock.now()).ok()?.into();
+    Some(Served::local(Rendered { status: kept.status, content_type: "text/event-stream", body }))
 }
 
 fn render(visit: &Visit<'_>, entry: usize, answer: &Answer) -> Result<Rendered, protocol::RenderError> {

@@ -13,6 +13,7 @@ use mainstay_core::route::Level;
 
 use super::entry::Served;
 use super::visit::Visit;
+use crate::answers::Upshot;
 use crate::body::{AnswerBody, UploadFault};
 use crate::counters::{Ended, Ending};
 use crate::headers;
@@ -25,7 +26,7 @@ use crate::watch::Seen;
 /// An entry answered.
 pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> Response<AnswerBody> {
     let level = visit.shared().routes[visit.route].entries[entry].level;
-    let Served { status, headers: mut fields, body, confidence, by_model, inference, told, .. } = served;
+    let Served { status, headers: mut fields, mut body, confidence, by_model, inference, told, .. } = served;
     headers::strip_hop_by_hop(&mut fields);
     headers::strip_ours(&mut fields);
     // The length of what a HEAD request did not get is part of its answer.
@@ -44,7 +45,10 @@ pub(super) fn answered(visit: &mut Visit<'_>, entry: usize, served: Served) -> R
     }
     let is_fine = visit.case.as_ref().is_none_or(|case| case.is_fine_so_far());
     if level == Level::FULL && by_model.is_some() && status.is_success() && is_fine {
-        remember(visit, status, &fields, &body);
+        remember(visit, status, &fields, &mut body);
+    }
+    if let Some(lead) = visit.lead.take() {
+        lead.end(Upshot::Answered);
     }
     let kind = visit.entry(entry).answer.kind();
     visit.state.counters.borrow_mut().routes[visit.route].entry(level, kind).answered += 1;
@@ -93,7 +97,11 @@ pub(super) fn broken_off(visit: &mut Visit<'_>, fault: UploadFault) -> Response<
         UploadFault::Broken => "the request's body broke off, or is not valid HTTP".to_owned(),
     };
     visit.reason = Some(fault.cause().code());
-    fail(visit, &Failure::new(fault.cause(), message), Ending::CallersFault)
+    let mut failure = Failure::new(fault.cause(), message);
+    if fault == UploadFault::Late {
+        failure = failure.with_retry(visit.retry_after(), visit.retry_is_welcome());
+    }
+    fail(visit, &failure, Ending::CallersFault)
 }
 
 fn fail(visit: &mut Visit<'_>, failure: &Failure<'_>, ending: Ending) -> Response<AnswerBody> {
@@ -140,9 +148,16 @@ fn write_headers(visit: &Visit<'_>, level: Option<Level>, fields: &mut HeaderMap
 }
 
 /// Keeps a good answer for the `cache` level.
-fn remember(visit: &Visit<'_>, status: StatusCode, fields: &HeaderMap, body: &AnswerBody) {
+fn remember(visit: &Visit<'_>, status: StatusCode, fields: &HeaderMap, body: &mut AnswerBody) {
     let shared = visit.shared();
     if !shared.routes[visit.route].caches || visit.is_touched() {
+        return;
+    }
+    if let AnswerBody::Streamed(streamed) = body {
+        return visit.cache_key().into_iter().for_each(|key| streamed.keep_as(key));
+    }
+    // The caller's stream, which came from a whole answer, is no body that others could be given.
+    if visit.streaming.is_some() {
         return;
     }
     let (Some(bytes), Some(key)) = (body.whole(), visit.cache_key()) else { return };

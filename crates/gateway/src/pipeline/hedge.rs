@@ -157,7 +157,9 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
     if own.is_none_or(|own| !is_spare(&shared.backends[own])) {
         return Err("no_capacity");
     }
-    let mut paid = false;
+    if !pace.may_be_late(&mut visit.budget(), shared.clock.now()) {
+        return Err("no_budget");
+    }
     for entry in visit.plan().beside(made.entry, &shared.plan.backends) {
         let Some(asked) = visit.entry(entry).answer.asked() else { continue };
         if visit.too_long_for.is_some() && !visit.takes_more(entry) {
@@ -171,10 +173,6 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
         let Ok(mut prepared) = Prepared::new(visit, entry, asked) else { continue };
         let Some(body) = prepared.body_again(visit) else { continue };
         let Ok(permit) = backend.limit.try_acquire(visit.class, now) else { continue };
-        paid = paid || pace.late(&mut visit.budget(), now);
-        if !paid {
-            return Err("no_budget");
-        }
         let (avoid, single) = (Some(made.endpoint).filter(|_| own == Some(at)), backend.endpoints.len() == 1);
         let ring = &shared.keys[at];
         // Where the endpoint cannot be another one, the key has to be.
@@ -183,14 +181,24 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
             (Some(_) | None, Some(_) | None) => ring.pick(now),
         };
         let Ok(key) = key else { continue };
-        let Ok(ticket) = backend.breaker.admit(visit.key, now) else { continue };
+        let unused = |key: &Option<KeyInUse>| key.iter().for_each(KeyInUse::unused);
+        let Ok(ticket) = backend.breaker.admit(visit.key, now) else {
+            unused(&key);
+            continue;
+        };
         let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, now);
         let flight = Flight::new(Arc::clone(backend), ticket, permit, endpoint, shared.clock, now);
         // The others are ejected: there is none but that of the first call.
         if avoid == Some(endpoint) && !single {
+            unused(&key);
             continue;
         }
-        let flight = flight.with_key(key.clone());
+        // What is dropped unpaid was not sent, and whoever gave it a place has it back.
+        if !pace.late(&mut visit.budget(), now) {
+            unused(&key);
+            return Err("no_budget");
+        }
+        let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed);
         let mut parcel = prepared.parcel(visit, visit.attempts + 1, body, key.as_ref(), until);
         let answer = Box::pin(async move {
             let call = prepared.call(visit, visit.state, &mut parcel, until);

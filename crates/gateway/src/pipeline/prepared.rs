@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     /// Taken by the first attempt; a further one makes its own.
     headers: Option<HeaderMap>,
     keyed: bool,
+    /// Whether it bears the caller's own credential.
+    pub(super) borrowed: bool,
     /// The body as changed for this backend; `None`: as it came.
     body: Option<Bytes>,
     /// What of the call is translated.
@@ -84,8 +86,9 @@ impl Prepared {
             body = Some(protocol::body_with_usage(&whole).map_err(|_| "bad_request_body")?);
         }
         let path = path_for(visit, entry, config, crossing);
-        let headers = Some(headers_for(visit, config, crossing));
-        Ok(Prepared { backend, path, headers, keyed: !config.keys.is_empty(), body, crossing })
+        let (headers, keyed) = (headers_for(visit, config, crossing), !config.keys.is_empty());
+        let borrowed = !keyed && headers::credentials(&headers).next().is_some();
+        Ok(Prepared { backend, path, headers: Some(headers), keyed, borrowed, body, crossing })
     }
 
     /// The body of one call; `None` where it can be sent only once, and was.
@@ -119,7 +122,7 @@ impl Prepared {
             put_key(&mut fields, config, key.at);
         }
         if visit.rpc.is_some() {
-            let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.deadline } else { until };
+            let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.ends.0 } else { until };
             fields.insert(grpc::TIMEOUT, grpc::timeout_value(last.since(visit.shared().clock.now())));
         }
         let other = visit.met.as_deref().and_then(|met| other_version(visit, met, self));
@@ -150,7 +153,9 @@ impl Prepared {
             body,
             keyed: self.keyed,
             until,
-            deadline: visit.deadline,
+            cut_short: visit.cut_short,
+            deadline: visit.ends.0,
+            hurried: visit.ends.1,
             reader: visit.shared().routes[visit.route].confidence.as_ref(),
             streaming: visit.streaming.as_deref(),
             crossing: self.crossing,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
@@ -52,6 +53,34 @@ pub(super) fn blocked(
     Ok(())
 }
 
+/// Says when, and whether, the caller may come back where that helps: not all at once, and within the route's retry budget.
+fn advised<'a>(state: &State, route: usize, failure: Failure<'a>) -> Failure<'a> {
+    let after = match failure.cause {
+        FailureCause::RateLimited => {
+            let wait = failure.retry_after.unwrap_or_default().max(Duration::from_millis(1));
+            wait.mul_f64(state.rng.borrow_mut().between(1.0, 1.5))
+        }
+        FailureCause::BodyTimeout => state.retry_after(),
+        FailureCause::BadRequest
+        | FailureCause::Unauthenticated
+        | FailureCause::Forbidden
+        | FailureCause::Blocked
+        | FailureCause::NotFound
+        | FailureCause::MethodNotAllowed
+        | FailureCause::TooLarge
+        | FailureCause::Veiled
+        | FailureCause::NotGrpc
+        | FailureCause::HeadTooLarge
+        | FailureCause::Shed
+        | FailureCause::Internal
+        | FailureCause::Upstream
+        | FailureCause::Exhausted
+        | FailureCause::Deadline => return failure,
+    };
+    let welcome = state.budget(route).handle_callers_retry(state.shared.clock.now());
+    failure.with_retry(after, welcome)
+}
+
 /// The request was refused before its ladder.
 pub(super) fn refused(
     state: &State,
@@ -59,8 +88,9 @@ pub(super) fn refused(
     caller: &Caller<'_>,
     id: &HeaderValue,
     began: Time,
-    failure: &Failure<'_>,
+    failure: Failure<'_>,
 ) -> Response<AnswerBody> {
+    let failure = &advised(state, route, failure);
     let plan = &state.shared.plan.routes[route];
     let rendered = super::error(plan.protocol, failure, id);
     let at = state.shared.clock.now();

@@ -45,7 +45,8 @@ pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
                 (entry, Tried::Declined("answer_blocked"))
             }
             Step::Remote { entry, timeout } if may_take_over(&visit, entry, begun) => {
-                (entry, entry::remote(&mut visit, entry, now + timeout).await)
+                let until = visit.until(entry, timeout, now);
+                (entry, entry::remote(&mut visit, entry, until).await)
             }
             Step::Local { entry } if begun == Begun::Fresh => (entry, entry::local(&mut visit, entry).await),
             Step::Remote { entry, .. } | Step::Local { entry } => (entry, Tried::Declined("cannot_continue")),
@@ -54,13 +55,13 @@ pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
         match tried {
             // What takes the place of an answer is checked before it is shown, as that was; what goes on from it is part of it.
             Tried::Answered(served) if begun == Begun::Fresh => match checked::before(&mut visit, served).await {
-                Ok(served) => match rescued(served, begun, entry) {
+                Ok(served) => match rescued(served, begun, entry, visit.attempts) {
                     Some(rescued) => return rescued,
                     None => visit.pass(entry, "not_a_stream"),
                 },
                 Err(blocked) => visit.block(entry, blocked),
             },
-            Tried::Answered(served) => match rescued(served, begun, entry) {
+            Tried::Answered(served) => match rescued(served, begun, entry, visit.attempts) {
                 Some(rescued) => return rescued,
                 None => visit.pass(entry, "not_a_stream"),
             },
@@ -79,14 +80,14 @@ fn may_take_over(visit: &Visit<'_>, entry: usize, begun: Begun) -> bool {
     backend.protocol.is_of_language_models() && (begun == Begun::Fresh || backend.prefill)
 }
 
-fn rescued(served: Served, begun: Begun, entry: usize) -> Option<Rescued> {
+fn rescued(served: Served, begun: Begun, entry: usize, attempts: u32) -> Option<Rescued> {
     if !served.status.is_success() {
         return None;
     }
     match served.body {
         AnswerBody::Streamed(streamed) => {
             let upstream = Box::new(streamed.into_upstream()?);
-            Some(Rescued::Upstream { upstream, begun, entry })
+            Some(Rescued::Upstream { upstream, begun, entry, attempts })
         }
         // A backend that answers all at once begins anew.
         AnswerBody::Held(Some(bytes)) if served.by_model.is_none() || begun == Begun::Fresh => {

@@ -24,7 +24,7 @@ use mainstay_core::time::Time;
 
 use super::{held, lowered};
 use crate::answers::local::Asked;
-use crate::answers::{KeyParts, Lead, RequestFacts, RequestKey, class_by_rules};
+use crate::answers::{KeyParts, Lead, RequestFacts, RequestKey, Upshot, class_by_rules};
 use crate::attempt::Failed;
 use crate::body::Outgoing;
 use crate::chaos::{Asking, Met, Recorded, Standing};
@@ -35,7 +35,7 @@ use crate::headers;
 use crate::identity::Caller;
 use crate::protocol::{self, Facts, Failure, FailureCause, Rpc};
 use crate::shared::Shared;
-use crate::streamed::{Plan, Streaming};
+use crate::streamed::{BEAT, BEAT_MIN, Plan, Streaming};
 use crate::worker::State;
 
 /// A request on its way down.
@@ -59,6 +59,14 @@ pub(crate) struct Visit<'a> {
     /// When its body was there, which is when its deadline begins.
     pub(super) ready_at: Time,
     pub(super) deadline: Time,
+    /// Its caller wants it sooner than the route would have it.
+    pub(super) hurried: bool,
+    /// When a stream that has begun by then must have ended, and whether its caller wants that sooner.
+    pub(super) ends: (Time, bool),
+    /// What the entry at hand may take is so little for that reason.
+    pub(super) cut_short: bool,
+    /// Its caller, or another mainstay before this one, asks again.
+    is_retry: bool,
     /// Where it starts.
     pub(super) start: Level,
     pub(super) attempts: u32,
@@ -119,13 +127,17 @@ impl<'a> Visit<'a> {
         let hints = protocol::hints(&head.headers, &shared.plan.objectives);
         let synthetic = caller.trusted && headers::is_synthetic(&head.headers);
         let ready_at = shared.clock.now();
-        let deadline = [hints.deadline, facts.timeout].into_iter().flatten().fold(plan.deadline, Duration::min);
+        let soonest = |of: [Option<Duration>; 2], most| of.into_iter().flatten().fold(most, Duration::min);
+        let whole = soonest([hints.deadline, facts.timeout], plan.deadline);
+        // A caller's patience ends while it hears nothing: of a stream until it begins.
+        let begins = if facts.stream {
+            soonest([hints.patience, hints.ttft], whole)
+        } else {
+            whole.min(hints.patience.unwrap_or(whole))
+        };
+        let ends = if facts.stream { whole } else { begins };
         let runtime = &shared.routes[route];
         let start = runtime.level();
-        // Who comes again was counted, and paid for, when it was told to.
-        if !hints.is_retry {
-            state.admitted[route].set(state.admitted[route].get() + 1);
-        }
         let mut visit = Visit {
             state,
             route,
@@ -141,7 +153,11 @@ impl<'a> Visit<'a> {
             body_is_spent: false,
             began,
             ready_at,
-            deadline: ready_at + deadline,
+            deadline: ready_at + begins,
+            hurried: begins < plan.deadline,
+            ends: (ready_at + ends, ends < plan.deadline),
+            cut_short: false,
+            is_retry: hints.is_retry,
             start,
             attempts: 0,
             earlier: hints.earlier,
@@ -163,7 +179,7 @@ impl<'a> Visit<'a> {
         };
         visit.trace = visit.place_in_trace();
         if facts.stream {
-            visit.streaming = visit.streamed(&facts);
+            visit.streaming = visit.streamed(&facts, hints.patience);
         }
         if !caller.is_stranger() {
             let placed = visit.place(plan);
@@ -174,6 +190,11 @@ impl<'a> Visit<'a> {
 
     /// It has come from its caller: its keys are counted, and it meets an order where one is in force.
     pub(super) fn arrive(&mut self) {
+        // Who comes again was counted, and paid for, when it was told to.
+        if !self.is_retry {
+            let admitted = &self.state.admitted[self.route];
+            admitted.set(admitted.get() + 1);
+        }
         self.note_keys();
         if self.shared().injector.is_armed() {
             self.met = self.meet();
@@ -181,7 +202,7 @@ impl<'a> Visit<'a> {
     }
 
     /// How its answer is streamed, where a language model is asked at a path that is understood.
-    fn streamed(&self, facts: &Facts) -> Option<Box<Streaming>> {
+    fn streamed(&self, facts: &Facts, patience: Option<Duration>) -> Option<Box<Streaming>> {
         let dialect = Dialect::of_path(self.uri.path())?;
         if !self.is_for_language_model() || self.whole_body().is_none() {
             return None;
@@ -190,16 +211,16 @@ impl<'a> Visit<'a> {
         let mut streaming = Streaming::of(self.shared(), self.route, dialect, id);
         streaming.settings.include_usage = facts.include_usage;
         streaming.settings.choices = facts.choices;
+        // It hears something in time.
+        streaming.beat = patience.map_or(BEAT, |patience| (patience / 2).clamp(BEAT_MIN, BEAT));
         Some(Box::new(streaming))
     }
 
     /// It is asked for somebody whose caller has the beginning of an answer.
     pub(super) fn hand_over(&mut self, plan: &Plan, begun: Begun) {
-        (self.class, self.deadline) = (plan.class, plan.deadline);
+        (self.class, self.deadline, self.attempts) = (plan.class, plan.deadline, plan.attempts);
+        (self.ends.0, self.hurried) = (plan.deadline, self.ends.1);
         (self.key, self.too_long_for) = (plan.key, plan.too_long_for);
-        // It is the same request still, and was admitted once.
-        let admitted = &self.state.admitted[self.route];
-        admitted.set(admitted.get().saturating_sub(1));
         if let Some(streaming) = &mut self.streaming {
             streaming.hands_over = true;
             // What goes on with an answer is no answer of its own that could be checked.
@@ -225,9 +246,10 @@ impl<'a> Visit<'a> {
             client: self.client.to_owned(),
             trusted: self.trusted,
             id: self.id.clone(),
-            deadline: self.deadline,
+            deadline: self.ends.0,
             key: self.key,
             too_long_for: self.too_long_for,
+            attempts: self.attempts,
         }))
     }
 
@@ -399,12 +421,21 @@ impl<'a> Visit<'a> {
     pub(super) fn pass(&mut self, entry: usize, reason: &'static str) {
         let entries = &self.shared().routes[self.route].entries;
         self.reason.get_or_insert(reason);
-        self.lead = None;
+        if let Some(lead) = self.lead.take() {
+            lead.end(Upshot::InVain);
+        }
         if let (Some(from), Some(to)) = (entries.get(entry), entries.get(entry + 1))
             && from.level != to.level
         {
             self.state.counters.borrow_mut().routes[self.route].degrade(from.level, to.level, reason);
         }
+    }
+
+    /// Until when an entry is asked that may take so long from now on.
+    pub(super) fn until(&mut self, entry: usize, timeout: Duration, now: Time) -> Time {
+        let own = self.shared().routes[self.route].entries[entry].timeout;
+        self.cut_short = self.hurried && own.is_none_or(|own| timeout < own);
+        now + timeout
     }
 
     /// Its way down the ladder. Where several backends of a group are left alone, the others of it come last among their level.
@@ -433,11 +464,11 @@ impl<'a> Visit<'a> {
     }
 
     /// A better entry than the route's level, one of whose breakers wants to be tried and none of which forbids it, so
-    /// that its recovery does not wait for the ladder. A pin is obeyed.
+    /// that its recovery does not wait for the ladder. A pin is obeyed, but for probes of the operator's own.
     pub(super) fn probe(&self) -> Option<usize> {
         let shared = self.shared();
         let runtime = &shared.routes[self.route];
-        if self.start <= runtime.best_level() || runtime.is_pinned() {
+        if self.start <= runtime.best_level() || (runtime.is_pinned() && !self.synthetic) {
             return None;
         }
         let now = shared.clock.now();
@@ -454,7 +485,7 @@ impl<'a> Visit<'a> {
         let is_final = failed.means.is_some_and(|kind| !matches!(kind.action(), Action::RetrySame | Action::NextKey));
         // What is wrong with a key is still wrong with it a moment later, but for asking too often.
         let is_refused = matches!(failed.key, Some(keys::Fault::Refused | keys::Fault::Spent));
-        if !self.can_send_again() || is_final || is_refused {
+        if !self.can_send_again() || is_final || is_refused || failed.is_final {
             return None;
         }
         let shared = self.shared();
@@ -492,13 +523,7 @@ impl<'a> Visit<'a> {
 
     /// The route's retry budget, with this worker's admissions paid in.
     pub(super) fn budget(&self) -> std::sync::MutexGuard<'_, RetryBudget> {
-        let shared = self.shared();
-        let mut budget = shared.routes[self.route].retries.lock().expect("counting does not panic");
-        let admitted = self.state.admitted[self.route].take();
-        if admitted > 0 {
-            budget.handle_admitted(f64::from(admitted), shared.clock.now());
-        }
-        budget
+        self.state.budget(self.route)
     }
 
     /// Whether the retry budget allows the caller to come back; it is charged for it.
@@ -509,7 +534,7 @@ impl<'a> Visit<'a> {
 
     /// When a shed caller may come back: not all at once.
     pub(super) fn retry_after(&self) -> Duration {
-        Duration::from_secs_f64(self.state.rng.borrow_mut().between(0.5, 1.5))
+        self.state.retry_after()
     }
 
     /// The key of this request in the answer cache.

@@ -8,7 +8,7 @@ use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
 
-use super::retry_after::{asked, retry_after};
+use super::retry_after::{asked, retry_after, told};
 
 /// How long a backend is left alone whose key has spent its quota: no wait within a request helps.
 pub(crate) const QUOTA_PAUSE: Duration = Duration::from_hours(1);
@@ -57,10 +57,9 @@ fn of_model(status: u16, headers: &HeaderMap, body: &[u8], now: Time) -> Outcome
     match taxonomy::of_answer(status, body) {
         None => Outcome::Success,
         Some(Kind::Spend) => failure(Some(QUOTA_PAUSE)),
-        Some(Kind::Rate) => Outcome::Throttled { retry_after: retry_after(headers, now) },
-        Some(Kind::Capacity | Kind::Server | Kind::Silent | Kind::Cut | Kind::Malformed) => {
-            Outcome::Failure { kind: FailureKind::Server, retry_after: asked(headers, now) }
-        }
+        Some(Kind::Rate) => Outcome::Throttled { retry_after: retry_after(headers, now).or_else(|| told(body)) },
+        Some(Kind::Capacity) => failure(asked(headers, now).or_else(|| told(body))),
+        Some(Kind::Server | Kind::Silent | Kind::Cut | Kind::Malformed) => failure(asked(headers, now)),
         Some(Kind::Auth | Kind::Context | Kind::Content | Kind::Caller) => Outcome::Caller { status },
     }
 }

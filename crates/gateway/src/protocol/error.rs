@@ -43,8 +43,7 @@ impl<'a> Failure<'a> {
             | FailureCause::Shed
             | FailureCause::RateLimited
             | FailureCause::Internal
-            | FailureCause::Upstream
-            | FailureCause::Draining => None,
+            | FailureCause::Upstream => None,
         };
         Failure { cause, message: message.into(), retry_after: None, should_retry }
     }
@@ -111,8 +110,6 @@ pub enum FailureCause {
     Upstream,
     /// 503: every level of the ladder failed.
     Exhausted,
-    /// 503: the gateway is shutting down.
-    Draining,
     /// 504: the deadline passed.
     Deadline,
 }
@@ -133,7 +130,7 @@ impl FailureCause {
             FailureCause::Shed | FailureCause::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             FailureCause::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             FailureCause::Upstream => StatusCode::BAD_GATEWAY,
-            FailureCause::Exhausted | FailureCause::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            FailureCause::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             FailureCause::Deadline => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -157,7 +154,6 @@ impl FailureCause {
             FailureCause::Internal => "internal_error",
             FailureCause::Upstream => "upstream_error",
             FailureCause::Exhausted => "all_levels_failed",
-            FailureCause::Draining => "shutting_down",
             FailureCause::Deadline => "deadline_exceeded",
         }
     }
@@ -175,11 +171,9 @@ impl FailureCause {
             FailureCause::Unauthenticated => "authentication_error",
             FailureCause::Forbidden | FailureCause::Blocked => "permission_error",
             FailureCause::Shed | FailureCause::RateLimited => "rate_limit_error",
-            FailureCause::Internal
-            | FailureCause::Upstream
-            | FailureCause::Exhausted
-            | FailureCause::Draining
-            | FailureCause::Deadline => "server_error",
+            FailureCause::Internal | FailureCause::Upstream | FailureCause::Exhausted | FailureCause::Deadline => {
+                "server_error"
+            }
         }
     }
 
@@ -197,7 +191,7 @@ impl FailureCause {
             FailureCause::TooLarge => "request_too_large",
             FailureCause::Shed | FailureCause::RateLimited => "rate_limit_error",
             FailureCause::Internal | FailureCause::Upstream => "api_error",
-            FailureCause::Exhausted | FailureCause::Draining => "overloaded_error",
+            FailureCause::Exhausted => "overloaded_error",
             FailureCause::Deadline => "timeout_error",
         }
     }

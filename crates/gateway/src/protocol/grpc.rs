@@ -172,7 +172,7 @@ impl Code {
             FailureCause::BodyTimeout | FailureCause::Deadline => Code::DeadlineExceeded,
             FailureCause::Shed | FailureCause::RateLimited => Code::ResourceExhausted,
             FailureCause::Internal => Code::Internal,
-            FailureCause::Upstream | FailureCause::Exhausted | FailureCause::Draining => Code::Unavailable,
+            FailureCause::Upstream | FailureCause::Exhausted => Code::Unavailable,
         }
     }
 }

@@ -16,8 +16,11 @@ const ATTEMPT_MAX: u32 = 1000;
 pub struct Hints {
     /// The least important of the classes that `x-mainstay-priority` and `x-gateway-inference-objective` ask for.
     pub class: Option<Class>,
-    /// The shortest of `x-mainstay-deadline-ms`, `x-stainless-read-timeout` (seconds) and `grpc-timeout`.
+    /// The shorter of `x-mainstay-deadline-ms` and `grpc-timeout`.
     pub deadline: Option<Duration>,
+    /// The shorter of `x-stainless-read-timeout` and `x-stainless-timeout` (seconds): how long the caller waits while it hears nothing. Who has
+    /// a whole answer to wait for hears nothing before it.
+    pub patience: Option<Duration>,
     /// `x-slo-ttft-ms`: when the first token is wanted.
     pub ttft: Option<Duration>,
     /// `x-stainless-retry-count`, `x-mainstay-attempt`: whether the caller, or another mainstay before this one, asks again.
@@ -49,7 +52,10 @@ pub fn hints(headers: &HeaderMap, objectives: &BTreeMap<String, Class>) -> Hints
                 hints.class = hints.class.max(class);
             }
             "mainstay-deadline-ms" => hints.shorten(text().and_then(|text| duration(text, 1e-3))),
-            "stainless-read-timeout" => hints.shorten(text().and_then(|text| duration(text, 1.0))),
+            "stainless-read-timeout" | "stainless-timeout" => {
+                let told = text().and_then(|text| duration(text, 1.0));
+                hints.patience = hints.patience.into_iter().chain(told).min();
+            }
             "stainless-retry-count" => hints.is_retry |= text().is_some_and(|count| count != "0"),
             "mainstay-attempt" => {
                 let attempt: u32 = text().and_then(|text| text.parse().ok()).unwrap_or(1);

@@ -1,12 +1,14 @@
 //! A backend as all workers see it: its breaker, its limiter, its endpoints.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Backend;
+use mainstay_core::resilience::breaker::Ticket;
 use mainstay_core::resilience::demand::Demand;
 use mainstay_core::resilience::ejection::{self, Endpoints};
+use mainstay_core::resilience::keys::Fault;
 use mainstay_core::resilience::limiter;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::rng::Rng;
@@ -30,6 +32,8 @@ pub(crate) struct BackendShared {
     pub(crate) demand: Demand,
     tls: Option<Arc<rustls::ClientConfig>>,
     config: Backend,
+    /// When its breaker closed last after it had been open, in nanoseconds; 0: never.
+    recovered: AtomicU64,
     choice: Mutex<Endpoints>,
 }
 
@@ -70,6 +74,7 @@ impl BackendShared {
             endpoints,
             tls,
             config: config.clone(),
+            recovered: AtomicU64::new(0),
         })
     }
 
@@ -117,6 +122,15 @@ impl BackendShared {
         }
     }
 
+    /// What a fault of a caller's own credential says about the backend: nothing. Where it is not told from a server's own limit, that is heeded;
+    /// a wish to be left alone is its caller's to heed.
+    pub(crate) const fn without_callers_fault(&self, fault: Fault) -> Outcome {
+        match fault {
+            Fault::Limited if !self.config.protocol.is_of_language_models() => Outcome::Throttled { retry_after: None },
+            Fault::Limited | Fault::Spent | Fault::Refused => Outcome::Cancelled,
+        }
+    }
+
     /// What became of the endpoints since the last call.
     pub(crate) fn endpoint_effects(&self, now: Time) -> Vec<ejection::Effect> {
         if self.endpoints.len() == 1 {
@@ -125,6 +139,20 @@ impl BackendShared {
         let mut choice = self.choice.lock().expect("choosing does not panic");
         choice.handle_timeout(now);
         std::iter::from_fn(|| choice.poll_effect()).collect()
+    }
+
+    /// A call ended: what its breaker learns, which may be that it is well again.
+    pub(crate) fn learn(&self, ticket: Ticket, outcome: Outcome, now: Time) {
+        let was_closed = self.breaker.is_closed();
+        self.breaker.report(ticket, outcome, now);
+        if !was_closed && self.breaker.is_closed() {
+            self.recovered.store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// When it recovered last.
+    pub(crate) fn recovered(&self) -> Option<Time> {
+        Some(self.recovered.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)
     }
 
     /// Calls that are allowed at once; `None`: no limit.

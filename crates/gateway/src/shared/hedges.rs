@@ -51,15 +51,12 @@ impl Hedges {
         now: Time,
     ) -> Option<Arc<Hedges>> {
         let config = route.hedge.as_ref()?;
-        let entry = |at| route.beside(at, backends).next().map(|_| Arc::new(Machines::new(config, now)));
-        let entries: Vec<_> = (0..route.ladder.len()).map(entry).collect();
-        let alike = |r: &&Arc<Hedges>| {
-            let same = |(mine, theirs): (&Option<_>, &Option<_>)| mine.is_some() == theirs.is_some();
-            r.config == *config && entries.iter().zip(&r.entries).all(same)
-        };
+        let hedged = || (0..route.ladder.len()).map(|at| route.beside(at, backends).next().is_some());
+        let alike = |r: &&Arc<Hedges>| r.config == *config && r.entries.iter().map(Option::is_some).eq(hedged());
         if let Some(running) = running.filter(alike) {
             return Some(Arc::clone(running));
         }
+        let entries = hedged().map(|is_hedged| is_hedged.then(|| Arc::new(Machines::new(config, now)))).collect();
         Some(Arc::new(Hedges { config: config.clone(), entries }))
     }
 
@@ -102,6 +99,11 @@ impl Pace {
     /// Whether its answer has begun.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.get()
+    }
+
+    /// Whether both budgets would allow a second one at this moment; neither is charged.
+    pub(crate) fn may_be_late(&self, retries: &mut RetryBudget, now: Time) -> bool {
+        self.lock().may_be_late_within(retries, Capacity::Spare, now)
     }
 
     /// It is late, and somebody has room for a second one: whether both budgets allow that.

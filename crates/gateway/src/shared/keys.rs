@@ -91,6 +91,11 @@ impl KeyRing {
 }
 
 impl KeyInUse {
+    /// The call that was to bear it is not made.
+    pub(crate) fn unused(&self) {
+        self.ring.lock().handle_unused(self.at);
+    }
+
     /// A call with it has ended: what of that concerns the backend. A fault of one key among several does not, as long as another is left.
     ///
     /// A backend with one key is at fault with it: whether that rests is for its breaker to say, unless its money is spent.

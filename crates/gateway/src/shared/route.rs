@@ -1,7 +1,8 @@
 //! A route as all workers see it: its ladder, its retry budget, its parsed pointers.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -35,7 +36,8 @@ pub(crate) struct RouteShared {
     pub(crate) name: String,
     /// The plan's entries as the walk sees them, in the same order.
     pub(crate) entries: Vec<Entry>,
-    pub(crate) retries: Mutex<RetryBudget>,
+    /// The same under every config that has a route of this name.
+    pub(crate) retries: Arc<Mutex<RetryBudget>>,
     /// Which late calls are made a second time; `None`: none.
     pub(crate) hedges: Option<Arc<Hedges>>,
     pub(crate) confidence: Option<ConfidenceReader>,
@@ -60,7 +62,11 @@ pub(crate) struct RouteShared {
     /// By entry: the path at its backend, where the route's path is fixed and the backend's model has another name.
     pub(crate) paths: Vec<Option<PathAndQuery>>,
     level: AtomicU8,
+    /// When its level last went up as its parts recovered, in nanoseconds (0: never), and from where.
+    climbed: (AtomicU64, AtomicU8),
     pinned: AtomicBool,
+    /// Components whose breakers became half-open under a pin, and were not tried since.
+    untried: Mutex<BTreeSet<Component>>,
     ladder: Mutex<(Ladder, LevelReason)>,
 }
 
@@ -92,7 +98,7 @@ impl RouteShared {
         Ok(Arc::new(RouteShared {
             name: route.name.clone(),
             entries,
-            retries: Mutex::new(RetryBudget::new(BudgetConfig::default(), now)),
+            retries: running.map_or_else(|| new_budget(now), |running| Arc::clone(&running.retries)),
             hedges,
             confidence: route
                 .confidence
@@ -111,7 +117,9 @@ impl RouteShared {
             orders: running.map(|running| Arc::clone(&running.orders)).unwrap_or_default(),
             paths: route.ladder.iter().map(|entry| fixed_path(route, entry, plan)).collect(),
             level: AtomicU8::new(ladder.0.level().number()),
+            climbed: (AtomicU64::new(0), AtomicU8::new(0)),
             pinned: AtomicBool::new(ladder.0.pin().is_some()),
+            untried: Mutex::new(alike.map(|r| r.untried().clone()).unwrap_or_default()),
             ladder: Mutex::new(ladder),
         }))
     }
@@ -126,9 +134,33 @@ impl RouteShared {
         self.entries.first().map_or(Level::FULL, |e| e.level)
     }
 
+    /// Since when requests come to this level again after its parts recovered.
+    pub(crate) fn back_at(&self, level: Level) -> Option<Time> {
+        let at = Some(self.climbed.0.load(Ordering::Relaxed)).filter(|at| *at > 0)?;
+        (level.number() < self.climbed.1.load(Ordering::Relaxed)).then(|| Time::from_nanos(at))
+    }
+
     /// Whether a person holds its level.
     pub(crate) fn is_pinned(&self) -> bool {
         self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Whether a component's breaker is half-open only because a pin lets nobody try it, or let nobody until a moment ago. That is not to be
+    /// ill: when the pin ends, requests begin there as if it were well, and the breaker lets as many try as it means to.
+    pub(crate) fn is_untried(&self, component: Component, is_half_open: bool) -> bool {
+        let mut untried = self.untried();
+        if !is_half_open {
+            untried.remove(&component);
+            return false;
+        }
+        if self.is_pinned() {
+            untried.insert(component);
+        }
+        untried.contains(&component)
+    }
+
+    fn untried(&self) -> MutexGuard<'_, BTreeSet<Component>> {
+        self.untried.lock().expect("noting does not panic")
     }
 
     /// Why requests start below the best level, in a word.
@@ -164,6 +196,10 @@ impl RouteShared {
     fn publish(&self, guard: &mut (Ladder, LevelReason)) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(Effect::LevelChanged { from, to, why, at }) = guard.0.poll_effect() {
+            if why == LevelReason::Recovered && to < from {
+                self.climbed.1.store(from.number(), Ordering::Relaxed);
+                self.climbed.0.store(at.as_nanos(), Ordering::Relaxed);
+            }
             let reason = why.word().into();
             guard.1 = why;
             events.push(Event { at, kind: EventKind::LevelChanged { route: self.name.clone(), from, to, reason } });
@@ -180,6 +216,10 @@ impl RouteShared {
         let reason = if pin.is_some() { "pinned" } else { guard.1.word() }.to_owned();
         (guard.0.level(), reason, pin)
     }
+}
+
+fn new_budget(now: Time) -> Arc<Mutex<RetryBudget>> {
+    Arc::new(Mutex::new(RetryBudget::new(BudgetConfig::default(), now)))
 }
 
 /// The strictest time that objectives allow an answer of a route from end to end.

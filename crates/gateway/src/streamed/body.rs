@@ -8,15 +8,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use mainstay_core::llm::answering::{Begun, Effect, End, Fault, Rescue, Summary, broken};
+use mainstay_core::llm::whole::Whole;
+use mainstay_core::route::Level;
 use mainstay_core::time::Time;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use mainstay_core::safety::Why;
 
 use super::{Driver, Plan, Rescued, Upstream};
+use crate::answers::RequestKey;
 use crate::counters::Ending;
+use crate::protocol;
 use crate::stream::{Broken, Record};
 
 /// A streamed answer whose beginning is on its way to the caller.
@@ -35,10 +40,9 @@ pub(crate) struct Streamed {
     /// When the caller last heard anything, and what goes off when that is long ago.
     heard: Time,
     beat: Option<Pin<Box<Sleep>>>,
+    beat_every: Duration,
+    kept_as: Option<RequestKey>,
 }
-
-/// How long a caller that has the beginning of its answer hears nothing before it is shown that somebody is there.
-const BEAT: Duration = Duration::from_secs(5);
 
 impl fmt::Debug for Streamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,22 +51,23 @@ impl fmt::Debug for Streamed {
 }
 
 impl Streamed {
-    pub(crate) fn new(driver: Driver) -> Streamed {
+    pub(crate) fn new(driver: Driver, beat_every: Duration) -> Streamed {
         let heard = driver.state.shared.clock.now();
-        Streamed { driver, record: None, plan: None, rescue: None, fault: None, over: false, heard, beat: None }
+        let (record, plan, rescue, fault, beat) = (None, None, None, None, None);
+        Streamed { driver, record, plan, rescue, fault, over: false, heard, beat, beat_every, kept_as: None }
     }
 
     /// Ready with a sign of life when the caller heard nothing for long. Before the commit there is none: it would be the head of an answer of
     /// which nobody knows the status yet.
     fn poll_beat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let clock = self.driver.state.shared.clock;
-        let due = self.heard + BEAT;
+        let due = self.heard + self.beat_every;
         let timer = self.beat.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(clock.instant(due))));
         while timer.as_mut().poll(cx).is_ready() {
             let now = clock.now();
             if now >= due {
                 self.heard = now;
-                timer.as_mut().reset(clock.instant(now + BEAT));
+                timer.as_mut().reset(clock.instant(now + self.beat_every));
                 return Poll::Ready(self.driver.answering.heartbeat().into());
             }
             timer.as_mut().reset(clock.instant(due));
@@ -79,6 +84,28 @@ impl Streamed {
     /// What it says, as far as it has come.
     pub(crate) fn said(&self) -> Result<String, Why> {
         self.driver.said()
+    }
+
+    /// When it must have ended.
+    pub(crate) fn ends_by(&self) -> Instant {
+        self.driver.state.shared.clock.instant(self.driver.until)
+    }
+
+    /// The deadline passed while its caller read nothing: its backend is let go, and blamed for nothing. Who reads on after all is told so.
+    pub(crate) fn give_up_unread(&mut self) {
+        (self.driver.upstream, self.rescue, self.plan) = (None, None, None);
+        self.leave();
+    }
+
+    /// It is counted as its caller left it.
+    fn leave(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        let (tokens, first) = self.driver.answering.shown();
+        record.ended.first_part = first.map(|at| at.since(record.began));
+        let usage = self.driver.answering.usage();
+        record.ended.usage = usage;
+        (record.draft.input_tokens, record.draft.output_tokens) = (usage.input, usage.output);
+        record.end(Some(Ending::Cancelled), u32::try_from(tokens).unwrap_or(u32::MAX));
     }
 
     /// Says what to count once the answer ends, and who is asked when its backend fails.
@@ -133,8 +160,11 @@ impl Streamed {
     fn take_over(&mut self, rescued: Rescued) {
         let fault = self.fault.take().unwrap_or(Fault::Cut);
         match rescued {
-            Rescued::Upstream { upstream, begun, entry } => {
+            Rescued::Upstream { upstream, begun, entry, attempts } => {
                 self.answered_by(entry);
+                if let Some(plan) = &mut self.plan {
+                    plan.attempts = attempts;
+                }
                 self.driver.read(*upstream, begun);
             }
             Rescued::Local { bytes, entry } => {
@@ -149,8 +179,33 @@ impl Streamed {
         }
     }
 
+    /// Keeps the answer under this key once it has come in whole.
+    pub(crate) fn keep_as(&mut self, key: RequestKey) {
+        self.kept_as = Some(key);
+    }
+
+    /// The caller's next question is the same, or another's: it has been answered.
+    fn keep(&self, record: &Record) {
+        let (Some(key), Some(part)) = (self.kept_as, self.driver.answering.whole()) else { return };
+        let mut whole = Whole::default();
+        if whole.take(part.clone(), usize::MAX).is_err() {
+            return;
+        }
+        let shared = &record.state.shared;
+        let now = shared.clock.now();
+        let dialect = self.driver.answering.dialect();
+        let body = whole.write(dialect, &record.draft.request_id, now.as_millis() / 1000);
+        let mut answer = http::Response::new(Bytes::from(body));
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(protocol::JSON));
+        let protocol = shared.plan.routes[record.route].protocol;
+        if let Err(why) = shared.answers.store(key, protocol, Level::FULL, &answer, now) {
+            tracing::trace!(?why, "an answer was not kept");
+        }
+    }
+
     fn count(&mut self, summary: &Summary) {
         let Some(mut record) = self.record.take() else { return };
+        self.keep(&record);
         if let Some(case) = &mut record.case {
             case.hear(self.driver.said());
         }
@@ -219,12 +274,6 @@ impl Body for Streamed {
 impl Drop for Streamed {
     /// The flight reports the cancellation itself; the request is counted as the caller left it.
     fn drop(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
-        let (tokens, first) = self.driver.answering.shown();
-        record.ended.first_part = first.map(|at| at.since(record.began));
-        let usage = self.driver.answering.usage();
-        record.ended.usage = usage;
-        (record.draft.input_tokens, record.draft.output_tokens) = (usage.input, usage.output);
-        record.end(Some(Ending::Cancelled), u32::try_from(tokens).unwrap_or(u32::MAX));
+        self.leave();
     }
 }

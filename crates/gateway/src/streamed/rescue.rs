@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) key: u64,
     /// The context of the largest model that refused it as too long.
     pub(crate) too_long_for: Option<u64>,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
 }
 
 /// Who took over.
@@ -46,6 +48,8 @@ pub(crate) enum Rescued {
         begun: Begun,
         /// Which entry of the ladder it stands at.
         entry: usize,
+        /// Attempts so far.
+        attempts: u32,
     },
     /// An answer of our own, as its stream.
     Local {

@@ -256,3 +256,152 @@ routes:
     assert_eq!(answer.facts(), (200, "4", "true", "0", "unhealthy"), "the level itself is in no hurry");
     tokio::time::timeout(Duration::from_secs(5), plane.close()).await.unwrap();
 }
+
+const PINNED: &str = r"
+backends:
+  primary:
+    url: http://$primary
+    protocol: open-inference
+    breaker: { consecutive: 5, open: 100ms, open_max: 100ms, successes: 2 }
+    retry: { attempts: 1 }
+trust: { from: [127.0.0.0/8] }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    hysteresis: { window: 50ms, down: 2, up: 200ms }
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+
+/// A route whose better backend failed, was pinned below it, and has its breaker half-open for a while.
+async fn pinned_below(primary: &Upstream) -> Plane {
+    let plane = Plane::start(&fill(PINNED, &[("primary", &primary.addr)]));
+    for _ in 0..5 {
+        ask(plane.addr(), infer(&[])).await;
+    }
+    plane.backend_is("primary", "an open breaker", |b| b.breaker != "closed").await;
+    plane.gateway.pin("score", Level::STATIC, None, "distrusted").expect("a route");
+    plane.backend_is("primary", "half-open", |b| b.breaker == "half_open").await;
+    plane
+}
+
+/// Asks for as long as the breaker's and the ladder's times together; nobody is to be let through.
+async fn nobody_passes_the_pin(plane: &Plane, primary: &Upstream) {
+    let (before, began) = (primary.count(), std::time::Instant::now());
+    while began.elapsed() < Duration::from_millis(600) {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "4", "true", "0", "pinned"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(primary.count(), before);
+    assert_eq!(plane.backend("primary").breaker, "half_open");
+}
+
+#[tokio::test]
+async fn after_a_pin_a_route_is_at_once_where_its_backends_let_it_be() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(1000)));
+    let primary = gated(&failing, &gate).await;
+    let plane = pinned_below(&primary).await;
+    failing.store(false, Ordering::SeqCst);
+    nobody_passes_the_pin(&plane, &primary).await;
+    plane.gateway.unpin("score").expect("a route");
+    for _ in 0..2 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts(), (200, "0", "false", "1", ""));
+    }
+    plane.backend_is("primary", "closed", |b| b.breaker == "closed").await;
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn after_a_pin_a_backend_that_is_still_dead_costs_one_call_and_its_level() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
+    let primary = gated(&failing, &gate).await;
+    let config = PINNED.replace("open: 100ms, open_max: 100ms", "open: 100ms, open_max: 1h");
+    let plane = Plane::start(&fill(&config, &[("primary", &primary.addr)]));
+    for _ in 0..5 {
+        ask(plane.addr(), infer(&[])).await;
+    }
+    plane.gateway.pin("score", Level::STATIC, None, "distrusted").expect("a route");
+    plane.backend_is("primary", "half-open", |b| b.breaker == "half_open").await;
+    nobody_passes_the_pin(&plane, &primary).await;
+    // Time for the ladder to judge: nobody was let try it, which is no reason to leave the level.
+    plane.gateway.unpin("score").expect("a route");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(plane.route("score").level, Level::FULL);
+    let before = primary.count();
+    let (well, deeper, asking) = crowd(&plane, 50);
+    asking.join_all().await;
+    assert_eq!((well.load(Ordering::SeqCst), deeper.load(Ordering::SeqCst)), (0, 50));
+    assert_eq!(primary.count() - before, 1);
+    until("level 4", || (plane.route("score").level == Level::STATIC).then_some(())).await;
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn under_a_pin_the_operators_own_probes_try_what_is_above() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(1000)));
+    let primary = gated(&failing, &gate).await;
+    let plane = pinned_below(&primary).await;
+    failing.store(false, Ordering::SeqCst);
+    nobody_passes_the_pin(&plane, &primary).await;
+    for _ in 0..2 {
+        let probe = ask(plane.addr(), infer(&[("x-mainstay-synthetic", "true")])).await;
+        assert_eq!(probe.facts(), (200, "0", "false", "1", ""));
+    }
+    plane.backend_is("primary", "closed", |b| b.breaker == "closed").await;
+    let answer = ask(plane.addr(), infer(&[])).await;
+    assert_eq!(answer.facts(), (200, "4", "true", "0", "pinned"), "users stay where the pin is");
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn what_has_recovered_gets_its_share_of_the_requests_back_little_by_little() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(10_000)));
+    let primary = gated(&failing, &gate).await;
+    let small = Upstream::predicting("small", 0.5).await;
+    let config = r"
+backends:
+  primary: { url: 'http://$primary', protocol: open-inference, limit: none, breaker: { consecutive: 5, open: 100ms, successes: 1, ramp: 3s }, retry: { attempts: 1 } }
+  small: { url: 'http://$small', protocol: open-inference, limit: none }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    hysteresis: { window: 100ms, down: 1, up: 1s }
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 2, backend: small }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr), ("small", &small.addr)]));
+    for _ in 0..5 {
+        ask(plane.addr(), infer(&[])).await;
+    }
+    until("level 2", || (plane.route("score").level.number() == 2).then_some(())).await;
+    failing.store(false, Ordering::SeqCst);
+    until("a closed breaker", || {
+        tokio::spawn(ask(plane.addr(), infer(&[])));
+        (plane.backend("primary").breaker == "closed").then_some(())
+    })
+    .await;
+    // It is the way back of the route that counts, however long its breaker has been closed by then.
+    until("level 0", || (plane.route("score").level == Level::FULL).then_some(())).await;
+    let began = std::time::Instant::now();
+    let (well, deeper, asking) = crowd(&plane, 200);
+    asking.join_all().await;
+    let (early, took) = (well.load(Ordering::SeqCst), began.elapsed());
+    assert_eq!(early + deeper.load(Ordering::SeqCst), 200);
+    assert!(early > 0 && (early < 120 || took > Duration::from_secs(1)), "{early} of 200 within {took:?}");
+    let mut reasons = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let answer = ask(plane.addr(), infer(&[])).await;
+        reasons.insert((answer.header("x-mainstay-level").to_owned(), answer.header("x-mainstay-reason").to_owned()));
+    }
+    assert!(reasons.contains(&("2".into(), "ramping".into())), "{reasons:?}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (well, _, asking) = crowd(&plane, 200);
+    asking.join_all().await;
+    assert_eq!(well.load(Ordering::SeqCst), 200);
+    plane.close().await;
+}

@@ -66,8 +66,10 @@ impl World<'_> {
         let visit = &mut self.visits[index as usize];
         let route = &mut self.routes[visit.route as usize];
         let Some(hedge) = &mut route.hedges[visit.entry] else { return };
-        let granted = hedge.handle_late_within(&mut route.retries, Capacity::Spare, now);
-        let Some(backend) = self.backends[at].as_mut().filter(|_| granted) else { return };
+        if !hedge.may_be_late_within(&mut route.retries, Capacity::Spare, now) {
+            return;
+        }
+        let Some(backend) = self.backends[at].as_mut() else { return };
         let shed = self.drill.plan.routes[visit.route as usize].shed;
         let ask = Ask { class: visit.class, route: visit.route, queue_max: 0, shed, wait_until: now };
         let Place::Taken = backend.admission.handle_ask(index, ask, now) else { return };
@@ -83,6 +85,16 @@ impl World<'_> {
             Some(endpoints) => endpoints.handle_pick_but(avoid, &mut self.rng, now),
             None => 0,
         };
+        // Paid for last: what cannot be sent costs nothing, and whoever gave it a place has it back.
+        let is_elsewhere = avoid.is_none() || avoid != Some(endpoint) || backend.endpoints.is_none();
+        if !is_elsewhere || !hedge.handle_late_within(&mut route.retries, Capacity::Spare, now) {
+            backend.breaker.handle_outcome(ticket, Outcome::Cancelled, now);
+            if let Some(endpoints) = &mut backend.endpoints {
+                endpoints.handle_outcome(endpoint, Outcome::Cancelled, now);
+            }
+            backend.admission.handle_end(None, false, now);
+            return self.stirred.push(at);
+        }
         let slow_at = now + backend.breaker.config().slow_after;
         let turn = visit.turn ^ OTHER;
         let call = At::Call { ticket, endpoint, began: now, slow: false, first: None };

@@ -46,6 +46,8 @@ impl Seen {
 pub(crate) enum Flow {
     Whole(Option<Bytes>),
     Parts(mpsc::UnboundedReceiver<std::io::Result<Bytes>>),
+    /// Frames in a row, the last of which may be trailers.
+    Frames(std::collections::VecDeque<Frame<Bytes>>),
 }
 
 impl Body for Flow {
@@ -56,6 +58,7 @@ impl Body for Flow {
         match self.get_mut() {
             Flow::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Flow::Parts(parts) => parts.poll_recv(cx).map(|part| part.map(|part| part.map(Frame::data))),
+            Flow::Frames(frames) => Poll::Ready(frames.pop_front().map(Ok)),
         }
     }
 
@@ -66,7 +69,7 @@ impl Body for Flow {
     fn size_hint(&self) -> SizeHint {
         match self {
             Flow::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Flow::Parts(_) => SizeHint::default(),
+            Flow::Parts(_) | Flow::Frames(_) => SizeHint::default(),
         }
     }
 }
