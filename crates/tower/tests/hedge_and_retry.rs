@@ -90,7 +90,8 @@ async fn a_stalled_call_is_overtaken_and_cancelled() {
     }
     let asked_at = clock.now();
     service.oneshot(()).await.unwrap();
-    assert!(clock.now().since(asked_at) < Duration::from_millis(25), "{:?}", clock.now().since(asked_at));
+    // Late is twice as late while little of the budget has been earned.
+    assert!(clock.now().since(asked_at) < Duration::from_millis(40), "{:?}", clock.now().since(asked_at));
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!((calls.load(Ordering::SeqCst), finished.load(Ordering::SeqCst)), (302, 301));
 }

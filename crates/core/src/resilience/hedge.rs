@@ -229,7 +229,7 @@ mod tests {
         let now = Time::from_secs(1_000);
         let mut hedge = Hedge::new(Config::default(), now);
         let mut retries = RetryBudget::new(BudgetConfig { floor_per_s: 0.1, ..BudgetConfig::default() }, now);
-        (0..100).for_each(|_| hedge.handle_call(now));
+        (0..120).for_each(|_| hedge.handle_call(now));
         for _ in 0..10 {
             assert!(hedge.may_be_late_within(&mut retries, Capacity::Spare, now));
             assert!(!hedge.may_be_late_within(&mut retries, Capacity::Short, now));
