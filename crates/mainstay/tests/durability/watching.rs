@@ -67,6 +67,16 @@ fn until(server: &Server, name: &str, what: &str, holds: impl Fn(&Value) -> bool
     }
 }
 
+fn page(server: &Server, path: &str) -> String {
+    let mut stream = TcpStream::connect(&server.admin).unwrap();
+    let head =
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\naccept: text/html\r\nconnection: close\r\n\r\n", server.admin);
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
 fn mainstay(server: &Server, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
     command.args(arguments).args(["--url", &format!("http://{}", server.admin)]);
@@ -125,6 +135,18 @@ fn a_shift_in_live_traffic_is_found_and_a_reference_outlives_the_process() {
     }
     let (code, table, _) = mainstay(&server, &["drift", "status", "amount"]);
     assert!(code == Some(1) && table.contains("alert") && table.contains("psi"), "{code:?} {table}");
+
+    // The dashboard shows it side by side, and leads to the requests.
+    let shown = page(&server, "/drift/amount");
+    let example = format!("/explore?id={}\"", examples[0].as_str().unwrap());
+    for part in ["Side by side", "<svg", "Compared with 1000 values", "Where it comes from", "class 3", &example] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let list = page(&server, "/quality");
+    assert!(list.contains(r#"href="/drift/country""#) && list.contains(">alert<"), "{list}");
+    assert!(page(&server, "/drift/amuont").contains("did you mean `amount`?"));
+    let typo = mainstay(&server, &["level", "pin", "scoer", "4"]);
+    assert!(typo.0 != Some(0) && typo.2.contains("there is no route `scoer`: did you mean `score`?"), "{typo:?}");
 
     // Another reference is put in force, and rests.
     std::fs::write(place.0.join("now.csv"), "amount\n".to_owned() + &"1\n2\n3\n4\n5000\n".repeat(100)).unwrap();
