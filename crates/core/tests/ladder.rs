@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mainstay_core::resilience::ladder::{Component, Effect, Entry, Hysteresis, Ladder, LevelReason, Pin, Step, Walk};
+use mainstay_core::resilience::breaker::Phase;
+use mainstay_core::resilience::ladder::{
+    Component, Effect, Entry, Hysteresis, Ladder, LevelReason, Pin, Step, Walk, probe,
+};
 use mainstay_core::rng::Rng;
 use mainstay_core::route::Level;
 use mainstay_core::time::Time;
@@ -142,6 +145,25 @@ fn hanging_levels_are_answered_by_the_deadline() {
         assert_eq!(last_entry, Some(4), "the last local level is always reached");
         assert!(now < deadline);
     }
+}
+
+#[test]
+fn entries_that_want_to_be_tried_take_turns() {
+    let entries = five();
+    let probes = |start: u8, primary: Phase, small: Phase| -> Vec<Option<usize>> {
+        let state = |component| match component {
+            PRIMARY => (Some(true), primary),
+            SMALL => (None, small),
+            _ => (None, Phase::Closed),
+        };
+        (0..4).map(|key| probe(&entries, level(start), key, state)).collect()
+    };
+    // A call to the first may decide nothing: the others are tried all the same.
+    assert_eq!(probes(4, Phase::HalfOpen, Phase::HalfOpen), [Some(0), Some(1), Some(2), Some(0)]);
+    assert_eq!(probes(4, Phase::Open, Phase::HalfOpen), [Some(2); 4]);
+    assert_eq!(probes(2, Phase::HalfOpen, Phase::HalfOpen), [Some(0), Some(1), Some(0), Some(1)]);
+    assert_eq!(probes(4, Phase::Closed, Phase::Open), [None; 4]);
+    assert_eq!(probes(0, Phase::HalfOpen, Phase::HalfOpen), [None; 4]);
 }
 
 #[test]

@@ -204,6 +204,7 @@ impl Route {
     /// A better entry that wants to be tried by a request.
     pub(crate) fn probe(
         &self,
+        key: u64,
         entries: &[Entry],
         backends: &[Option<Backend>],
         stores: &[Option<Store>],
@@ -213,7 +214,7 @@ impl Route {
         if start <= best || self.ladder.pin().is_some() {
             return None;
         }
-        ladder::probe(entries, start, |component| match component {
+        ladder::probe(entries, start, key, |component| match component {
             Component::Backend(at) => match &backends[at as usize] {
                 Some(backend) => (backend.health, backend.breaker.phase()),
                 None => (None, Phase::Closed),

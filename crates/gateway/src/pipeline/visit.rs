@@ -472,7 +472,7 @@ impl<'a> Visit<'a> {
             return None;
         }
         let now = shared.clock.now();
-        ladder::probe(&runtime.entries, self.start, |component| {
+        ladder::probe(&runtime.entries, self.start, self.key, |component| {
             let (health, breaker) = shared.component(component);
             let phase = if breaker.is_closed() { Phase::Closed } else { breaker.state(now).phase };
             (health.last(), phase)

@@ -57,13 +57,13 @@ impl World<'_> {
         route.retries.handle_admitted(1.0, now);
         let start = route.ladder.level();
         let deadline = now + plan.deadline;
+        let key = self.rng.next_u64();
         let mut walk = Walk::new(&entries[at], start, deadline, now);
-        if let Some(probe) = route.probe(&entries[at], &self.backends, &self.stores) {
+        if let Some(probe) = route.probe(key, &entries[at], &self.backends, &self.stores) {
             walk = walk.with_probe(probe);
         }
         self.requests += 1;
         self.curves.came();
-        let key = self.rng.next_u64();
         let work = match self.drill.first_model(at) {
             Some(Model::Engine(engine)) => Work::of(engine, key),
             Some(Model::Servers(_)) | None => Work { prompt: 0, output: 0 },

@@ -64,8 +64,14 @@ pub struct Walk<'a> {
 }
 
 /// A better entry than `start`, one of whose breakers wants to be tried and none of which forbids it, so that its recovery
-/// does not wait for the ladder. `state` tells what a component's last health check said, and its breaker's phase.
-pub fn probe(entries: &[Entry], start: Level, state: impl Fn(Component) -> (Option<bool>, Phase)) -> Option<usize> {
+/// does not wait for the ladder. `state` tells what a component's last health check said, and its breaker's phase. Where there are several
+/// they take turns, by the request's random `key`: calls to the first may decide nothing, as those of callers that are over limits of their own.
+pub fn probe(
+    entries: &[Entry],
+    start: Level,
+    key: u64,
+    state: impl Fn(Component) -> (Option<bool>, Phase),
+) -> Option<usize> {
     let wants_probe = |entry: &Entry| {
         let mut half_open = false;
         for (check, phase) in entry.components().map(&state) {
@@ -76,7 +82,10 @@ pub fn probe(entries: &[Entry], start: Level, state: impl Fn(Component) -> (Opti
         }
         half_open
     };
-    entries.iter().take_while(|e| e.level < start).position(wants_probe)
+    let better = entries.iter().take_while(|e| e.level < start).enumerate();
+    let wanting = || better.clone().filter(|(_, entry)| wants_probe(entry)).map(|(at, _)| at);
+    let count = wanting().count() as u64;
+    (count > 0).then(|| wanting().nth((key % count) as usize)).flatten()
 }
 
 impl<'a> Walk<'a> {
