@@ -250,6 +250,11 @@ impl<'a> Asked<'a> {
         self.streaming.is_some() || self.crossing.is_some()
     }
 
+    /// An answer that is passed on as it comes, from its `start` that was read.
+    fn relay(&self, start: Bytes, rest: Incoming, lease: Lease, flight: Flight, upload: Option<Upload>) -> Relay {
+        Relay::new(start, rest, lease, flight, self.deadline).hurried(self.hurried).beside(upload)
+    }
+
     /// How an answer in whole becomes what the caller asked for.
     fn held(&self, now: Time, spoken: Option<Dialect>) -> Held<'a> {
         let settings = self.streaming.map(|streaming| &streaming.settings);
@@ -315,7 +320,7 @@ pub(crate) struct Failed {
 pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight) -> Result<Answered, Failed> {
     let shared = &call.state.shared;
     let bound = shared.plan.limits.answer_bytes;
-    let (protocol, clock, until, deadline) = (call.protocol, shared.clock, call.until, call.deadline);
+    let (protocol, clock, until) = (call.protocol, shared.clock, call.until);
     let (upload, reader) = (call.body.upload(), call.reader);
     let asked = Asked::of(&call);
     let spoken = spoken(&call);
@@ -359,7 +364,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     }
     let is_judged = spoken.is_some() && length.is_none();
     if is_relayed(&headers, length, bound) && status.is_success() && !asked.is_read() && !is_judged {
-        let relay = Relay::new(Bytes::new(), body, lease, flight, deadline).hurried(asked.hurried).beside(upload);
+        let relay = asked.relay(Bytes::new(), body, lease, flight, upload);
         let mut relay = relay.disturbed(asked.stream_fault(), &headers);
         if is_responses && is_stream(&headers) {
             headers.remove(header::CONTENT_LENGTH);
@@ -377,7 +382,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             return Err(fail(flight, failed.meaning(Some(Kind::Malformed))));
         }
         Ok(Ok(ReadUpTo::Longer(start))) if status.is_success() => {
-            let relay = Relay::new(start, body, lease, flight, deadline).hurried(asked.hurried).beside(upload);
+            let relay = asked.relay(start, body, lease, flight, upload);
             let relay = relay.disturbed(asked.stream_fault(), &headers);
             return Ok(Answered::relayed(status, headers, relay, reader));
         }
@@ -386,8 +391,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             let Outcome::Caller { .. } = outcome else {
                 return Err(fail(flight, Failed::refused(outcome)));
             };
-            let relay = Relay::new(start, body, lease, flight, deadline).hurried(asked.hurried);
-            let relay = relay.beside(upload).judged(outcome);
+            let relay = asked.relay(start, body, lease, flight, upload).judged(outcome);
             return Ok(Answered { outcome, ..Answered::relayed(status, headers, relay, None) });
         }
         Ok(Err(error)) => {

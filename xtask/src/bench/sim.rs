@@ -30,9 +30,7 @@ pub(crate) fn run() -> Result<bool> {
 
 /// Whether every drill says the same in two processes.
 pub(crate) fn repeats() -> Result<bool> {
-    let (one, other) = (once()?, once()?);
-    ensure!(!one.is_empty() && one.len() == other.len(), "the two processes ran different drills");
-    Ok(one.iter().zip(&other).all(|(one, other)| one.drill == other.drill && one.says(other)))
+    Ok(pairs(&once()?, &once()?)?.iter().all(|(one, other)| one.says(other)))
 }
 
 fn once() -> Result<Vec<Ran>> {
@@ -64,13 +62,19 @@ fn read(output: &str) -> Result<Vec<Ran>> {
     lines.collect()
 }
 
+/// Each drill as both processes ran it.
+fn pairs<'a>(one: &'a [Ran], other: &'a [Ran]) -> Result<Vec<(&'a Ran, &'a Ran)>> {
+    let pairs: Vec<_> = one.iter().zip(other).collect();
+    let alike = one.len() == other.len() && pairs.iter().all(|(one, other)| one.drill == other.drill);
+    ensure!(!one.is_empty() && alike, "the two processes ran different drills");
+    Ok(pairs)
+}
+
 /// The rows, and whether everything held.
 fn table(one: &[Ran], other: &[Ran]) -> Result<(String, bool)> {
-    ensure!(!one.is_empty() && one.len() == other.len(), "the two processes ran different drills");
     let mut out = String::from("| drill | requests | million requests/s | two processes |\n|---|---|---|---|\n");
     let mut held = true;
-    for (one, other) in one.iter().zip(other) {
-        ensure!(one.drill == other.drill, "the two processes ran different drills");
+    for (one, other) in pairs(one, other)? {
         let same = one.says(other);
         let speed = one.requests / one.seconds.min(other.seconds);
         let aim = AIMS.iter().find(|(drill, _)| *drill == one.drill).map(|(_, aim)| *aim);

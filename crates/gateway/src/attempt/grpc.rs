@@ -12,7 +12,6 @@ use super::{Answered, Asked, Failed, Flight, TIMEOUT, fail};
 use crate::body::{AnswerBody, ReadUpTo, Upload, read_up_to};
 use crate::protocol::grpc::{self, Code};
 use crate::protocol::{self, Rpc, StreamErrors};
-use crate::stream::Relay;
 use crate::upstream::pool::Lease;
 
 /// Judges an answer. A message that fits `answer_bytes` is held until its status is there. A stream is passed on from its first message on:
@@ -51,8 +50,7 @@ pub(super) async fn receive(
             Err(fail(flight, failed))
         }
         Ok(Ok(ReadUpTo::Longer(start))) => {
-            let relay = Relay::new(start, body, lease, flight, asked.deadline).hurried(asked.hurried);
-            let relay = relay.beside(upload).of_grpc(rpc == Rpc::StreamInfer);
+            let relay = asked.relay(start, body, lease, flight, upload).of_grpc(rpc == Rpc::StreamInfer);
             Ok(Answered::relayed(StatusCode::OK, headers, relay, asked.reader))
         }
         Ok(Err(error)) => {
