@@ -105,10 +105,12 @@ def test_a_loss_that_is_not_a_number_is_told_at_once(place, monkeypatch):
     run = train.connect()
     for step in range(100):
         run.progress(step, loss=float("nan") if step == 60 else 1.0)
-    eventually(lambda: supervisor.of("metric"))
-    told = [(line["step"], line["loss"]) for line in supervisor.of("metric")]
-    assert (60, "nan") in told
-    assert len(told) <= 2 and run.left_out >= 90
+
+    def told():
+        return [(line["step"], line["loss"]) for line in supervisor.of("metric")]
+
+    eventually(lambda: (60, "nan") in told())
+    assert len(told()) <= 2 and run.left_out >= 90
 
 
 def test_a_supervisor_that_does_not_read_never_holds_the_script_up(place):

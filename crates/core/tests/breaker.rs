@@ -190,6 +190,25 @@ fn three_successes_in_a_row_close_and_anything_ill_reopens() {
 }
 
 #[test]
+fn what_is_tried_and_answers_well_carries_requests() {
+    let mut breaker = new(Config::default());
+    assert!(breaker.carries());
+    trip(&mut breaker, START);
+    assert!(!breaker.carries());
+    let now = until(&breaker);
+    breaker.handle_timeout(now);
+    assert!(!breaker.carries(), "nobody knows yet");
+    call(&mut breaker, 1, Outcome::Success, now);
+    assert!((breaker.phase(), breaker.carries()) == (Phase::HalfOpen, true) && breaker.view(now).carries);
+    call(&mut breaker, 2, DOWN, now);
+    assert!((breaker.phase(), breaker.carries()) == (Phase::Open, false));
+    for (mode, carries) in [(Mode::Open, false), (Mode::Closed, true), (Mode::MetricsOnly, true)] {
+        breaker.handle_force(mode, None, "an order", now);
+        assert_eq!(breaker.carries(), carries, "{mode:?}");
+    }
+}
+
+#[test]
 fn a_lost_probe_gives_its_permit_back() {
     let mut breaker = new(Config::default());
     trip(&mut breaker, START);

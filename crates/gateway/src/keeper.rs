@@ -66,18 +66,23 @@ fn settle(shared: &Shared) {
     }
 }
 
-/// Whether a component carries requests: its check says so, its breaker is closed (half-open it is still being tried, see
-/// `Visit::probe`, unless a pin lets nobody try it), and its limit has room for the best class.
+/// Whether a component carries requests: its check says so, its breaker is closed or those that try it are answered well (or a pin lets
+/// nobody try it), and its limit has room for the best class.
 fn is_well(shared: &Shared, route: &RouteShared, component: Component) -> bool {
     let now = shared.clock.now();
     let (health, breaker) = shared.component(component);
-    let is_half_open = !breaker.is_closed() && breaker.state(now).phase == Phase::HalfOpen;
+    let (carries, is_half_open) = if breaker.is_closed() {
+        (true, false)
+    } else {
+        let state = breaker.state(now);
+        (state.carries, state.phase == Phase::HalfOpen)
+    };
     let collapsed = match component {
         Component::Backend(i) => shared.backends[i as usize].demand.is_collapsed(now),
         Component::Features(_) => false,
     };
     let is_untried = route.is_untried(component, is_half_open);
-    health.last() != Some(false) && (breaker.is_closed() || is_untried) && !collapsed
+    health.last() != Some(false) && (carries || is_untried) && !collapsed
 }
 
 fn report_backend(shared: &Shared, backend: &BackendShared) {

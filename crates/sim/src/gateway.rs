@@ -8,7 +8,6 @@ use mainstay_core::resilience::demand::Demand;
 use mainstay_core::resilience::ejection::{self, Endpoints};
 use mainstay_core::resilience::hedge::Hedge;
 use mainstay_core::resilience::ladder::{self, Component, Effect, Entry, Ladder, Walk};
-use mainstay_core::resilience::permit::Mode;
 use mainstay_core::resilience::queue::Key;
 use mainstay_core::resilience::retry::{BudgetConfig, Retry, RetryBudget};
 use mainstay_core::route::{Class, Level};
@@ -166,7 +165,7 @@ impl Backend {
 
     /// Whether it carries requests, as the keeper judges.
     pub(crate) fn is_well(&self, now: Time) -> bool {
-        self.health != Some(false) && self.breaker.gate().0 == Mode::Pass && !self.is_collapsed(now)
+        self.health != Some(false) && self.breaker.carries() && !self.is_collapsed(now)
     }
 
     /// Whether the best class is turned away. An anchor turns away whom it likes, and stays in charge.

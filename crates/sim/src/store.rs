@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_core::drill::{self, Hit, StoreTurn};
 use mainstay_core::plan::FeatureSet;
-use mainstay_core::resilience::breaker::{Breaker, Phase};
+use mainstay_core::resilience::breaker::Breaker;
 use mainstay_core::resilience::features::{Ages, Given, Keeps, Known, Source};
 use mainstay_core::rng::Rng;
 use mainstay_core::time::Time;
@@ -94,7 +94,7 @@ impl Store {
 
     /// Whether it carries requests, as the keeper judges.
     pub(crate) fn is_well(&self) -> bool {
-        self.health != Some(false) && self.breaker.phase() == Phase::Closed
+        self.health != Some(false) && self.breaker.carries()
     }
 
     /// The entity that a request is about.

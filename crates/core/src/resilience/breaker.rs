@@ -265,8 +265,8 @@ impl Breaker {
             State::HalfOpen(half_open) => (None, Counts::default(), (half_open.probes(), half_open.allowed())),
             State::Forced { until, watch, .. } => (*until, watch.counts(now), (0, 0)),
         };
-        let (stragglers, effects_dropped) = (self.stragglers, self.effects_dropped);
-        View { phase, until, counts, probes, probes_allowed, stragglers, effects_dropped }
+        let (stragglers, effects_dropped, carries) = (self.stragglers, self.effects_dropped, self.carries());
+        View { phase, until, counts, probes, probes_allowed, carries, stragglers, effects_dropped }
     }
 
     /// The generation of the state; it grows with each change.
@@ -287,6 +287,14 @@ impl Breaker {
             }
             State::Open { .. } | State::Forced { mode: Mode::Open, .. } => (permit::Mode::Shut, 0),
             State::HalfOpen(half_open) => (permit::Mode::Metered, half_open.allowed()),
+        }
+    }
+
+    /// Whether the backend does what is asked of it, as far as the breaker knows: calls pass freely, or those that test it are answered well.
+    pub fn carries(&self) -> bool {
+        match &self.state {
+            State::HalfOpen(half_open) => half_open.goes_well(),
+            State::Closed { .. } | State::Open { .. } | State::Forced { .. } => self.gate().0 == permit::Mode::Pass,
         }
     }
 
@@ -388,6 +396,8 @@ pub struct View {
     pub probes: u32,
     /// How many of them may be under way at once.
     pub probes_allowed: u32,
+    /// Whether the backend does what is asked of it; see [`Breaker::carries`].
+    pub carries: bool,
     /// Outcomes from earlier states, which decided nothing.
     pub stragglers: u64,
     /// Effects that nobody polled in time.

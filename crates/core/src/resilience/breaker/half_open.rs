@@ -74,4 +74,9 @@ impl HalfOpen {
     pub(super) fn allowed(&self) -> u32 {
         self.allowed
     }
+
+    /// Whether calls were answered well and none was not: one that is not ends the state.
+    pub(super) const fn goes_well(&self) -> bool {
+        self.successes > 0
+    }
 }
