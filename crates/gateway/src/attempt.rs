@@ -346,12 +346,12 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     let Reply { response, lease } = reply;
     flight.head_came(response.status());
     if let Some(rpc) = asked.rpc {
-        return grpc::receive(&asked, rpc, response, lease, flight, upload).await;
+        return Box::pin(grpc::receive(&asked, rpc, response, lease, flight, upload)).await;
     }
     let (parts, mut body) = response.into_parts();
     let (status, mut headers) = (parts.status, parts.headers);
     if let Some(streaming) = asked.streaming.filter(|_| status.is_success() && !crossing::is_json(&headers)) {
-        return open(&asked, streaming, (status, headers), body, lease, flight).await;
+        return Box::pin(open(&asked, streaming, (status, headers), body, lease, flight)).await;
     }
     let length = body.size_hint().exact();
     if let Some(dialect) = spoken.filter(|_| status.is_success() && !asked.is_read()) {

@@ -16,6 +16,7 @@
 //! ```
 
 mod glance;
+mod look;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -79,7 +79,8 @@ impl Pool {
         if let Some(sender) = open {
             return self.on_h2(sender, path, request).await;
         }
-        match dial(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await? {
+        // Seldom, and as large as all the rest: it does not lie within what every request carries along.
+        match Box::pin(dial(&self.endpoint, self.tls.as_ref(), self.connect_timeout)).await? {
             Sender::H1(mut sender) => match sender.try_send_request(request).await {
                 Ok(response) => Ok(self.reply(response, Some(sender))),
                 Err(error) => Err(SendError::Http(error.into_error())),

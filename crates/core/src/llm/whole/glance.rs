@@ -1,12 +1,9 @@
 //! What a whole answer says of itself, without a copy of it: for answers that are passed on as they are.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::super::answering::Fault;
-use super::super::delta::Tokens;
 use super::super::translate::told;
 use super::super::{Dialect, Finish, Usage};
+use super::look::{Answer, Seen, Word};
 
 /// What an answer says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,7 +23,7 @@ pub struct Glance {
 /// assert_eq!(glance(body).usage.input, Some(7));
 /// ```
 pub fn glance(body: &[u8]) -> Glance {
-    serde_json::from_slice(body).map_or_else(|_| Glance::default(), |body| of(&body))
+    serde_json::from_slice(body).map_or_else(|_| Glance::default(), of)
 }
 
 /// Whether a success with this body is an answer of the dialect at all, and what it says of itself.
@@ -44,56 +41,35 @@ pub fn glance(body: &[u8]) -> Glance {
 /// assert_eq!(judge(Dialect::OpenaiChat, br#"{"choices":[]}"#), Err(Fault::Silent));
 /// ```
 pub fn judge(dialect: Dialect, body: &[u8]) -> Result<Glance, Fault> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| Fault::Malformed)?;
-    let list = match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiCompletions => &body["choices"],
-        Dialect::AnthropicMessages => &body["content"],
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| Fault::Malformed)?;
+    let Seen(list) = match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => &answer.choices,
+        Dialect::AnthropicMessages => &answer.content,
     };
-    let Some(list) = list.as_array() else {
-        return Err(if body["error"].is_null() { Fault::Malformed } else { Fault::Told(told(&body)) });
-    };
-    let said = of(&body);
-    let breaks = |word: &Value| word.as_str().is_some_and(|word| Finish::parse(word).is_break());
-    let is_cut = breaks(&body["stop_reason"]) || list.iter().any(|choice| breaks(&choice["finish_reason"]));
+    if !list.is_list {
+        return Err(if answer.has_error { refusal(body) } else { Fault::Malformed });
+    }
+    let Seen(Word(stop)) = &answer.stop;
     let says_something = match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiCompletions => list.iter().any(|choice| {
-            let is_stopped = !matches!(choice["finish_reason"].as_str(), None | Some("" | "stop"));
-            is_stopped || is_something(&choice["text"]) || says(&choice["message"], "role")
-        }),
-        Dialect::AnthropicMessages => {
-            let is_stopped = !matches!(said.finish, None | Some(Finish::Stop));
-            is_stopped || list.iter().any(|block| says(block, "type"))
-        }
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => list.says || list.is_stopped,
+        Dialect::AnthropicMessages => list.shows || !matches!(stop, None | Some(Finish::Stop)),
     };
-    if is_cut {
+    if list.is_cut || stop.as_ref().is_some_and(Finish::is_break) {
         Err(Fault::Cut)
     } else if says_something {
-        Ok(said)
+        Ok(of(answer))
     } else {
         Err(Fault::Silent)
     }
 }
 
-/// Whether an object has anything beside what it is.
-fn says(object: &Value, but: &str) -> bool {
-    object.as_object().is_some_and(|fields| fields.iter().any(|(name, value)| name != but && is_something(value)))
+fn refusal(body: &[u8]) -> Fault {
+    serde_json::from_slice(body).map_or(Fault::Malformed, |body| Fault::Told(told(&body)))
 }
 
-fn is_something(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Bool(true) | Value::Number(_) => true,
-    }
-}
-
-fn of(body: &Value) -> Glance {
-    let usage = Tokens::deserialize(&body["usage"]).map(|tokens| tokens.known()).unwrap_or_default();
-    let choices = body["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let finish = choices.iter().find_map(|choice| choice["finish_reason"].as_str()).or(body["stop_reason"].as_str());
-    Glance { usage, finish: finish.filter(|word| !word.is_empty()).map(Finish::parse) }
+fn of(answer: Answer) -> Glance {
+    let (Seen(choices), Seen(Word(stop))) = (answer.choices, answer.stop);
+    Glance { usage: answer.usage, finish: choices.finish.or(stop) }
 }
 
 #[cfg(test)]
@@ -129,6 +105,27 @@ mod tests {
         assert_eq!(message(r#"{"content":[],"stop_reason":"max_tokens"}"#), Ok(()));
         assert_eq!(message(r#"{"content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}"#), Ok(()));
         assert_eq!(message(r#"{"content":[{"type":"text","text":"Hi"}],"stop_reason":"error"}"#), Err(Fault::Cut));
+    }
+
+    #[test]
+    fn no_field_is_a_reason_not_to_read_the_others() {
+        let known =
+            |body: &str| judge(Dialect::OpenaiChat, body.as_bytes()).map(|said| (said.usage.input, said.finish));
+        let odd = [
+            r#"{"id":7,"usage":{"prompt_tokens":3},"choices":[{"message":{"content":"Hi","annotations":[[{}]]},"finish_reason":"stop"}],"error":null}"#,
+            r#"{"stop_reason":{"a":[1]},"choices":[7,"x",null,{"finish_reason":["x"],"message":"Hi"},{"text":1e9,"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}"#,
+            "{\"usage\":7,\"usage\":{\"prompt_tokens\":3},\"\\u0063hoices\":[{\"finish_reason\":\"st\\u006fp\",\"text\":\"\\n\"}]}",
+        ];
+        for body in odd {
+            assert_eq!(known(body), Ok((Some(3), Some(Finish::Stop))), "{body}");
+        }
+        for body in
+            [r#"{"choices":[{"text":"Hi"}]} x"#, r#"{"choices":[{"text":"Hi"}]"#, r#"["choices"]"#, "\"choices\""]
+        {
+            assert_eq!(known(body), Err(Fault::Malformed), "{body}");
+        }
+        assert_eq!(known(r#"{"error":{"message":"m","code":1e999}}"#), Err(Fault::Malformed));
+        assert_eq!(known(r#"{"choices":7,"usage":"x"}"#), Err(Fault::Malformed));
     }
 
     #[test]
