@@ -12,6 +12,7 @@ import time
 import pytest
 
 from harness import Gateway, Process, StandIn, call, eventually
+from pages import Reader
 
 CHAOS = pathlib.Path(sys.executable).with_name("chaos")
 LEASE_S = 2
@@ -38,6 +39,7 @@ chaos:
       duration: 12s
       recovery: 20s
       margin: {{ p99: 100 }}
+    - {{ name: score-primary-model-failure, hypothesis: Everybody is answered, route: score, fault: {{ model_error: {{}} }}, blast: full, cohort: {{ share: 50% }}, lead_in: 2s, duration: 12s, recovery: 20s, margin: {{ p99: 100 }} }}
     - {{ name: long-outage, hypothesis: Everybody is answered, route: score, fault: {{ model_error: {{}} }}, blast: full, cohort: {{ share: 50% }}, lead_in: 2s, duration: 5m, recovery: 20s }}
 """
 
@@ -93,6 +95,16 @@ def chaos(directory, *words, status=0):
     done = subprocess.run([CHAOS, *map(str, words)], cwd=directory, capture_output=True, text=True, timeout=240)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def test_the_page_does_what_it_says(service, tmp_path):
+    """The commands of docs/chaos.md, with an experiment of seconds in place of the plan's own."""
+    gateway, _ = service
+    with Reader("docs/chaos.md", tmp_path / "page") as reader:
+        reader.ports = {8090: int(gateway.admin.rsplit(":", 1)[1])}
+        reader.follow(lambda block: block.hint("run by ") == "tests-peers/test_chaostoolkit.py")
+    assert last_run(gateway)["experiment"] == "score-primary-model-failure"
+    assert "route: score" in (tmp_path / "page/experiment.yaml").read_text()
 
 
 def last_run(gateway):

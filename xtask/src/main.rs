@@ -2,6 +2,7 @@
 
 mod bench;
 mod debian;
+mod demo;
 mod fuzz;
 mod peers;
 mod shell;

@@ -17,8 +17,20 @@ const ENVIRONMENTS: [&str; 9] =
 fn files(name: &str) -> Vec<String> {
     let more: &[&str] = match name {
         "mlserver" => &["test_mlserver.py", "test_grpc.py", "test_systems.py"],
-        "openai" => &["test_openai.py", "test_systems_chat.py", "test_wall.py", "test_wall_beyond.py", "test_mixed.py"],
-        "training" => &["test_training_client.py", "test_training_digits.py", "test_training_supervised.py"],
+        "openai" => &[
+            "test_openai.py",
+            "test_systems_chat.py",
+            "test_wall.py",
+            "test_wall_beyond.py",
+            "test_mixed.py",
+            "test_docs.py",
+        ],
+        "training" => &[
+            "test_training_client.py",
+            "test_training_digits.py",
+            "test_training_supervised.py",
+            "test_training_docs.py",
+        ],
         "dashboard" => &["test_dashboard.py", "test_dashboard_data.py"],
         "packaging" => &["test_packaging.py", "test_grafana.py"],
         _ => return vec![format!("test_{name}.py")],

@@ -1,4 +1,6 @@
-//! Long repetitions of what the suite does briefly: run before a release, or over night.
+//! Long repetitions of what the suite does briefly, and what takes long by itself: run before a release, or over night.
+
+mod release;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +12,10 @@ use crate::{bench, fuzz, peers, shell, suite};
 /// How long.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Runs only the parts whose name contains this text: static, clone, breaker, drills, store, experiments, objectives, wall, fuzz, demos,
+    /// interleavings.
+    #[arg(long)]
+    only: Option<String>,
     /// Rounds of random inputs for the fuzz targets, each with a seed of its own.
     #[arg(long, default_value_t = 10)]
     fuzz_rounds: u64,
@@ -39,32 +45,71 @@ pub(crate) struct Args {
     minutes: u64,
 }
 
-/// The breaker's days, the drills' hours, the store's crashes, the wall's faults of load, the fuzzers, the demonstration, the unbounded models; true when everything passed.
+type Part<'a> = (&'static str, Box<dyn Fn() -> Result<Tally> + 'a>);
+
+/// Every part; true when everything passed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
-    let mut tally = breaker_days(args.breaker_seeds)?;
-    tally = sum(tally, long_drills()?);
-    tally = sum(tally, store_crashes(args.store_crashes)?);
-    tally = sum(tally, experiment_crashes(args.experiment_crashes)?);
-    tally = sum(tally, slo_months(args.slo_months)?);
-    tally = sum(tally, wall(args.wall_rounds)?);
+    let parts: [Part<'_>; 11] = [
+        ("static", Box::new(|| Ok(told("the static binary, alone", release::static_binary)))),
+        ("clone", Box::new(|| Ok(told("README's first command in an empty clone", release::first_command)))),
+        ("breaker", Box::new(|| breaker_days(args.breaker_seeds))),
+        ("drills", Box::new(long_drills)),
+        ("store", Box::new(|| store_crashes(args.store_crashes))),
+        ("experiments", Box::new(|| experiment_crashes(args.experiment_crashes))),
+        ("objectives", Box::new(|| slo_months(args.slo_months))),
+        ("wall", Box::new(|| wall(args.wall_rounds))),
+        ("fuzz", Box::new(|| fuzzers(args, end))),
+        ("demos", Box::new(|| demos(args.demos, end))),
+        ("interleavings", Box::new(|| interleavings(end))),
+    ];
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|part| name.contains(part));
+    let mut tally = Tally::default();
+    for (_, part) in parts.iter().filter(|(name, _)| wanted(name)) {
+        tally = sum(tally, part()?);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(tally.failed == 0 && tally.passed > 0)
+}
+
+fn fuzzers(args: &Args, end: Instant) -> Result<Tally> {
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let mut tally = Tally::default();
     for round in (0..args.fuzz_rounds).take_while(|_| Instant::now() < end) {
         println!("\n== fuzz, round {round}, seed {}", first + round);
         tally = sum(tally, fuzz::mutate(args.fuzz_runs, first + round, &["--release"])?);
     }
-    for n in (0..args.demos).take_while(|_| Instant::now() < end) {
+    Ok(tally)
+}
+
+/// README.md's `demo --once`.
+fn demos(times: u32, end: Instant) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for n in (0..times).take_while(|_| Instant::now() < end) {
         println!("\n== demo {n}");
         let arguments =
             ["run", "--release", "--quiet", "--package", "mainstay", "--", "demo", "--once", "--format", "json"];
         tally = sum(tally, Tally::one(shell::watch(&mut shell::cargo(&arguments))?.success));
     }
-    if Instant::now() < end {
-        println!("\n== interleavings without a bound");
-        tally = sum(tally, suite::interleavings(None)?);
+    Ok(tally)
+}
+
+fn interleavings(end: Instant) -> Result<Tally> {
+    if Instant::now() >= end {
+        return Ok(Tally::default());
     }
-    println!("{} passed, {} failed", tally.passed, tally.failed);
-    Ok(tally.failed == 0)
+    println!("\n== interleavings without a bound");
+    suite::interleavings(None)
+}
+
+/// A part that is one test, with what was wrong with it.
+fn told(name: &str, part: fn() -> Result<()>) -> Tally {
+    println!("\n== {name}");
+    let done = part();
+    if let Err(error) = &done {
+        println!("FAILED: {error:#}");
+    }
+    Tally::one(done.is_ok())
 }
 
 /// Whole days of up to 10,000 calls/s through a breaker.

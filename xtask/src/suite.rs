@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::tally::Tally;
-use crate::{fuzz, peers, shell, tidy};
+use crate::{demo, fuzz, peers, shell, tidy};
 
 /// Random inputs for each fuzz target: a smoke test of some seconds.
 const FUZZ_RUNS: u32 = 20_000;
@@ -29,35 +29,46 @@ struct Done {
     tally: Tally,
 }
 
-type Environments = Option<JoinHandle<Result<()>>>;
+/// What goes on beside the steps.
+#[derive(Default)]
+struct Beside {
+    environments: Option<JoinHandle<Result<()>>>,
+    demo: Option<JoinHandle<Result<()>>>,
+}
 
 /// All steps in order; true when every test of every step passed.
 pub(crate) fn run(args: &Args) -> bool {
     let start = Instant::now();
     let wanted = |name: &str| args.only.as_deref().is_none_or(|part| name.contains(part));
     // The peers take minutes to install, mostly waiting for the network: that goes on while cargo builds.
-    let mut environments: Environments = wanted("peers").then(|| thread::spawn(peers::install));
+    let environments = wanted("peers").then(|| thread::spawn(peers::install));
+    let mut beside = Beside { environments, demo: None };
     let (mut done, mut left_out) = (Vec::new(), Vec::new());
     for (name, step) in STEPS {
         if wanted(name) {
-            done.push(timed(name, || step(&mut environments)));
+            done.push(timed(name, || step(&mut beside)));
         } else {
             left_out.push(name);
+        }
+        // It takes more than two minutes, mostly of waiting, of a binary that is built from then on.
+        if name == "tests" && wanted("demo") {
+            beside.demo = Some(thread::spawn(demo::of_development));
         }
     }
     closing(&done, &left_out, start.elapsed())
 }
 
-type Step = fn(&mut Environments) -> Result<Tally>;
+type Step = fn(&mut Beside) -> Result<Tally>;
 
-const STEPS: [(&str, Step); 8] = [
+const STEPS: [(&str, Step); 9] = [
     ("format", |_| one(&["fmt", "--all", "--check"])),
     ("lints", |_| one(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
     ("tests", |_| cargo_tests(&["test", "--workspace", "--no-fail-fast"])),
     ("documentation", |_| documentation()),
     ("interleavings", |_| interleavings(Some(PREEMPTIONS))),
     ("tidy", |_| Ok(Tally::one(tidy::run()?))),
-    ("peers", |environments| with_peers(environments)),
+    ("demo", |beside| Ok(Tally::one(waited(beside.demo.take())?.is_some()))),
+    ("peers", |beside| waited(beside.environments.take()).and_then(|_| peers::test(None))),
     ("fuzz", |_| fuzz::smoke(FUZZ_RUNS)),
 ];
 
@@ -127,11 +138,9 @@ fn loom_tests() -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-fn with_peers(environments: &mut Environments) -> Result<Tally> {
-    if let Some(thread) = environments.take() {
-        thread.join().map_err(|_| anyhow!("the thread that installs the peers panicked"))??;
-    }
-    peers::test(None)
+/// What became of something that goes on beside the steps; `None` where nothing does.
+fn waited(thread: Option<JoinHandle<Result<()>>>) -> Result<Option<()>> {
+    thread.map(|it| it.join().map_err(|_| anyhow!("a thread beside the steps panicked"))?).transpose()
 }
 
 fn closing(done: &[Done], left_out: &[&str], took: Duration) -> bool {

@@ -9,6 +9,7 @@
 mod at_rest;
 mod going;
 mod guide;
+mod heads;
 mod metrics;
 mod report;
 mod tally;
@@ -28,9 +29,11 @@ use tokio::sync::Notify;
 use crate::chaos::Experiments;
 use crate::engine::{Clock, Engine};
 use going::Going;
+use heads::Heads;
 use metrics::Counted;
 
 pub use guide::{Guide, Person, Runbook};
+pub(crate) use heads::Head;
 pub(crate) use report::{Report, figures};
 
 /// How often a number that somebody else took is tried again.
@@ -46,7 +49,8 @@ struct Inner {
     experiments: Experiments,
     metrics: Box<dyn Fn() -> Vec<Family> + Send + Sync>,
     on_event: Box<dyn Fn(Event) + Send + Sync>,
-    scenarios: Mutex<Vec<Scenario>>,
+    scenarios: Mutex<Arc<[Scenario]>>,
+    heads: Mutex<Heads>,
     day: tokio::sync::Mutex<Option<Going>>,
     counted: Mutex<Counted>,
     bell: Notify,
@@ -94,8 +98,10 @@ impl Gamedays {
         let left: Vec<Record> = at_rest::days(&*store).await?;
         let now = clock();
         let mut changes = Vec::new();
+        let mut heads = Heads::of(left.iter());
         for mut record in left.into_iter().filter(|it| it.phase == Phase::Running) {
             record.abort("restart", "the service started anew", "mainstay", now);
+            heads.see(&record);
             changes.push(at_rest::rest_day(&record, false));
         }
         if !changes.is_empty() {
@@ -109,7 +115,8 @@ impl Gamedays {
             experiments: setup.experiments,
             metrics: setup.metrics,
             on_event: setup.on_event,
-            scenarios: Mutex::new(setup.scenarios),
+            scenarios: Mutex::new(setup.scenarios.into()),
+            heads: Mutex::new(heads),
             day: tokio::sync::Mutex::default(),
             bell: Notify::new(),
         };
@@ -126,19 +133,23 @@ impl Gamedays {
         self.0.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn heads(&self) -> std::sync::MutexGuard<'_, Heads> {
+        self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Knows other scenarios by their names from now on.
     pub fn set_scenarios(&self, scenarios: Vec<Scenario>) {
-        *self.0.scenarios.lock().unwrap_or_else(PoisonError::into_inner) = scenarios;
+        *self.0.scenarios.lock().unwrap_or_else(PoisonError::into_inner) = scenarios.into();
     }
 
     /// Scenarios that can be run by their names.
-    pub fn scenarios(&self) -> Vec<Scenario> {
-        self.0.scenarios.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn scenarios(&self) -> Arc<[Scenario]> {
+        Arc::clone(&self.0.scenarios.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A scenario by its name.
     pub fn scenario(&self, name: &str) -> Option<Scenario> {
-        self.scenarios().into_iter().find(|it| it.name == name)
+        self.scenarios().iter().find(|it| it.name == name).cloned()
     }
 
     /// All that is wrong with a scenario: by itself, and with experiments that are not known here.
@@ -205,12 +216,15 @@ impl Gamedays {
         make: impl Fn(String, Time) -> Result<(Record, T), Vec<String>>,
     ) -> Result<T, GamedayError> {
         let now = (self.0.clock)();
-        let mut number = at_rest::last_number(&*self.0.store, now).await?;
+        let mut number = self.heads().last_of(at_rest::year(now));
         for _ in 0..TRIES {
             number += 1;
             let (record, made) = make(at_rest::id(now, number), now).map_err(GamedayError::Invalid)?;
             match self.0.store.change(vec![at_rest::rest_day(&record, true)], now).await {
-                Ok(_) => return Ok(made),
+                Ok(_) => {
+                    self.heads().see(&record);
+                    return Ok(made);
+                }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -241,10 +255,8 @@ impl Gamedays {
     }
 
     /// All game days, the last first.
-    pub async fn days(&self) -> Result<Vec<Record>, StoreError> {
-        let mut all = at_rest::days(&*self.0.store).await?;
-        all.sort_by_key(|it| std::cmp::Reverse(at_rest::number(&it.id)));
-        Ok(all)
+    pub(crate) fn days(&self) -> Vec<Head> {
+        self.heads().all()
     }
 
     /// All findings, the last first.

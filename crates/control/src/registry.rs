@@ -140,14 +140,25 @@ impl Registry {
         Ok(numbers.first() == Some(&1))
     }
 
-    /// All models, or one.
+    /// All models, or one, in full.
     pub(crate) async fn models(&self, only: Option<&str>) -> Result<Vec<wire::Model>, ModelError> {
+        let models = self.shelved(only).await?;
+        Ok(models.iter().map(|it| self.told(it, &it.versions)).collect())
+    }
+
+    /// All models, or one, with their versions as they rest.
+    pub(crate) async fn shelved(&self, only: Option<&str>) -> Result<Vec<wire::Shelved>, ModelError> {
         let (versions, pointers) = (self.store.versions(only).await?, self.champion_moves(only).await?);
-        let models = wire::models(versions, &pointers, self.serving.now());
+        let models = wire::shelved(versions, &pointers);
         match only {
             Some(name) if models.is_empty() => Err(self.unknown(name).await?),
             Some(_) | None => Ok(models),
         }
+    }
+
+    /// A model as it is told, with some of its versions.
+    pub(crate) fn told(&self, model: &wire::Shelved, some: &[Version]) -> wire::Model {
+        model.told(some, self.serving.now())
     }
 
     /// Makes a version the champion.

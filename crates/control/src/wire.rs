@@ -36,7 +36,7 @@ pub(crate) use incidents::{
 pub(crate) use levels::{Levels, PinRequest, RouteLevel};
 pub(crate) use maintenance::{AllMaintenance, Maintenance, MaintenanceRequest};
 pub(crate) use models::{
-    GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, models,
+    GateResult, Lineage, Model, Models, NewVersion, PromoteRequest, Promotion, RollbackRequest, Shelved, shelved,
 };
 pub(crate) use oncall::{
     AtQuery, OnCall, Override, OverrideRequest, Overrides, ScheduleNow, Shifts, Silence, SilenceRequest, Silences,

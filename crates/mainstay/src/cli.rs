@@ -100,7 +100,7 @@ pub(crate) enum Command {
         #[arg(long)]
         ready: bool,
     },
-    /// Show the same live, with traffic, latencies and what is under way, until `q`
+    /// Show the same live, with traffic, latencies and what is under way, until `q`; with --format json a line for each look
     Top,
     /// Hold a route at a degradation level, or let it go
     #[command(subcommand)]

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -70,15 +71,52 @@ pub(crate) fn run(options: &Demo, global: &Global) -> Result<Exit, Stop> {
     let source = Source::file(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::unreachable)?;
     runtime.block_on(async {
-        tokio::select! {
-            ended = play((options, global), &data, &peers, trained, &place, &source) => ended,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(Stop::unreachable)?;
+        // One listener from start to end: Ctrl-C that comes between two stretches is heard by the next.
+        let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C");
+        let mut interrupts = interrupts.map_err(Stop::unreachable)?;
+        let mut played = tokio::select! {
+            played = play((options, global), &data, &peers, trained, &place, &source) => played?,
+            _ = interrupts.recv() => {
                 output::say(format_args!("interrupted before the end: there is no verdict"));
-                Ok(Exit::No)
+                return Ok(Exit::No);
+            }
+        };
+        if !options.once {
+            output::say(format_args!("still running, for you to look around at {}/; Ctrl-C ends it", played.dashboard));
+            tokio::select! {
+                () = played.look_around() => {}
+                _ = interrupts.recv() => {}
             }
         }
+        Ok(played.end().await)
     })
+}
+
+/// What runs on after the verdict.
+struct Played {
+    dashboard: String,
+    service: Service,
+    load: Load,
+    verdict: Exit,
+    tasks: JoinSet<()>,
+    end: oneshot::Sender<()>,
+}
+
+impl Played {
+    /// Light traffic, so that there is something to see. Nobody judges these requests.
+    async fn look_around(&mut self) {
+        let stretch = Stretch { phase: 0, rate: RATE, length: Duration::from_secs(10) };
+        loop {
+            self.load.drive(stretch, &mut Tally::default(), |_, _| {}).await;
+        }
+    }
+
+    async fn end(mut self) -> Exit {
+        self.service.stop().await;
+        drop(self.end);
+        while self.tasks.join_next().await.is_some() {}
+        self.verdict
+    }
 }
 
 async fn play(
@@ -88,7 +126,7 @@ async fn play(
     trained: Trained,
     place: &Place,
     source: &Source,
-) -> Result<Exit, Stop> {
+) -> Result<Played, Stop> {
     let (plan, _, _) = source.load().map_err(|refused| Stop::bug(explain(&refused)))?;
     let (sender, events) = sync_channel(EVENTS_MAX);
     let (service, admin) = Service::start(plan, source.clone(), move |event| {
@@ -104,9 +142,10 @@ async fn play(
         peers.models.small()
     ));
     output::say(format_args!("gateway    http://{}{}", service.address(), load::PATH));
-    output::say(format_args!("dashboard  http://{}/", admin.local_addr()));
-    output::say(format_args!("admin API  http://{}/api/v1/status", admin.local_addr()));
-    let global = Global { url: format!("http://{}", admin.local_addr()), token: None, ..global.clone() };
+    let dashboard = format!("http://{}", admin.local_addr());
+    output::say(format_args!("dashboard  {dashboard}/"));
+    output::say(format_args!("admin API  {dashboard}/api/v1/status"));
+    let global = Global { url: dashboard.clone(), token: None, ..global.clone() };
     let (end, ended) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { admin.serve(async { drop(ended.await) }).await });
@@ -139,13 +178,8 @@ async fn play(
         models: peers.models,
     };
     publish(&report, global.format, place)?;
-    if !options.once {
-        stay(&mut load).await?;
-    }
-    service.stop().await;
-    drop(end);
-    while tasks.join_next().await.is_some() {}
-    Ok(if report.passed() { Exit::Fine } else { Exit::No })
+    let verdict = if report.passed() { Exit::Fine } else { Exit::No };
+    Ok(Played { dashboard, service, load, verdict, tasks, end })
 }
 
 /// The demo's own config does not load: a bug of ours, told as the finding is.
@@ -215,22 +249,6 @@ fn publish(report: &Report, format: Format, place: &Place) -> Result<(), Stop> {
     match format {
         Format::Human => output::data(report.human()),
         Format::Json => output::json(&json),
-    }
-}
-
-/// Keeps everything running under light traffic, so that one can look around.
-async fn stay(load: &mut Load) -> Result<(), Stop> {
-    output::say(format_args!("still running, for you to look around; Ctrl-C ends it"));
-    let look_around = Stretch { phase: 0, rate: RATE, length: Duration::from_secs(10) };
-    let traffic = async {
-        loop {
-            // Nobody judges these requests.
-            load.drive(look_around, &mut Tally::default(), |_, _| {}).await;
-        }
-    };
-    tokio::select! {
-        () = traffic => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C").map_err(Stop::unreachable),
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn json(value: &Value) -> Result<(), Stop> {
     data(numbered(&format!("{value:#}")))
 }
 
+/// The same on one line, for those who read line by line.
+pub(crate) fn json_line(value: &Value) -> Result<(), Stop> {
+    data(numbered(&value.to_string()))
+}
+
 fn numbered(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {

@@ -94,9 +94,7 @@ impl From<GamedayError> for Problem {
 
 async fn list(State(site): State<Site>) -> Result<Json<wire::Gamedays>, Problem> {
     let gamedays = site.gamedays()?;
-    let days = gamedays.days().await?;
-    let scenarios = gamedays.scenarios();
-    Ok(Json(wire::Gamedays::of(&days, &scenarios)))
+    Ok(Json(wire::Gamedays::of(&gamedays.days(), &gamedays.scenarios())))
 }
 
 async fn start(
@@ -110,7 +108,7 @@ async fn start(
     let known = |name: &str| {
         let found = gamedays.scenario(name);
         found.ok_or_else(|| {
-            let names: Vec<String> = gamedays.scenarios().into_iter().map(|it| it.name).collect();
+            let names: Vec<String> = gamedays.scenarios().iter().map(|it| it.name.clone()).collect();
             Problem::new(Kind::NotFound, format!("the config has no scenario `{name}`; it has {}", listed(&names)))
         })
     };

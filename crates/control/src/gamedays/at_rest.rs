@@ -61,14 +61,8 @@ pub(super) fn number(id: &str) -> (u64, u64) {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
-/// The greatest number of a year's game days.
-pub(super) async fn last_number(store: &dyn Store, now: Time) -> Result<u64, StoreError> {
-    let year: u64 = year(now).parse().unwrap_or(0);
-    let all = days(store).await?;
-    let numbers = all.iter().map(|it| number(&it.id)).filter(|(of, _)| *of == year);
-    Ok(numbers.map(|(_, number)| number).max().unwrap_or(0))
-}
-
-fn year(now: Time) -> String {
-    format_time(now).chars().take_while(char::is_ascii_digit).collect()
+/// The year of a moment, as ids have it.
+pub(super) fn year(now: Time) -> u64 {
+    let digits: String = format_time(now).chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
 }

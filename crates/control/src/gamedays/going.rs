@@ -86,6 +86,7 @@ impl Gamedays {
                 match effect {
                     Effect::Rest(record) => {
                         self.counted().see(&record);
+                        self.heads().see(&record);
                         at_rest::owe(&mut it.owed, at_rest::rest_day(&record, false));
                     }
                     Effect::RestFinding(finding) => {

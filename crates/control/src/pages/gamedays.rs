@@ -17,6 +17,7 @@ use super::talk;
 use crate::access::Caller;
 use crate::endpoints::finished;
 use crate::endpoints::read::readable;
+use crate::gamedays::Head;
 use crate::problem::{Kind, Problem, not_known};
 use crate::review::text::Text;
 use crate::site::Site;
@@ -30,7 +31,7 @@ const DONE: [(&str, &str); 2] =
 
 pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
     let gamedays = site.gamedays()?;
-    let days = gamedays.days().await?;
+    let days = gamedays.days();
     let (shown, pager) = asked.rows(PATH, &days);
     let mut findings = gamedays.findings().await?;
     findings.retain(|it| it.closed.is_none());
@@ -45,8 +46,8 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
     Ok(frame::page(&viewer, Part::Gamedays, "Game days", &content))
 }
 
-fn phase(it: &Record) -> Markup {
-    match (it.phase, it.passed) {
+fn phase(phase: Phase, passed: Option<bool>) -> Markup {
+    match (phase, passed) {
         (Phase::Running, _) => badge("running", Tone::Warn),
         (Phase::Aborted, _) => badge("aborted", Tone::Plain),
         (Phase::Ended, Some(true)) => badge("everything held", Tone::Good),
@@ -62,13 +63,13 @@ const fn mode(mode: Mode) -> &'static str {
     }
 }
 
-fn listed(days: &[Record]) -> Markup {
-    let row = |it: &Record| {
+fn listed(days: &[Head]) -> Markup {
+    let row = |it: &Head| {
         html! {
             td { a href={ (PATH) "/" (encoded(&it.id)) } { (it.id) } }
-            td { (cut(if it.scenario.title.is_empty() { &it.scenario.name } else { &it.scenario.title })) }
+            td { (cut(if it.title.is_empty() { &it.scenario } else { &it.title })) }
             td { (mode(it.mode)) }
-            td { (phase(it)) }
+            td { (phase(it.phase, it.passed)) }
             td { (when(it.started)) br; span.note { "by " (cut(&it.by)) } }
         }
     };
@@ -145,7 +146,7 @@ pub(super) async fn one(
     let outcomes: Vec<Markup> = it.outcomes().map(|(step, outcome)| criterion(step, outcome)).collect();
     let content = html! {
         (asked.done(&DONE))
-        p { (phase(&it)) " " (mode(it.mode)) @if !it.now.is_empty() { ", now " (it.now) } }
+        p { (phase(it.phase, it.passed)) " " (mode(it.mode)) @if !it.now.is_empty() { ", now " (it.now) } }
         p { (line(&it.scenario.purpose)) }
         dl {
             dt { "Led by" } dd { (cut(&it.by)) }

@@ -41,17 +41,17 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let name = readable(name)?;
     let registry = shelf.open()?;
-    let mut found = registry.models(Some(&name)).await?;
-    let all = found.first_mut().map(|it| std::mem::take(&mut it.versions)).unwrap_or_default();
-    let it = answer(&found.first());
+    let found = registry.shelved(Some(&name)).await?;
+    let all = found.first().map_or(&[][..], |it| &it.versions);
     let earlier = registry.earlier(&name).await?;
     let here = format!("{PATH}/{}", encoded(&name));
-    let (some, pager) = asked.others(&here, ("page", "this list"), &all);
+    let (some, pager) = asked.others(&here, ("page", "this list"), all);
+    let it = answer(&found.first().map(|it| registry.told(it, some)));
     let content = html! {
         (asked.done(&DONE))
         p.note { (standing(&it)) }
         @if !earlier.is_empty() { section { h2 { "The way back" } (way_back(&viewer, &here, &it, &earlier)) } }
-        section { h2 { "Versions" } (versions(&viewer, &here, &it, items(&answer(&some)))) (pager) }
+        section { h2 { "Versions" } (versions(&viewer, &here, &it, items(&it["versions"]))) (pager) }
     };
     Ok(frame::page(&viewer, Part::Models, &format!("Model {name}"), &content))
 }

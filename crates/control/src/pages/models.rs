@@ -12,10 +12,10 @@ use super::frame::{self, Part, Viewer};
 use super::json::{answer, figure, items, moment, text};
 use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, table, text_field};
 use crate::problem::Problem;
-use crate::registry::ModelError;
+use crate::registry::{ModelError, Registry};
 use crate::review::text::{percent, spoken};
 use crate::site::Shelf;
-use crate::wire::RunState;
+use crate::wire::{self, RunState, Shelved};
 
 pub(super) const PATH: &str = "/models";
 /// Runs that are listed.
@@ -23,13 +23,15 @@ const RUNS: usize = 200;
 
 pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
     let registry = shelf.open()?;
-    let mut models = registry.models(None).await?;
+    let mut models = registry.shelved(None).await?;
     models.retain(|it| it.name.contains(asked.or_empty("model")));
     let owned = |name: &str| asked.get(name).map(str::to_owned);
     let query = RunQuery { name: owned("name"), state: owned("state"), limit: RUNS };
-    let runs = registry.runs(query).await.map_err(ModelError::from)?;
+    let runs = registry.runs_at_rest(query).await.map_err(ModelError::from)?;
     let (shown, pager) = asked.rows(PATH, &runs);
+    let shown: Vec<wire::Run> = shown.iter().filter_map(wire::Run::read).collect();
     let (some, more) = asked.others(PATH, ("models", "models"), &models);
+    let models: Vec<Known> = some.iter().map(|it| Known::of(registry, it)).collect();
     let fields = [
         text_field(&asked, "name", "Runs of the name"),
         choice(&asked, "state", "State of the run", "any", &RunState::ALL.map(RunState::as_str)),
@@ -42,7 +44,7 @@ pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Aske
             (listed(items(&answer(&shown)))) (pager)
             @if runs.len() == RUNS { p.note { "These are the last " (RUNS) ": a name leads to others." } }
         }
-        section { h2 { "Models" } (known(items(&answer(&some)))) (more) }
+        section { h2 { "Models" } (known(&models)) (more) }
     };
     Ok(frame::page(&viewer, Part::Models, "Training and models", &content))
 }
@@ -95,15 +97,28 @@ pub(super) fn standing(it: &Value) -> Markup {
     }
 }
 
-fn known(models: &[Value]) -> Markup {
-    let row = |it: &Value| {
-        let (name, versions) = (text(it, "name"), items(&it["versions"]));
+/// A model in the list: of its versions the newest alone is told.
+struct Known {
+    told: Value,
+    versions: usize,
+}
+
+impl Known {
+    fn of(registry: &Registry, it: &Shelved) -> Known {
+        let newest = &it.versions[..it.versions.len().min(1)];
+        Known { told: answer(&registry.told(it, newest)), versions: it.versions.len() }
+    }
+}
+
+fn known(models: &[Known]) -> Markup {
+    let row = |it: &Known| {
+        let name = text(&it.told, "name");
         html! {
             th scope="row" { a href={ (PATH) "/" (encoded(name)) } { (cut(name)) } }
-            td { (standing(it)) }
-            td.number { (versions.len()) }
+            td { (standing(&it.told)) }
+            td.number { (it.versions) }
             td {
-                @if let Some(newest) = versions.first() {
+                @if let Some(newest) = items(&it.told["versions"]).first() {
                     (cut(text(newest, "version"))) " " (badge(text(newest, "gates"), gates_tone(text(newest, "gates"))))
                     br; span.note { (moment(newest, "created")) }
                 }

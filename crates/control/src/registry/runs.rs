@@ -42,7 +42,12 @@ impl Registry {
 
     /// Runs, the last changed first.
     pub(crate) async fn runs(&self, query: RunQuery) -> Result<Vec<wire::Run>, StoreError> {
-        Ok(self.store.runs(query).await?.iter().filter_map(wire::Run::read).collect())
+        Ok(self.runs_at_rest(query).await?.iter().filter_map(wire::Run::read).collect())
+    }
+
+    /// The same as they rest: each is read in full when it is told of.
+    pub(crate) async fn runs_at_rest(&self, query: RunQuery) -> Result<Vec<Run>, StoreError> {
+        self.store.runs(query).await
     }
 
     pub(super) async fn load_runs(&self) -> Result<(), StoreError> {

@@ -1,12 +1,14 @@
 //! Game days.
 
 use mainstay_core::chaos::gameday::Scenario;
-use mainstay_core::chaos::gameday::record::{Answer, Mode, Record};
+use mainstay_core::chaos::gameday::record::{Answer, Mode};
 use mainstay_core::event::format_time;
 use mainstay_core::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::gamedays::Head;
 
 /// Longest text of an answer, in bytes.
 const TEXT_MAX: usize = 8_000;
@@ -59,10 +61,10 @@ pub(crate) struct ScenarioLine {
 }
 
 impl Gamedays {
-    pub(crate) fn of(days: &[Record], scenarios: &[Scenario]) -> Gamedays {
-        let line = |it: &Record| GamedayLine {
+    pub(crate) fn of(days: &[Head], scenarios: &[Scenario]) -> Gamedays {
+        let line = |it: &Head| GamedayLine {
             id: it.id.clone(),
-            scenario: it.scenario.name.clone(),
+            scenario: it.scenario.clone(),
             mode: match it.mode {
                 Mode::Live => "live",
                 Mode::Tabletop => "tabletop",
@@ -72,7 +74,7 @@ impl Gamedays {
             started: format_time(it.started),
             ended: it.ended.map(format_time),
             by: it.by.clone(),
-            findings: it.opened.iter().chain(&it.again).cloned().collect(),
+            findings: it.findings.clone(),
         };
         let scenario = |it: &Scenario| ScenarioLine {
             name: it.name.clone(),

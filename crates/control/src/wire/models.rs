@@ -1,6 +1,6 @@
 //! Models, their versions, and changes of champion.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use mainstay_core::event::{format_time, parse_time};
@@ -241,43 +241,60 @@ impl From<registry::Gates> for Gates {
     }
 }
 
+/// A model with its versions as they rest, the newest first: each is read in full when it is told of.
+pub(crate) struct Shelved {
+    pub(crate) name: String,
+    pub(crate) versions: Vec<rest::Version>,
+    /// The last move of the champion's pointer, if it points to a version.
+    champion: Option<rest::Moved>,
+}
+
 /// Models by name, from all their versions and from where their champions stand.
-pub(crate) fn models(versions: Vec<rest::Version>, champions: &[rest::Moved], now: Time) -> Vec<Model> {
+pub(crate) fn shelved(versions: Vec<rest::Version>, champions: &[rest::Moved]) -> Vec<Shelved> {
     let mut by_name: BTreeMap<String, Vec<rest::Version>> = BTreeMap::new();
     for version in versions {
         by_name.entry(version.model.clone()).or_default().push(version);
     }
     let one = |(name, mut versions): (String, Vec<rest::Version>)| {
         versions.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| b.version.cmp(&a.version)));
-        let moved = champions.iter().find(|moved| moved.model == name && !moved.version.is_empty());
-        let champion = moved.map(|moved| moved.version.clone());
-        // The last move alone is at hand: what was served before that shows in the audit log.
-        let before: BTreeSet<&str> = moved.iter().filter_map(|moved| moved.previous.as_deref()).collect();
-        let data =
-            versions.iter().find(|it| Some(&it.version) == champion.as_ref()).and_then(|it| it.data_max_event_time);
-        let stage = |version: &rest::Version| {
-            if Some(&version.version) == champion.as_ref() {
-                "champion"
-            } else if before.contains(version.version.as_str()) {
-                "archived"
-            } else {
-                Entry::read(version).stage()
-            }
-        };
-        Model {
-            promoted_at: moved.map(|moved| format_time(moved.at)),
-            data_age_s: data.map(|data| now.since(data).as_secs_f64()),
-            versions: versions.iter().map(|version| Version::new(version, stage(version))).collect(),
-            champion,
-            name,
-        }
+        let champion = champions.iter().find(|moved| moved.model == name && !moved.version.is_empty()).cloned();
+        Shelved { name, versions, champion }
     };
     by_name.into_iter().map(one).collect()
 }
 
-impl Version {
-    fn new(version: &rest::Version, stage: &str) -> Version {
+impl Shelved {
+    /// As it is told, with some of its versions.
+    pub(crate) fn told(&self, some: &[rest::Version], now: Time) -> Model {
+        let champion = self.champion.as_ref().map(|moved| moved.version.clone());
+        let data = self
+            .versions
+            .iter()
+            .find(|it| Some(&it.version) == champion.as_ref())
+            .and_then(|it| it.data_max_event_time);
+        Model {
+            promoted_at: self.champion.as_ref().map(|moved| format_time(moved.at)),
+            data_age_s: data.map(|data| now.since(data).as_secs_f64()),
+            versions: some.iter().map(|version| self.version(version)).collect(),
+            champion,
+            name: self.name.clone(),
+        }
+    }
+
+    fn version(&self, version: &rest::Version) -> Version {
         let entry = Entry::read(version);
+        // The last move alone is at hand: what was served before that shows in the audit log.
+        let stage = match &self.champion {
+            Some(moved) if moved.version == version.version => "champion",
+            Some(moved) if moved.previous.as_ref() == Some(&version.version) => "archived",
+            Some(_) | None => entry.stage(),
+        };
+        Version::new(version, entry, stage)
+    }
+}
+
+impl Version {
+    fn new(version: &rest::Version, entry: Entry, stage: &str) -> Version {
         Version {
             version: version.version.clone(),
             stage: stage.to_owned(),

@@ -50,8 +50,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry(
         "top",
-        &["mainstay top", "mainstay top --url http://10.0.0.5:8090"],
-        "not at all: `mainstay status --format json` says the same once",
+        &[
+            "mainstay top",
+            "mainstay top --url http://10.0.0.5:8090",
+            "mainstay top --format json | jq --unbuffered '.traffic[].p99'",
+        ],
+        "a line every two seconds, {schema, at, status, traffic: [{route, requests_per_second, shed_per_second, p50, p99}], slos, incidents, runs, gamedays}, \
+         or {schema, at, lost} where nobody answers",
     ),
     entry(
         "level pin",

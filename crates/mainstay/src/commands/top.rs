@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! feed (a thread) --what was heard--> model --lines--> terminal
-//!                        keys ---------^
+//!                 |      keys ---------^
+//!                 `--format json--> lines
 //! ```
 //!
 //! What is shown is decided by `model` and `screen`, which are pure; `feed` asks, `terminal` holds the terminal.
@@ -10,6 +11,7 @@
 mod columns;
 mod feed;
 mod figures;
+mod lines;
 mod model;
 mod rows;
 mod screen;
@@ -37,7 +39,11 @@ const KEY_WAIT: Duration = Duration::from_millis(100);
 
 /// Shows the running service until somebody has seen enough. Nobody at the other end at the start is an error; later it is shown.
 pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
-    refuse_what_is_no_screen(global)?;
+    if global.format == Format::Json {
+        let (feed, first) = Feed::start(global)?;
+        return lines::write(&feed, &first);
+    }
+    refuse_what_is_no_screen()?;
     let (feed, first) = Feed::start(global)?;
     let mut model = Model::new(output::stdout_has_colours());
     model.hear(&first);
@@ -48,15 +54,12 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Stop> {
     Ok(Exit::Fine)
 }
 
-fn refuse_what_is_no_screen(global: &Global) -> Result<(), Stop> {
-    let hint = "`mainstay status --format json` says the same once";
-    if global.format == Format::Json {
-        return Err(Stop::usage(anyhow!("top is for people; {hint}")));
+fn refuse_what_is_no_screen() -> Result<(), Stop> {
+    if io::stdout().is_terminal() {
+        return Ok(());
     }
-    if !io::stdout().is_terminal() {
-        return Err(Stop::usage(anyhow!("top needs a terminal, and stdout is none; {hint}")));
-    }
-    Ok(())
+    let hint = "`mainstay top --format json` writes a line for each look, `mainstay status --format json` says it once";
+    Err(Stop::usage(anyhow!("top needs a terminal, and stdout is none; {hint}")))
 }
 
 /// Draws, and waits for what makes it draw again.

@@ -1,4 +1,4 @@
-//! Game days from their begin to the re-test of what they found, with real traffic.
+//! Game days from their begin to the re-test of what they found, with real traffic. The commands of docs/gamedays.md that run one are run here.
 
 use std::process::Command;
 

@@ -1,10 +1,9 @@
-//! Blocks of shell: every `mainstay ...` in them is run by the built binary.
+//! Blocks of shell: every command in them is run, `mainstay ...` by the built binary.
 //!
-//! Those that need no server run for real, in the page's own folder, in which the project's `docs` and `examples` can be
-//! found. Those that ask a server ask one that is not there: that they end in 3 and not in 2 shows that they were
-//! understood. Those that go on until they are ended are asked for their help only, and so are those of a block that is
-//! marked `parse only`. A page whose blocks are marked `live` starts its servers for real: they end with the page, and
-//! until then its commands and its `curl` ask them.
+//! All run for real, in the page's own folder, in which the project's `docs` and `examples` can be found. Those that ask a server ask the
+//! page's: one that a block marked `live` starts, or, from a block marked `service` on, one of `init --system fraud-detection`. Those that go
+//! on until they are ended, and programs of others, belong to a block that says who runs it, or why nobody does; `mainstay ...` in such a
+//! block is asked for its help, which shows that it is understood.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use crate::live::Live;
 use crate::page::{Block, Page, root};
+use crate::samples;
 use crate::shell::{self, Command};
 
-/// Nothing listens there.
-const NOBODY: &str = "http://127.0.0.1:1";
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Commands that need no server, whatever follows.
 const ALONE: [&str; 9] =
@@ -71,7 +69,7 @@ pub(crate) fn wrong_in_help() -> (usize, Vec<String>) {
             let example = example.split("  ").next().unwrap_or_default();
             let command = shell::commands(example).remove(0);
             examples += 1;
-            if !help(&Way::Help.call(&command.words, None).0).0 {
+            if !help(&Way::Help.call(&command.words)).0 {
                 wrong.push(format!("`mainstay {} --help` has `mainstay {example}`", words.join(" ")));
             }
         }
@@ -93,6 +91,8 @@ pub(crate) fn wrong(pages: &[Page]) -> Vec<String> {
 struct Folder {
     path: PathBuf,
     live: Option<Live>,
+    /// It has a config that is not the page's own, for a server that starts when one is asked.
+    is_served: bool,
 }
 
 impl Folder {
@@ -103,14 +103,22 @@ impl Folder {
         for shared in ["docs", "examples"] {
             std::os::unix::fs::symlink(root().join(shared), path.join(shared)).unwrap();
         }
-        Folder { path, live: None }
+        Folder { path, live: None, is_served: false }
     }
 
     fn run(&mut self, page: &Page) -> Vec<String> {
         let mut wrong = Vec::new();
         for block in &page.blocks {
+            if block.hint("service").is_some() && !self.is_served {
+                self.have_service();
+            }
+            if block.hint("samples").is_some() {
+                samples::put(&self.path);
+            }
             if let Some(name) = block.hint("file") {
-                std::fs::write(self.path.join(name), &block.text).unwrap();
+                let path = self.path.join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, &block.text).unwrap();
             }
             let text = match block.language.as_str() {
                 "sh" => block.text.clone(),
@@ -131,29 +139,75 @@ impl Folder {
         wrong
     }
 
+    /// The config of pages that have none of their own, and its data.
+    fn have_service(&mut self) {
+        let (code, said) = self.output(&["init", "--system", "fraud-detection"].map(str::to_owned), None);
+        assert_eq!(code, Some(0), "{said}");
+        let path = self.path.join("mainstay.yaml");
+        let config = std::fs::read_to_string(&path).unwrap().replace("environment: production\n", "");
+        std::fs::write(path, config + include_str!("service.yaml")).unwrap();
+        self.is_served = true;
+    }
+
     /// What was written.
     fn try_out(&mut self, block: &Block, command: &Command) -> Result<String, String> {
-        if let (Some(live), Some(("curl", words))) = (&mut self.live, name_and_rest(&command.words)) {
-            return live.curl(words, command.input.as_ref());
-        }
-        let Some(words) = arguments(&command.words) else { return Ok(String::new()) };
-        let told = words.join(" ");
+        let told = command.words.join(" ");
+        let Some(words) = arguments(&command.words) else {
+            return if block.is_run_here() { self.others(command) } else { Ok(String::new()) };
+        };
         if block.hint("live").is_some() {
             let started = self.live.get_or_insert_default().start(words, &self.path);
-            return started.map(|()| String::new()).map_err(|why| format!("`mainstay {told}`: {why}"));
+            return started.map(|()| String::new()).map_err(|why| format!("`{told}`: {why}"));
         }
-        let way = if block.hint("parse only").is_some() { Way::Help } else { Way::of(words) };
-        let server = self.live.as_mut().map(Live::url);
-        let (arguments, usual) = way.call(words, server.as_deref());
-        let runs = way == Way::Local || server.is_some();
-        let expected = block.hint("exit").filter(|_| runs).map_or(usual, |code| code.parse().unwrap());
-        let out = command.out.as_ref().filter(|_| way == Way::Local);
+        let way = if block.is_run_here() { Way::of(words) } else { Way::Help };
+        if way == Way::Help && block.is_run_here() {
+            return Err(format!("`{told}` goes on until it is ended: say `run by FILE`, or `not run: WHY`"));
+        }
+        let mut arguments = way.call(words);
+        if way == Way::Asks {
+            arguments = self.asking(&arguments).map_err(|why| format!("`{told}`: {why}"))?;
+        }
+        let expected = block.hint("exit").filter(|_| way != Way::Help).map_or(0, |code| code.parse().unwrap());
+        let out = command.out.as_ref().filter(|_| way != Way::Help);
         let (code, said) = self.output(&arguments, out.map(String::as_str));
-        let as_expected = code == Some(expected);
-        if as_expected {
-            Ok(said)
-        } else {
-            Err(format!("`mainstay {told}` ended with {code:?}, expected {expected}\n{said}"))
+        if code != Some(expected) {
+            return Err(format!("`{told}` ended with {code:?}, expected {expected}\n{said}"));
+        }
+        if let Some(live) = &mut self.live {
+            live.learn(&said);
+        }
+        Ok(said)
+    }
+
+    /// Starts the page's service, where it has one and it does not run yet.
+    fn serve(&mut self) -> Result<(), String> {
+        if self.live.is_none() && self.is_served {
+            self.live.get_or_insert_default().start(&["serve".to_owned()], &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// With the address of the page's server, which is started where it has none yet, and with what is known there by other names.
+    fn asking(&mut self, words: &[String]) -> Result<Vec<String>, String> {
+        self.serve()?;
+        let live = self.live.as_mut().ok_or("nobody is there to be asked: say `live`, `service` or `not run: WHY`")?;
+        let mut words: Vec<String> = words.iter().map(|word| live.known(word)).collect();
+        words.extend(["--url".to_owned(), live.url()]);
+        Ok(words)
+    }
+
+    /// What is not mainstay's: `curl` of the page's servers, and the signal that has them read their config anew.
+    fn others(&mut self, command: &Command) -> Result<String, String> {
+        self.serve()?;
+        let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
+        match (&words[..], &mut self.live) {
+            (["curl", ..], Some(live)) => live.curl(&command.words[1..], command.input.as_ref()),
+            (["kill", "-HUP", "$(pgrep -x mainstay)"], Some(live)) => live.reload(),
+            (["cp", from, to], _) => {
+                std::fs::copy(self.path.join(from), self.path.join(to)).map_err(|error| error.to_string())?;
+                Ok(String::new())
+            }
+            (_, _) => Err(format!("nobody here runs `{}`: say `run by FILE`, or `not run: WHY`", words.join(" "))),
         }
     }
 
@@ -191,9 +245,9 @@ impl Drop for Folder {
 enum Way {
     /// As it stands: it needs no server.
     Local,
-    /// With the page's server, or with one that is not there.
-    Unreached,
-    /// For its help.
+    /// With the page's server.
+    Asks,
+    /// For its help: it goes on until it is ended.
     Help,
 }
 
@@ -209,26 +263,19 @@ impl Way {
             ["slo", "import"] if has("--check") => Way::Local,
             ["drift", "baseline"] if has("--out") => Way::Local,
             ["gameday", "tabletop"] if !has("--answer") && !has("--answers") => Way::Local,
-            _ => Way::Unreached,
+            _ => Way::Asks,
         }
     }
 
-    /// What the binary is called with, and the exit code that shows that all is well.
-    fn call(self, words: &[String], server: Option<&str>) -> (Vec<String>, i32) {
+    /// What the binary is called with.
+    fn call(self, words: &[String]) -> Vec<String> {
         let mut arguments = words.to_vec();
-        match self {
-            Way::Local => (arguments, 0),
-            Way::Unreached => {
-                arguments.extend(["--url".to_owned(), server.unwrap_or(NOBODY).to_owned()]);
-                (arguments, if server.is_some() { 0 } else { 3 })
-            }
-            Way::Help => {
-                let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-                arguments.truncate(end);
-                arguments.push("--help".to_owned());
-                (arguments, 0)
-            }
+        if self == Way::Help {
+            let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+            arguments.truncate(end);
+            arguments.push("--help".to_owned());
         }
+        arguments
     }
 }
 
@@ -245,10 +292,6 @@ fn arguments(words: &[String]) -> Option<&[String]> {
     }
 }
 
-fn name_and_rest(words: &[String]) -> Option<(&str, &[String])> {
-    words.split_first().map(|(name, rest)| (name.as_str(), rest))
-}
-
 fn is_assignment(word: &str) -> bool {
     let name = word.split_once('=').map_or("", |(name, _)| name);
     !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
@@ -261,15 +304,20 @@ fn after_prompts(text: &str) -> String {
 
 #[test]
 fn wrong_commands_are_told_with_their_line() {
-    let text = "```sh\nmainstay explain E0101\nmainstay explain E9999\n```\n```console\n$ mainstay slo lst\nx\n```\n<!-- test: exit 2 -->\n```sh\nmainstay explain E9999 | less\n```\n```sh\nmainstay slo list\nmainstay serve --colour red\n```\n";
+    let text = "```sh\nmainstay explain E0101\nmainstay explain E9999\n```\n```console\n$ mainstay slo list\nx\n```\n<!-- test: exit 2 -->\n```sh\n\
+                mainstay explain E9999 | less\n```\n```sh\nmainstay serve\n```\n<!-- test: not run: it takes long -->\n```sh\nmainstay serve --colour red\n```\n\
+                <!-- test: service -->\n```sh\nmainstay slo lst\n```\n";
     let wrong = wrong(&[Page::parse("p.md".to_owned(), text)]);
     let places: Vec<_> = wrong.iter().map(|line| line.lines().next().unwrap_or_default()).collect();
     assert_eq!(
         places,
         [
             "p.md:3: `mainstay explain E9999` ended with Some(2), expected 0",
-            "p.md:6: `mainstay slo lst` ended with Some(2), expected 3",
-            "p.md:15: `mainstay serve --colour red` ended with Some(2), expected 0",
+            "p.md:6: `mainstay slo list`: nobody is there to be asked: say `live`, `service` or `not run: WHY`",
+            "p.md:11: nobody here runs `less`: say `run by FILE`, or `not run: WHY`",
+            "p.md:14: `mainstay serve` goes on until it is ended: say `run by FILE`, or `not run: WHY`",
+            "p.md:18: `mainstay serve --colour red` ended with Some(2), expected 0",
+            "p.md:22: `mainstay slo lst` ended with Some(2), expected 0",
         ]
     );
 }

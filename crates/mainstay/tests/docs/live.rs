@@ -11,12 +11,20 @@ const HOST: &str = "127.0.0.1:";
 /// Where pages have the admin API.
 const ADMIN: &str = "127.0.0.1:8090";
 const PATIENCE: Duration = Duration::from_mins(1);
+const READY: &str = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// What runs for a page. It ends with the page.
 #[derive(Default)]
 pub(crate) struct Live {
     ports: BTreeMap<String, String>,
     children: Vec<Child>,
+    /// Where each that serves listens for its admin, and its process.
+    serving: Vec<(String, u32)>,
+    /// What was said last that looks like an id, for `ID`, and like a hash, for `HASH`.
+    id: String,
+    hash: String,
+    /// Where it runs, for paths that a page has elsewhere on the machine.
+    folder: String,
 }
 
 impl Live {
@@ -35,9 +43,12 @@ impl Live {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
         command.args(words).current_dir(folder).env_remove("MAINSTAY_TOKEN").env_remove("MAINSTAY_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let is_serve = command.get_args().next().is_some_and(|word| word == "serve");
+        folder.to_str().unwrap().clone_into(&mut self.folder);
         self.children.push(command.spawn().unwrap());
+        self.serving.extend(self.children.last().filter(|_| is_serve).map(|child| (address.clone(), child.id())));
         let deadline = Instant::now() + PATIENCE;
-        while asked(&address, "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").is_err() {
+        while asked(&address, READY).is_err() {
             let ended = self.children.last_mut().and_then(|child| child.try_wait().unwrap());
             if let Some(status) = ended {
                 return Err(format!("it ended with {status}"));
@@ -53,6 +64,45 @@ impl Live {
     /// The URL of the admin API.
     pub(crate) fn url(&mut self) -> String {
         format!("http://{}", self.moved(ADMIN))
+    }
+
+    /// A word as it is known to the page's server: `ID` is the last that it told, and numbers of the year and the day that pages have begin
+    /// with those of today.
+    pub(crate) fn known(&self, word: &str) -> String {
+        match word {
+            "ID" => return self.id.clone(),
+            "HASH" => return self.hash.clone(),
+            _ => {}
+        }
+        let today = jiff::Timestamp::now().strftime("%Y%m%d").to_string();
+        let year = &today[..4];
+        word.replace("AI-20260301-", &format!("AI-{today}-"))
+            .replace("EXP-2026-", &format!("EXP-{year}-"))
+            .replace("GD-2026-", &format!("GD-{year}-"))
+    }
+
+    /// Reads what a command said, for the commands after it.
+    pub(crate) fn learn(&mut self, said: &str) {
+        let is_id = |word: &&str| word.chars().any(|c| c.is_ascii_digit()) && !word.contains([':', '.', '/']);
+        if let Some(id) = said.split_whitespace().find(is_id) {
+            id.clone_into(&mut self.id);
+        }
+        let is_hash = |word: &&str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+        if let Some(hash) = said.split_whitespace().find(is_hash) {
+            hash.clone_into(&mut self.hash);
+        }
+    }
+
+    /// Has those that serve read their configs anew.
+    pub(crate) fn reload(&mut self) -> Result<String, String> {
+        for (address, id) in &self.serving {
+            let sent = Command::new("kill").args(["-HUP", &id.to_string()]).status().unwrap();
+            if !sent.success() {
+                return Err("it is gone".to_owned());
+            }
+            asked(address, READY).map_err(|error| format!("it is gone: {error}"))?;
+        }
+        Ok(String::new())
     }
 
     /// Does what `curl` would do with these words: the answer's head and body, where it is a success.
@@ -76,7 +126,7 @@ impl Live {
         if status.starts_with('2') { Ok(answer) } else { Err(format!("answered\n{answer}")) }
     }
 
-    /// The text with each address on this machine moved to a free one, always the same.
+    /// The text with each address on this machine moved to a free one, always the same, and backups to the page's folder.
     fn moved(&mut self, text: &str) -> String {
         let mut moved = String::new();
         let mut rest = text;
@@ -87,7 +137,7 @@ impl Live {
             moved.extend([before, HOST, free]);
             rest = after;
         }
-        moved + rest
+        (moved + rest).replace("/var/backups", &self.folder)
     }
 }
 

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod accounted;
 mod commands;
 mod configs;
 mod links;
 mod live;
 mod page;
+mod samples;
 mod shell;
 
 use page::Page;
@@ -30,6 +32,11 @@ fn the_table_of_contents_has_every_page() {
 #[test]
 fn every_config_is_accepted() {
     none_of(&configs::wrong(&Page::all()));
+}
+
+#[test]
+fn every_block_is_run_or_says_why_not() {
+    none_of(&accounted::wrong(&Page::all()));
 }
 
 #[test]

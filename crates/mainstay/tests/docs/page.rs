@@ -25,6 +25,11 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Whether somebody else runs it, or nobody: its commands are only understood here.
+    pub(crate) fn is_run_here(&self) -> bool {
+        self.hint("run by").is_none() && self.hint("not run:").is_none()
+    }
+
     /// What follows a hint's first words, `7` in `exit 7`.
     pub(crate) fn hint(&self, words: &str) -> Option<&str> {
         self.hints.iter().find_map(|hint| hint.strip_prefix(words)).map(str::trim)
@@ -63,8 +68,7 @@ impl Page {
                 page.blocks.push(Block { line: n + 2, language: fence.language.to_owned(), text, hints });
             } else {
                 if let Some(words) = line.trim().strip_prefix("<!-- test:") {
-                    let words = words.trim_end_matches("-->").split(',');
-                    hints = words.map(|word| word.trim().to_owned()).collect();
+                    hints = split(words.trim_end_matches("-->").trim());
                 } else if !line.trim().is_empty() {
                     hints.clear();
                 }
@@ -72,6 +76,18 @@ impl Page {
             }
         }
         page
+    }
+}
+
+/// A reason is the rest of the comment, with its commas.
+fn split(words: &str) -> Vec<String> {
+    match words.split_once("not run:") {
+        Some((before, why)) => split(before)
+            .into_iter()
+            .chain([format!("not run: {}", why.trim())])
+            .filter(|hint| !hint.is_empty())
+            .collect(),
+        None => words.split(',').map(|word| word.trim().to_owned()).collect(),
     }
 }
 
@@ -119,13 +135,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 #[test]
 fn blocks_have_their_lines_and_what_is_said_of_them() {
-    let text =
-        "a\n\n<!-- test: exit 1, parse only -->\n```sh\nb\n```\n\n  ````markdown\n  ```yaml\n    c\n  ```\n  ````\nd\n";
+    let text = "a\n\n<!-- test: exit 1, not run: late, or never -->\n```sh\nb\n```\n\n  ````markdown\n  ```yaml\n    c\n  ```\n  ````\nd\n";
     let page = Page::parse("p.md".to_owned(), text);
     assert_eq!(page.blocks[0].line, 5);
-    assert_eq!((page.blocks[0].hint("exit"), page.blocks[0].hint("parse only")), (Some("1"), Some("")));
+    assert_eq!((page.blocks[0].hint("exit"), page.blocks[0].hint("not run:")), (Some("1"), Some("late, or never")));
     assert_eq!((page.blocks[1].language.as_str(), page.blocks[1].hints.len()), ("markdown", 0));
     assert_eq!(page.blocks[1].text, "```yaml\n  c\n```\n");
     let text: Vec<_> = page.text.iter().map(|(n, line)| (*n, line.as_str())).collect();
-    assert_eq!(text, [(1, "a"), (2, ""), (3, "<!-- test: exit 1, parse only -->"), (7, ""), (13, "d")]);
+    assert_eq!(text, [(1, "a"), (2, ""), (3, "<!-- test: exit 1, not run: late, or never -->"), (7, ""), (13, "d")]);
 }

@@ -137,17 +137,56 @@ fn a_service_that_hangs_is_lost_and_keeps_nobody_waiting() {
     terminal.assert_given_back();
 }
 
+/// `top --format json`, and what it writes.
+fn written(admin: &str) -> (Server, impl Iterator<Item = Value>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+    command.args(["top", "--format", "json", "--url", &format!("http://{admin}")]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (Server(child), lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
+}
+
+#[test]
+fn a_program_reads_a_line_for_each_look_through_losses_until_it_has_enough() {
+    let place = Place::new("lines");
+    let (server, admin) = Server::start(&place, "127.0.0.1:0");
+    let (mut top, mut lines) = written(&admin);
+    let first = lines.next().unwrap();
+    assert_eq!((&first["schema"], &first["status"]["service"]), (&Value::from(1), &Value::from("shop")));
+    assert_eq!(first["status"]["routes"][0]["level"], 4);
+    assert_eq!(first["slos"][0]["name"], "mostly-there");
+    assert_eq!(first["incidents"], serde_json::json!([]));
+    assert_eq!(first["traffic"][0]["route"], "score-of-fraud");
+    let second = lines.next().unwrap();
+    assert_eq!(second["traffic"][0]["requests_per_second"], serde_json::json!([0.0, 0.0, 0.0, 0.0]));
+
+    drop(server);
+    let lost = lines.find(|line| line["lost"].is_string()).unwrap();
+    assert!(lost["status"].is_null() && lost["at"].is_string(), "{lost}");
+    let (_server, _) = Server::start(&place, &admin);
+    assert!(lines.any(|line| line["status"]["service"] == "shop"));
+
+    let sent = Command::new("kill").args(["-INT", &top.0.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(lines.filter(|line| line["schema"] != 1).count(), 0, "whole lines to the end");
+    assert_eq!(top.0.wait().unwrap().code(), Some(0));
+
+    // Whoever reads one line has a snapshot.
+    let (mut top, mut lines) = written(&admin);
+    assert!(lines.next().unwrap()["status"].is_object());
+    drop(lines);
+    assert_eq!(top.0.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn what_is_no_screen_is_refused_with_a_hint() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_mainstay")).args(arguments).output().unwrap();
         (output.status.code(), output.stdout.len(), String::from_utf8(output.stderr).unwrap())
     };
-    for arguments in [&["top"][..], &["top", "--format", "json"]] {
-        let (code, data, said) = run(arguments);
-        assert_eq!((code, data), (Some(2), 0), "{said}");
-        assert!(said.contains("mainstay status --format json"), "{said}");
-    }
+    let (code, data, said) = run(&["top"]);
+    assert_eq!((code, data), (Some(2), 0), "{said}");
+    assert!(said.contains("mainstay status --format json"), "{said}");
     // Nobody at the other end: said on an ordinary screen.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut terminal = Terminal::start(&["top", "--url", &format!("http://127.0.0.1:{port}")], &[], (200, 24));

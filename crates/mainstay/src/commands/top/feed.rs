@@ -82,6 +82,11 @@ impl Feed {
         Ok((Feed { said, end, thread: Some(thread) }, first))
     }
 
+    /// Waits for what is told next; `None` where nothing comes any more.
+    pub(super) fn wait(&self) -> Option<News> {
+        self.said.recv().ok()
+    }
+
     /// What was told since the last time.
     pub(super) fn news(&self) -> impl Iterator<Item = News> {
         self.said.try_iter()
