@@ -4,6 +4,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use mainstay_core::plan::Role;
+use mainstay_store::registry::Version;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::form::{self, Form};
 use super::frame::{self, Part, Viewer};
 use super::json::{answer, figure, items, members, moment, text};
 use super::models::{PATH, gates_tone, standing};
-use super::parts::{Asked, Tone, badge, cut, encoded, table};
+use super::parts::{Asked, Tone, badge, cut, encoded, room_for, spelled, table};
 use super::response::lacking;
 use crate::access::Caller;
 use crate::endpoints::models::{promoted, rolled_back};
@@ -19,7 +20,7 @@ use crate::endpoints::read::readable;
 use crate::problem::Problem;
 use crate::review::text::Text;
 use crate::site::Shelf;
-use crate::wire;
+use crate::wire::{self, Shelved};
 
 /// Said once after a form was sent.
 const DONE: [(&str, &str); 2] = [
@@ -30,6 +31,8 @@ const DONE: [(&str, &str); 2] = [
 const MEASURES: usize = 6;
 /// Gates of a version that did not pass.
 const GATES: usize = 3;
+/// Longest address of a run that a row leads to.
+const LINKED_MAX: usize = 256;
 /// Earlier champions that can be chosen.
 const EARLIER: usize = 50;
 
@@ -45,7 +48,10 @@ pub(super) async fn page(
     let all = found.first().map_or(&[][..], |it| &it.versions);
     let earlier = registry.earlier(&name).await?;
     let here = format!("{PATH}/{}", encoded(&name));
-    let (some, pager) = asked.others(&here, ("page", "this list"), all);
+    // Each row that can be promoted has a form, to the model, with the champion and the version.
+    let fixed = here.len() + found.first().and_then(Shelved::champion).map_or(0, spelled);
+    let in_full = |it: &Version| fixed + spelled(&it.version);
+    let (some, pager) = asked.others_by(&here, ("page", "this list"), all, in_full);
     let it = answer(&found.first().map(|it| registry.told(it, some)));
     let content = html! {
         (asked.done(&DONE))
@@ -70,7 +76,7 @@ fn way_back(viewer: &Viewer, here: &str, it: &Value, earlier: &[String]) -> Mark
                     label.above for="to" { "To which champion" }
                     select #to name="to" {
                         option value="" { "the one before" }
-                        @for version in earlier.iter().take(EARLIER) {
+                        @for version in room_for(earlier, EARLIER) {
                             option value=(version) { (Text::short(version).as_str()) }
                         }
                     }
@@ -95,7 +101,7 @@ fn versions(viewer: &Viewer, here: &str, model: &Value, some: &[Value]) -> Marku
                 @for gate in failed.take(GATES) { br; span.note { (cut(text(gate, "gate"))) } }
             }
             td { @for (name, _) in members(&it["metrics"]).take(MEASURES) { (cut(name)) " " (figure(&it["metrics"], name)) br; } }
-            td { @if lineage["run"].is_string() { a href={ "/runs/" (encoded(text(lineage, "run"))) } { (cut(text(lineage, "run"))) } } }
+            td { (of_run(text(lineage, "run"))) }
             td { @if !is_champion && viewer.may(Role::Operator) { (promotion(viewer, here, model, it, n)) } }
         }
     };
@@ -104,6 +110,11 @@ fn versions(viewer: &Viewer, here: &str, model: &Value, some: &[Value]) -> Marku
         (table("Versions, the newest first", &["Version", "Stage", "Gates", "Measures", "Run", "Do"], &rows))
         @if !viewer.may(Role::Operator) { (lacking(Role::Operator)) }
     }
+}
+
+/// The run that made a version; one of a name beyond reason has a page, and no link in each row.
+fn of_run(id: &str) -> Markup {
+    html! { @if spelled(id) > LINKED_MAX { (cut(id)) } @else if !id.is_empty() { a href={ "/runs/" (encoded(id)) } { (cut(id)) } } }
 }
 
 fn promotion(viewer: &Viewer, here: &str, model: &Value, it: &Value, n: usize) -> Markup {

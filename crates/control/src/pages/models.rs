@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::frame::{self, Part, Viewer};
 use super::json::{answer, figure, items, moment, text};
-use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, table, text_field};
+use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, spelled, table, text_field};
 use crate::problem::Problem;
 use crate::registry::{ModelError, Registry};
 use crate::review::text::{percent, spoken};
@@ -28,9 +28,9 @@ pub(super) async fn page(State(shelf): State<Shelf>, viewer: Viewer, asked: Aske
     let owned = |name: &str| asked.get(name).map(str::to_owned);
     let query = RunQuery { name: owned("name"), state: owned("state"), limit: RUNS };
     let runs = registry.runs_at_rest(query).await.map_err(ModelError::from)?;
-    let (shown, pager) = asked.rows(PATH, &runs);
+    let (shown, pager) = asked.rows_by(PATH, &runs, |it| spelled(&it.id));
     let shown: Vec<wire::Run> = shown.iter().filter_map(wire::Run::read).collect();
-    let (some, more) = asked.others(PATH, ("models", "models"), &models);
+    let (some, more) = asked.others_by(PATH, ("models", "models"), &models, |it| spelled(&it.name));
     let models: Vec<Known> = some.iter().map(|it| Known::of(registry, it)).collect();
     let fields = [
         text_field(&asked, "name", "Runs of the name"),

@@ -18,6 +18,9 @@ pub(super) const ROWS: usize = 50;
 /// Rows of a page of a list that stands below another.
 const OTHER_ROWS: usize = 20;
 
+/// Bytes of a page for what stands in full in the addresses and forms of a list's rows, however long its names are.
+const IN_FULL: usize = 12 << 10;
+
 /// Most characters of a line of a list.
 const BRIEF_MAX: usize = 160;
 
@@ -149,6 +152,22 @@ impl Asked {
         self.part(path, ("page", "this list"), ROWS, all)
     }
 
+    /// The same where each row has names in full, so many bytes of them: there are fewer rows where they are long.
+    pub(super) fn rows_by<'a, T>(&self, path: &str, all: &'a [T], in_full: impl Fn(&T) -> usize) -> (&'a [T], Markup) {
+        self.part(path, ("page", "this list"), fitting(ROWS, all, in_full), all)
+    }
+
+    /// As `others`, and as `rows_by`.
+    pub(super) fn others_by<'a, T>(
+        &self,
+        path: &str,
+        list: (&str, &str),
+        all: &'a [T],
+        in_full: impl Fn(&T) -> usize,
+    ) -> (&'a [T], Markup) {
+        self.part(path, list, fitting(OTHER_ROWS, all, in_full), all)
+    }
+
     /// The same of another list on the page, by the parameter that counts its pages and by what it is; it is shorter.
     pub(super) fn others<'a, T>(&self, path: &str, list: (&str, &str), all: &'a [T]) -> (&'a [T], Markup) {
         self.part(path, list, OTHER_ROWS, all)
@@ -175,6 +194,28 @@ impl Asked {
         let done = self.get("done").and_then(|done| known.iter().find(|(word, _)| *word == done));
         html! { @if let Some((_, said)) = done { p.said role="status" { (said) } } }
     }
+}
+
+/// Rows of a page, the same for all pages of a list.
+fn fitting<T>(most: usize, all: &[T], in_full: impl Fn(&T) -> usize) -> usize {
+    let longest = all.iter().map(in_full).max().unwrap_or(0);
+    (IN_FULL / longest.max(1)).clamp(1, most)
+}
+
+/// As many of the first as have room where each stands in full.
+pub(super) fn room_for(names: &[String], most: usize) -> &[String] {
+    let mut left = IN_FULL / 3;
+    let fit = |name: &&String| {
+        let fits = spelled(name) <= left;
+        left = left.saturating_sub(spelled(name));
+        fits
+    };
+    &names[..names.iter().take(most).take_while(fit).count()]
+}
+
+/// Bytes of a name in an address; in a form it has about as many.
+pub(super) fn spelled(name: &str) -> usize {
+    encoded(name).len()
 }
 
 /// A form that asks for the same list otherwise.

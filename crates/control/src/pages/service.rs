@@ -6,7 +6,9 @@ use mainstay_core::status::{BackendStatus, FeatureStatus, RouteStatus, Status};
 use maud::{Markup, html};
 
 use super::frame::{self, Part, Viewer};
-use super::parts::{Asked, Tone, badge, brief, choice, cut, empty, encoded, filter, table, text_field, when, when_or};
+use super::parts::{
+    Asked, Tone, badge, brief, choice, cut, empty, encoded, filter, spelled, table, text_field, when, when_or,
+};
 use crate::data_plane::Plane;
 
 pub(super) const ROUTES: &str = "/routes";
@@ -31,7 +33,7 @@ pub(super) async fn routes_page(State(plane): State<Plane>, viewer: Viewer, aske
     };
     let held = |it: &RouteStatus| asked.get("held").is_none_or(|held| (held == "yes") == it.pin.is_some());
     status.routes.retain(|it| it.name.contains(part) && at(it.level.number()) && held(it));
-    let (shown, pager) = asked.rows(ROUTES, &status.routes);
+    let (shown, pager) = asked.rows_by(ROUTES, &status.routes, |it| spelled(&it.name));
     let fields = [
         text_field(&asked, "q", "Name holds"),
         choice(&asked, "level", "Level", "any", &["below", "0", "1", "2", "3", "4"]),

@@ -9,7 +9,7 @@ use mainstay_core::slo::burn::Severity;
 use maud::{Markup, html};
 
 use super::frame::{self, Part, Viewer};
-use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, table, text_field};
+use super::parts::{Asked, Tone, badge, choice, cut, empty, encoded, filter, spelled, table, text_field};
 use crate::problem::Problem;
 use crate::review::text::{number, percent, spoken};
 use crate::site::Site;
@@ -85,7 +85,7 @@ pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked)
             && same("route", it.route.as_deref().unwrap_or_default())
     });
     sort(&mut all);
-    let (rows, pager) = asked.rows(PATH, &all);
+    let (rows, pager) = asked.rows_by(PATH, &all, |it| spelled(&it.name));
     let fields = [
         text_field(&asked, "q", "Name holds"),
         choice(&asked, "status", "Status", "any", &["no_data", "healthy", "warning", "critical", "exhausted"]),

@@ -264,6 +264,11 @@ pub(crate) fn shelved(versions: Vec<rest::Version>, champions: &[rest::Moved]) -
 }
 
 impl Shelved {
+    /// The version that is served.
+    pub(crate) fn champion(&self) -> Option<&str> {
+        self.champion.as_ref().map(|moved| moved.version.as_str())
+    }
+
     /// As it is told, with some of its versions.
     pub(crate) fn told(&self, some: &[rest::Version], now: Time) -> Model {
         let champion = self.champion.as_ref().map(|moved| moved.version.clone());

@@ -110,3 +110,41 @@ async fn a_run_shows_its_curves() {
     assert!(!place.page("/models?state=running").await.contains(r#"href="/runs/r1""#));
     place.server.stop().await;
 }
+
+/// Everything in a path that is not a letter or a digit.
+fn in_path(name: &str) -> String {
+    name.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[tokio::test]
+async fn pages_stay_short_where_every_name_is_as_long_as_it_may_be() {
+    let place = Place::new().await;
+    for filling in ["é", "\"", "n"] {
+        let name = |n: usize| format!("{n:04}{}", filling.repeat(1_020 / filling.len()));
+        for n in 0..25 {
+            let body = json!({ "digest": "sha256:a", "gates": "passed", "lineage": {"run": name(n)} }).to_string();
+            for (model, version) in [(name(1), name(n)), (name(100 + n), name(n))] {
+                let path = format!("/api/v1/models/{}/versions/{}", in_path(&model), in_path(&version));
+                assert_eq!(place.server.put(&path, &body).await.status, 201);
+            }
+            let run =
+                json!({ "name": "r".repeat(200), "revision": 1, "state": "failed", "started": "2026-03-01T11:00:00Z" });
+            let path = format!("/api/v1/runs/{}", in_path(&name(n)));
+            assert_eq!(place.server.put(&path, &run.to_string()).await.status, 200);
+        }
+        let model = in_path(&name(1));
+        for n in 0..25 {
+            let body = json!({ "version": name(n) }).to_string();
+            assert_eq!(place.server.post(&format!("/api/v1/models/{model}/promote"), &body).await.status, 200);
+        }
+        place.page("/models").await;
+        let page = place.page(&format!("/models/{model}")).await;
+        // What comes later is a page away, and nothing is lost.
+        assert!(page.contains("rel=\"next\"") && page.contains("<option value=\"0"), "{page}");
+        let last = place.page(&format!("/models/{model}?page=25")).await;
+        assert!(last.contains("25 of 25"), "{last}");
+    }
+    place.server.stop().await;
+}
