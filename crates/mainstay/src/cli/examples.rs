@@ -73,7 +73,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "models list",
         &["mainstay models list", "mainstay models list fraud"],
-        "the answer of GET /api/v1/models: {models: [...]}",
+        "a list, the `models` of GET /api/v1/models: [{name, champion, versions, ...}]",
     ),
     entry(
         "models promote",
@@ -136,7 +136,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "slo maintenance add",
         &[
-            "mainstay slo maintenance add reindex --from 02:30 --length 90m --day sun --zone Europe/Berlin --reason 'the index is rebuilt'",
+            "mainstay slo maintenance add reindex --from 02:30 --length 90m --day sunday --zone Europe/Berlin --reason 'the index is rebuilt'",
         ],
         "the answer of POST /api/v1/maintenance",
     ),
@@ -152,7 +152,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "drift baseline",
         &["mainstay drift baseline amount training.parquet --column amount"],
-        "{columns: {NAME: ...}} as of `drift check`",
+        "nothing; with --out - the reference",
     ),
     entry(
         "drift status",
@@ -193,7 +193,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         "the incident, with the action",
     ),
-    entry("incident undo", &["mainstay incident undo AI-20260301-0001 1"], "the incident"),
+    entry("incident undo", &["mainstay incident undo AI-20260301-0001 1"], "nothing"),
     entry(
         "incident review",
         &[
@@ -239,7 +239,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     entry("chaos stop", &["mainstay chaos stop EXP-2026-0001"], "the run"),
     entry("chaos halt", &["mainstay chaos halt --reason 'the shop is on television'"], "the halt"),
-    entry("chaos resume", &["mainstay chaos resume --reason 'all is calm'"], "the halt, where the service says it"),
+    entry("chaos resume", &["mainstay chaos resume --reason 'all is calm'"], "nothing"),
     entry("chaos report", &["mainstay chaos report EXP-2026-0001 > report.md"], "all that is known of the run"),
     entry(
         "chaos export",

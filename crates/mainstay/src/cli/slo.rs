@@ -76,7 +76,7 @@ pub(crate) enum MaintenanceCommand {
         /// How long it takes
         #[arg(long, value_name = "DURATION")]
         length: String,
-        /// A day of the week; may be repeated. Default: every day
+        /// A day of the week, such as sunday; may be repeated. Default: every day
         #[arg(long = "day", value_name = "DAY")]
         days: Vec<String>,
         /// The time zone, such as Europe/Berlin

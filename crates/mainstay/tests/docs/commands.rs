@@ -73,10 +73,7 @@ pub(crate) fn wrong_in_help() -> (usize, Vec<String>) {
                 wrong.push(format!("`mainstay {} --help` has `mainstay {example}`", words.join(" ")));
             }
         }
-        let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-        let names =
-            listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
-        left.extend(names.filter(|name| *name != "help").map(|name| [&words[..], &[name.to_owned()]].concat()));
+        left.extend(below(&words, &text));
     }
     (examples, wrong)
 }
@@ -87,8 +84,30 @@ pub(crate) fn wrong(pages: &[Page]) -> Vec<String> {
     pages.flat_map(|page| Folder::of(page).run(page)).collect()
 }
 
+/// Every command that does something, and what its help says of `--format json`.
+pub(crate) fn leaves() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(words) = left.pop() {
+        let (_, text) = help(&words);
+        if let Some((_, told)) = text.split_once("With --format json: ") {
+            let told = told.split("\n\n").next().unwrap_or_default();
+            found.insert(words.join(" "), told.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        left.extend(below(&words, &text));
+    }
+    found
+}
+
+/// The commands below one, by its help.
+fn below(words: &[String], text: &str) -> Vec<Vec<String>> {
+    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
+    names.filter(|name| *name != "help").map(|name| [words, &[name.to_owned()]].concat()).collect()
+}
+
 /// A page's folder, which goes away, and what runs in it.
-struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     live: Option<Live>,
     /// It has a config that is not the page's own, for a server that starts when one is asked.
@@ -96,7 +115,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn of(page: &Page) -> Folder {
+    pub(crate) fn of(page: &Page) -> Folder {
         let name = page.name.replace(['/', '.'], "-");
         let path = std::env::temp_dir().join(format!("mainstay-docs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
@@ -106,7 +125,7 @@ impl Folder {
         Folder { path, live: None, is_served: false }
     }
 
-    fn run(&mut self, page: &Page) -> Vec<String> {
+    pub(crate) fn run(&mut self, page: &Page) -> Vec<String> {
         let mut wrong = Vec::new();
         for block in &page.blocks {
             if block.hint("service").is_some() && !self.is_served {
@@ -137,6 +156,13 @@ impl Folder {
             wrong.extend(shown.map(|text| format!("{}:{}: does not show `{text}`\n{said}", page.name, block.line)));
         }
         wrong
+    }
+
+    /// What a command writes as data.
+    pub(crate) fn written(&mut self, block: &Block, line: &str) -> Result<String, String> {
+        let command = shell::commands(line).remove(0);
+        self.try_out(block, &command)?;
+        Ok(std::fs::read_to_string(self.path.join(".stdout")).unwrap())
     }
 
     /// The config of pages that have none of their own, and its data.

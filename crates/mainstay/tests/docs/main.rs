@@ -6,6 +6,7 @@
 mod accounted;
 mod commands;
 mod configs;
+mod json;
 mod links;
 mod live;
 mod page;
@@ -47,6 +48,11 @@ fn every_command_ends_as_it_should() {
 #[test]
 fn every_command_that_is_named_exists() {
     none_of(&commands::unknown(&Page::all()));
+}
+
+#[test]
+fn every_json_is_as_its_help_says() {
+    none_of(&json::wrong());
 }
 
 #[test]
