@@ -149,12 +149,12 @@ impl Asked {
 
     /// The rows of the page that is asked for, and the way to the others.
     pub(super) fn rows<'a, T>(&self, path: &str, all: &'a [T]) -> (&'a [T], Markup) {
-        self.part(path, ("page", "this list"), ROWS, all)
+        self.part(path, ("page", "this list"), &starts(ROWS, all, |_| 0), all)
     }
 
     /// The same where each row has names in full, so many bytes of them: there are fewer rows where they are long.
     pub(super) fn rows_by<'a, T>(&self, path: &str, all: &'a [T], in_full: impl Fn(&T) -> usize) -> (&'a [T], Markup) {
-        self.part(path, ("page", "this list"), fitting(ROWS, all, in_full), all)
+        self.part(path, ("page", "this list"), &starts(ROWS, all, in_full), all)
     }
 
     /// As `others`, and as `rows_by`.
@@ -165,28 +165,30 @@ impl Asked {
         all: &'a [T],
         in_full: impl Fn(&T) -> usize,
     ) -> (&'a [T], Markup) {
-        self.part(path, list, fitting(OTHER_ROWS, all, in_full), all)
+        self.part(path, list, &starts(OTHER_ROWS, all, in_full), all)
     }
 
     /// The same of another list on the page, by the parameter that counts its pages and by what it is; it is shorter.
     pub(super) fn others<'a, T>(&self, path: &str, list: (&str, &str), all: &'a [T]) -> (&'a [T], Markup) {
-        self.part(path, list, OTHER_ROWS, all)
+        self.part(path, list, &starts(OTHER_ROWS, all, |_| 0), all)
     }
 
-    fn part<'a, T>(&self, path: &str, (list, what): (&str, &str), size: usize, all: &'a [T]) -> (&'a [T], Markup) {
-        let page = self.page(list).min(all.len().saturating_sub(1) / size);
-        let end = all.len().min((page + 1) * size);
+    /// The rows of one page, of which there are so many that begin at these.
+    fn part<'a, T>(&self, path: &str, (list, what): (&str, &str), starts: &[usize], all: &'a [T]) -> (&'a [T], Markup) {
+        let page = self.page(list).min(starts.len().saturating_sub(1));
+        let start = starts.get(page).copied().unwrap_or(0);
+        let end = starts.get(page + 1).copied().unwrap_or(all.len());
         let at = |page: usize| self.with(path, list, &(page + 1).to_string());
         let way = html! {
-            @if all.len() > size {
+            @if starts.len() > 1 {
                 nav.pager aria-label={ "Pages of " (what) } {
                     @if page > 0 { a rel="prev" href=(at(page - 1)) { "Back" } " " }
-                    span { (page * size + 1) " to " (end) " of " (all.len()) }
+                    span { (start + 1) " to " (end) " of " (all.len()) }
                     @if end < all.len() { " " a rel="next" href=(at(page + 1)) { "Next" } }
                 }
             }
         };
-        (&all[page * size..end], way)
+        (&all[start..end], way)
     }
 
     /// What was done, if a form has just been sent and it is one of these.
@@ -196,10 +198,19 @@ impl Asked {
     }
 }
 
-/// Rows of a page, the same for all pages of a list.
-fn fitting<T>(most: usize, all: &[T], in_full: impl Fn(&T) -> usize) -> usize {
-    let longest = all.iter().map(in_full).max().unwrap_or(0);
-    (IN_FULL / longest.max(1)).clamp(1, most)
+/// Where the pages of a list begin: each has so many rows, or as many as have room where names stand in full, one at least.
+fn starts<T>(most: usize, all: &[T], in_full: impl Fn(&T) -> usize) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut left = 0;
+    for (at, row) in all.iter().enumerate() {
+        let is_full = starts.last().is_none_or(|start| at - start == most);
+        if is_full || in_full(row) > left {
+            starts.push(at);
+            left = IN_FULL;
+        }
+        left = left.saturating_sub(in_full(row));
+    }
+    starts
 }
 
 /// As many of the first as have room where each stands in full.
@@ -275,6 +286,11 @@ mod tests {
         let (rows, way) = asked(&[("page", "2"), ("known", "6")]).others("/x", ("known", "what is known"), &all);
         assert_eq!(rows, (100..120).collect::<Vec<_>>());
         let way = way.into_string();
+        // One long name takes the room of others on its page alone.
+        let names = [100, 13_000, 100, 6_000, 6_000, 500, 1];
+        assert_eq!(starts(50, &names, |bytes| *bytes), [0, 1, 2, 5]);
+        assert_eq!(starts(3, &[1; 7], |bytes| *bytes), [0, 3, 6]);
+        assert_eq!(starts(3, &[0; 0], |bytes| *bytes), [0; 0]);
         assert!(way.contains("Pages of what is known") && way.contains("/x?page=2&amp;known=5"), "{way}");
     }
 

@@ -179,6 +179,8 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
     assert!(narrow.contains("11 of 1000 objectives"), "{narrow}");
     for (path, said) in [
         ("/routes", "1 to 50 of 1000"),
+        // One of them has a name of 10,000 characters.
+        ("/slos", "1 to 50 of 1000"),
         ("/quality", "1 to 50 of 200"),
         ("/models", "1 to 20 of 502"),
         ("/models/model", "1 to 20 of 499"),
