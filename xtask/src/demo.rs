@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::shell;
 
 /// Between one line that is waited for and the next; the first waits for the build of a release on a busy machine, where there is one.
-const PATIENCE: Duration = Duration::from_mins(180);
+const PATIENCE: Duration = Duration::from_hours(3);
 /// What its overview shows: the route and its level, a backend, the features, who asks.
 const SHOWN: [&str; 5] = ["tumour", "full service", "primary", "history", "Traffic by class"];
 /// Criteria that its verdict has at least.
