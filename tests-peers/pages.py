@@ -101,10 +101,10 @@ class Reader:
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def environment(self) -> dict:
-        """`mainstay` asks the page's server, `pgrep` knows the page's processes and no others."""
+        """`mainstay` asks the page's server, `pkill` knows the page's servers and no others, and not the page's wall."""
         self.tool("mainstay", f'exec "$MAINSTAY_BIN" --url "{self.url(8090)}" "$@"')
         serving = [process.child.pid for process in self.running if process.log.name.startswith("serve")]
-        self.tool("pgrep", "\n".join(f"echo {pid}" for pid in serving) or "exit 1")
+        self.tool("pkill", f'test "$*" = "-HUP -f mainstay serve" && kill -HUP {" ".join(map(str, serving))}')
         path = f"{self.tools}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "MAINSTAY_URL": self.url(8090)}
 

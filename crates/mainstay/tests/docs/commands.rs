@@ -228,7 +228,7 @@ impl Folder {
         let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
         match (&words[..], &mut self.live) {
             (["curl", ..], Some(live)) => live.curl(&command.words[1..], command.input.as_ref()),
-            (["kill", "-HUP", "$(pgrep -x mainstay)"], Some(live)) => live.reload(),
+            (["pkill", "-HUP", "-f", "mainstay serve"], Some(live)) => live.reload(),
             (["cp", from, to], _) => {
                 std::fs::copy(self.path.join(from), self.path.join(to)).map_err(|error| error.to_string())?;
                 Ok(String::new())
