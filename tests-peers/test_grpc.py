@@ -1,5 +1,6 @@
 """Open Inference over gRPC: MLServer behind mainstay, called by Triton's own client; and grpcio's server and client where a test decides."""
 
+import base64
 import concurrent.futures
 import contextlib
 import threading
@@ -279,6 +280,38 @@ def test_the_callers_deadline_is_read_passed_on_and_kept(tmp_path):
             _, before, _ = ask(stub, request(), timeout=0.3)
             assert before["x-mainstay-level"] == "4"
         assert time.monotonic() - began < 2.5
+
+
+# google.rpc.Status: RESOURCE_EXHAUSTED, "slow down", an ErrorInfo, and a RetryInfo of 2.5 s.
+RETRY_INFO = base64.b64decode(
+    "CAgSCXNsb3cgZG93bhoyCih0eXBlLmdvb2dsZWFwaXMuY29tL2dvb2dsZS5ycGMuRXJyb3JJbmZvEgYKBFJBVEUa"
+    "NgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIKCggIAhCAyrXuAQ=="
+)
+
+
+@pytest.mark.parametrize(("details", "wait"), [(RETRY_INFO, 2.5), (RETRY_INFO[:40], None)])
+def test_a_backend_is_left_alone_for_as_long_as_its_status_details_ask(tmp_path, details, wait):
+    refuses = threading.Event()
+    refuses.set()
+
+    def busy(asked, context):
+        if refuses.is_set():
+            context.set_trailing_metadata((("grpc-status-details-bin", details),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "slow down")
+        return echo(asked, context)
+
+    with served(busy) as primary, Gateway(tmp_path, config(primary.url, ", retry: { attempts: 1 }")) as gateway:
+        with called(gateway) as stub:
+            began = time.monotonic()
+            assert ask(stub, request())[1]["x-mainstay-level"] == "4"
+            refuses.clear()
+            if wait is None:
+                assert ask(stub, request())[1]["x-mainstay-level"] == "0", "details that cannot be read say nothing"
+                return
+            _, before, _ = ask(stub, request())
+            assert (before["x-mainstay-level"], before["x-mainstay-reason"]) == ("4", "breaker_open")
+            assert eventually(lambda: ask(stub, request())[1]["x-mainstay-level"] == "0")
+            assert wait <= time.monotonic() - began < wait + 5
 
 
 def test_a_backend_that_gives_up_in_time_is_a_timeout(tmp_path):

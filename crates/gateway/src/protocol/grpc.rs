@@ -2,6 +2,8 @@
 //!
 //! Sources: "gRPC over HTTP2" (the wire), "HTTP to gRPC Status Code Mapping", and proposal A6 (pushback on retries).
 
+mod details;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -182,6 +184,7 @@ impl Code {
 /// - RESOURCE_EXHAUSTED that says a message is too large is the caller's mistake, and INVALID_ARGUMENT or FAILED_PRECONDITION that says a
 ///   model "is not ready yet" is none.
 /// - How long the backend wants to be left alone stands in `grpc-retry-pushback-ms`; below 0 it wants no retry at all, which is an hour here.
+///   Otherwise in `google.rpc.RetryInfo`, among the status' details.
 pub fn outcome(code: Code, trailers: &HeaderMap, now: Time) -> Outcome {
     let failure = |kind| Outcome::Failure { kind, retry_after: pushback(trailers, now) };
     let caller = || Outcome::Caller { status: code.http_status() };
@@ -211,7 +214,10 @@ pub fn outcome(code: Code, trailers: &HeaderMap, now: Time) -> Outcome {
 }
 
 fn pushback(trailers: &HeaderMap, now: Time) -> Option<Duration> {
-    let Some(value) = trailers.get(&PUSHBACK) else { return retry_after(trailers, now) };
+    let Some(value) = trailers.get(&PUSHBACK) else {
+        let told = details::retry_delay(trailers).map(|wait| wait.min(super::MAX_RETRY_AFTER));
+        return told.or_else(|| retry_after(trailers, now));
+    };
     let millis: i64 = value.to_str().ok()?.trim().parse().ok()?;
     let wait = u64::try_from(millis).map_or(super::QUOTA_PAUSE, Duration::from_millis);
     Some(wait.min(super::MAX_RETRY_AFTER))
