@@ -19,6 +19,7 @@
 //! assert!(matches!(answering.poll_effect(), Some(Effect::Failed(_))));
 //! ```
 
+mod counted;
 mod filtered;
 mod kept;
 mod source;
@@ -36,6 +37,7 @@ use super::{Dialect, Finish, Usage};
 use crate::plan::{AfterCommit, Stream};
 use crate::resilience::outcome::FailureKind;
 use crate::time::Time;
+use counted::Counted;
 use filtered::Filtered;
 use kept::Kept;
 use source::Source;
@@ -278,6 +280,8 @@ pub struct Answering {
     whole: Option<Kept>,
     /// The end that a provider's filter made, while others are asked.
     filtered: Option<Filtered>,
+    /// Tokens of the parts that others gave before.
+    counted: Counted,
     summary: Summary,
     effects: VecDeque<Effect>,
 }
@@ -299,6 +303,7 @@ impl Answering {
             text_only: true,
             said: Spoken::default(),
             filtered: None,
+            counted: Counted::default(),
             summary: Summary::default(),
             effects: VecDeque::new(),
         }
@@ -362,6 +367,10 @@ impl Answering {
         }
         self.filtered = None;
         self.summary.usage = Usage::default();
+        match begun {
+            Begun::Fresh => self.counted = Counted::default(),
+            Begun::Continued => self.counted.handle_continued(),
+        }
         let passes = dialect == self.settings.dialect && !self.committed;
         let restarts = self.committed && begun == Begun::Fresh;
         let so_far = if begun == Begun::Continued { Some(self.text.clone()) } else { None };
@@ -593,8 +602,9 @@ impl Answering {
         if source.restarts || (is_silent && matches!(source.finish, None | Some(Finish::Stop | Finish::Tool))) {
             return self.fail(Fault::Silent, now);
         }
-        let (passes, usage) = (source.passes, source.usage);
-        self.summary.usage = usage;
+        let passes = source.passes;
+        let usage = self.counted.told(source.usage, source.repeats);
+        self.summary.usage = source.usage;
         self.summary.model.clone_from(&source.model);
         self.summary.finish.clone_from(&source.finish);
         if !passes {
@@ -625,6 +635,7 @@ impl Answering {
 
     fn fail(&mut self, fault: Fault, now: Time) {
         if let Some(source) = self.source.take() {
+            self.counted.handle_broken(&source);
             self.summary.usage = source.usage.or(self.summary.usage);
             self.summary.model = source.model.or(self.summary.model.take());
         }

@@ -22,6 +22,8 @@ pub struct Renderer {
     created: u64,
     /// The caller knows who answers.
     opened: bool,
+    /// Tokens of the request that it was told of then (Anthropic).
+    told_input: Option<u64>,
     /// Anthropic's blocks.
     blocks: Blocks,
     /// The caller knows why the answer ended.
@@ -56,6 +58,7 @@ impl Renderer {
             model: String::new(),
             created,
             opened: false,
+            told_input: None,
             blocks: Blocks::default(),
             finished: false,
             finish: None,
@@ -88,6 +91,7 @@ impl Renderer {
             return;
         }
         self.opened = true;
+        self.told_input = self.told_input.or(part.usage.input);
         self.finished |= part.pieces.iter().any(|piece| !piece.what.is_token());
         self.keep_blocks(event, part);
         out.reserve(event.data.len() + event.name.len() + 24);
@@ -154,7 +158,8 @@ impl Renderer {
                 self.close(out);
                 if !self.finished {
                     let why = self.finish.take().unwrap_or(Finish::Stop);
-                    message_delta(&why, usage, out);
+                    let news = usage.input.filter(|_| usage.input != self.told_input);
+                    message_delta(&why, Usage { input: news, ..usage }, out);
                 }
                 event(out, "message_stop", &json!({"type": "message_stop"}));
             }
@@ -285,6 +290,7 @@ impl Renderer {
         if std::mem::replace(&mut self.opened, true) {
             return;
         }
+        self.told_input = usage.input;
         let message = json!({
             "id": if self.id.contains('_') { self.id.clone() } else { format!("msg_{}", self.id) },
             "type": "message", "role": "assistant", "model": self.model, "content": [],
@@ -331,9 +337,13 @@ impl Renderer {
     }
 }
 
-fn message_delta(why: &Finish, usage: Usage, out: &mut Vec<u8>) {
+/// Tokens of the request are told where their number was not known before.
+fn message_delta(why: &Finish, told: Usage, out: &mut Vec<u8>) {
     let delta = json!({"stop_reason": why.anthropic(), "stop_sequence": null});
-    let usage = json!({"output_tokens": usage.output.unwrap_or(0)});
+    let mut usage = json!({"output_tokens": told.output.unwrap_or(0)});
+    if let Some(input) = told.input {
+        usage["input_tokens"] = input.into();
+    }
     event(out, "message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}));
 }
 

@@ -5,6 +5,7 @@
 
 use super::super::delta::{Part, Piece, What, bit};
 use super::super::{Finish, Usage};
+use super::source::Source;
 use super::{Answering, Fault, RESCUES_MAX};
 use crate::plan::AfterCommit;
 use crate::time::Time;
@@ -13,6 +14,7 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub(super) struct Filtered {
     usage: Usage,
+    repeats: bool,
     model: Option<String>,
 }
 
@@ -36,17 +38,19 @@ impl Answering {
         if self.committed && !part.pieces.is_empty() {
             self.renderer.write(&part, &mut self.held);
         }
-        self.filtered = self.source.as_ref().map(|it| Filtered { usage: it.usage, model: it.model.clone() });
+        let end = |it: &Source| Filtered { usage: it.usage, repeats: it.repeats, model: it.model.clone() };
+        self.filtered = self.source.as_ref().map(end);
         self.fail(Fault::Filtered, now);
     }
 
     /// Nobody took over.
     pub(super) fn end_as_filtered(&mut self, filtered: Filtered) {
-        let Filtered { usage, model } = filtered;
+        let Filtered { usage, repeats, model } = filtered;
+        let told = self.counted.told(usage, repeats);
         let pieces = vec![Piece { choice: 0, what: What::Finish(Finish::Content) }];
-        self.renderer.write(&Part { pieces, usage, ..Part::default() }, &mut self.held);
-        self.renderer.usage(usage, &mut self.held);
-        self.renderer.end(usage, &mut self.held);
+        self.renderer.write(&Part { pieces, usage: told, ..Part::default() }, &mut self.held);
+        self.renderer.usage(told, &mut self.held);
+        self.renderer.end(told, &mut self.held);
         (self.summary.usage, self.summary.finish) = (usage, Some(Finish::Content));
         self.summary.model = model;
         self.send();

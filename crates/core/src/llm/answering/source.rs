@@ -24,7 +24,10 @@ pub(super) struct Source {
     last_token: Option<Time>,
     /// The tokens of the window that began then.
     window: (Time, u64),
+    /// Events with tokens.
     pub(super) tokens: u64,
+    /// Bytes of what they said.
+    pub(super) bytes: u64,
     pub(super) events: u64,
     pub(super) malformed: u64,
     /// Choices that were spoken of and have not stopped; the bit of each.
@@ -39,6 +42,8 @@ pub(super) struct Source {
     pub(super) model: Option<String>,
     /// What the caller has already, where this goes on from it, and what came so far of it once more.
     echo: Option<(String, String)>,
+    /// It did.
+    pub(super) repeats: bool,
     /// It was given what the caller has without the white space at its end.
     was_trimmed: bool,
 }
@@ -55,6 +60,7 @@ impl Source {
             last_token: None,
             window: (until, 0),
             tokens: 0,
+            bytes: 0,
             events: 0,
             malformed: 0,
             open: 0,
@@ -64,6 +70,7 @@ impl Source {
             finish: None,
             usage: Usage::default(),
             model: None,
+            repeats: false,
             was_trimmed: dialect == Dialect::AnthropicMessages,
             echo: so_far.filter(|text| !text.is_empty()).map(|text| (text, String::new())),
         }
@@ -137,6 +144,7 @@ impl Source {
         for piece in &part.pieces {
             came += self.count(piece, now);
             tokens += tokens_in(&piece.what);
+            self.bytes += bytes_in(&piece.what) as u64;
         }
         if came > 0 {
             if self.first_token.is_none() {
@@ -186,7 +194,9 @@ impl Source {
         }
         let space = &so_far[so_far.trim_end().len()..];
         let again = if self.was_trimmed { came.strip_prefix(space) } else { None };
-        let rest = came.strip_prefix(so_far.as_str()).or(again).unwrap_or(came).to_owned();
+        let rest = came.strip_prefix(so_far.as_str()).or(again);
+        self.repeats = rest.is_some();
+        let rest = rest.unwrap_or(came).to_owned();
         self.echo = None;
         (!rest.is_empty()).then_some(Piece { choice, what: What::Text(rest) })
     }
@@ -201,10 +211,13 @@ impl Source {
 
 /// How many tokens come with a piece, roughly: servers that are asked for much write several at once. Four bytes of text are one.
 fn tokens_in(what: &What) -> u64 {
-    let bytes = match what {
+    if what.is_token() { ((bytes_in(what) as u64 + 2) / 4).max(1) } else { 0 }
+}
+
+fn bytes_in(what: &What) -> usize {
+    match what {
         What::Text(text) | What::Reasoning(text) | What::Refusal(text) => text.len(),
         What::Tool { name, arguments, .. } => name.as_ref().map_or(0, String::len) + arguments.len(),
-        What::Finish(_) => return 0,
-    };
-    ((bytes as u64 + 2) / 4).max(1)
+        What::Finish(_) => 0,
+    }
 }

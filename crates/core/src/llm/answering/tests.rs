@@ -1,5 +1,6 @@
 //! Streams cut at every byte, in every policy, read back as their callers read them.
 
+mod counted;
 mod edges;
 mod filtered;
 mod wide;
