@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_core::plan::{
-    Confidence, ConfidenceFrom, ConfidenceScale, Environment, OnRefusal, PathMatch, Prediction, PriorityRule, Queue,
-    Route, Stream,
+    Answer, AnswerBy, Confidence, ConfidenceFrom, ConfidenceScale, Environment, OnRefusal, PathMatch, Prediction,
+    PriorityRule, Queue, Route, Stream,
 };
 use mainstay_core::resilience::ladder::Hysteresis;
 use mainstay_core::resilience::queue::Shed;
+use mainstay_core::route::Protocol;
 
 use super::ladder::{self, Ladder};
 use super::{Names, check_distinct, check_name, empty, grpc, hedge, line_of, no_effect, value, value_or};
@@ -35,7 +36,33 @@ pub(super) fn routes(
     check_paths(&raw.value, reader);
     let lowered: Vec<Option<Route>> =
         raw.value.iter().map(|raw| route(&raw.value, environment, names, reader)).collect();
+    check_embeddings(&raw.value, &lowered, reader);
     lowered.into_iter().collect()
+}
+
+/// On a prefix of OpenAI's paths a text answers chats, completions and responses, and nobody reads one in the place of embeddings: these go
+/// without a last level unless they have a route of their own.
+fn check_embeddings(raw: &[At<raw::Route>], lowered: &[Option<Route>], reader: &mut Reader<'_>) {
+    let paths = || lowered.iter().flatten().map(|route| &route.path);
+    for (raw, route) in raw.iter().zip(lowered).filter_map(|(raw, route)| Some((raw, route.as_ref()?))) {
+        let (Protocol::Openai, PathMatch::Prefix(prefix)) = (route.protocol, &route.path) else { continue };
+        let embeddings = format!("{prefix}embeddings");
+        let has_own = paths().any(|path| match path {
+            PathMatch::Exact(path) => *path == embeddings,
+            PathMatch::Prefix(path) => path.len() > prefix.len() && embeddings.starts_with(path),
+        });
+        let ends_in_text = matches!(route.ladder.last().map(|it| &it.answer), Some(AnswerBy::Respond(Answer::Text(_))));
+        let is_cached = route.ladder.iter().any(|entry| matches!(entry.answer, AnswerBy::Cache { .. }));
+        let last = raw.value.ladder.as_ref().and_then(|ladder| ladder.value.last());
+        let is_right = has_own || is_cached || !ends_in_text || !prefix.ends_with("/v1/");
+        if let Some(last) = last.filter(|_| !is_right) {
+            let message =
+                format!("nobody reads a text at `{embeddings}`: there no level answers once the backends fail");
+            let finding = Finding::new(Code::NoText, last.span, message).label("answers chats and completions");
+            let help = format!("a route `path: {embeddings}` with `respond: {{ body: .. }}`, or a `cache` level");
+            reader.report(finding.help(help));
+        }
+    }
 }
 
 /// Two routes with one path: the second would never be asked.

@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mainstay_core::event::EventKind;
+use mainstay_core::slo::series::Counts;
 use serde_json::{Value, json};
 
 use crate::rescues::{ASKED, CHAT, TEXT, chunk, read, second, words};
 use crate::support::upstream::parts;
-use crate::support::{Flow, Plane, Upstream, ask, fill, infer, json as whole, post};
+use crate::support::{Flow, Plane, Upstream, ask, fill, infer, json as whole, post, until};
 
 const PATHS: &str = r"
 limits: { replay: 64KiB }
@@ -289,6 +292,37 @@ routes:
     plane.close().await;
 }
 
+#[tokio::test]
+async fn embeddings_on_a_prefix_are_answered_from_the_cache_or_by_an_error_in_openais_shape() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let once = Upstream::start(move |_| {
+        let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            let vector = r#"{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}]}"#;
+            if first { whole(200, vector) } else { whole(500, "{}") }
+        }
+    })
+    .await;
+    let config = r"
+backends: { once: { url: 'http://$once', protocol: openai, retry: { attempts: 1 } } }
+routes:
+  - { name: all, path: /v1/*, deadline: 10s, ladder: [{ level: 0, backend: once }, { level: 3, cache: { max_age: 1h } }, { level: 4, respond: { text: 'Later, please.' } }] }
+";
+    let plane = Plane::start(&fill(config, &[("once", &once.addr)]));
+    let embed = |input: &str| post("/v1/embeddings", &[], format!(r#"{{"model":"m","input":"{input}"}}"#));
+    for level in ["0", "3"] {
+        let answer = ask(plane.addr(), embed("Hi")).await;
+        assert_eq!((answer.status, answer.header("x-mainstay-level")), (200, level));
+        assert_eq!(answer.json().pointer("/data/0/embedding/0"), Some(&0.5.into()));
+    }
+    let answer = ask(plane.addr(), embed("Something else")).await;
+    assert_eq!((answer.status, answer.header("x-should-retry")), (503, "false"));
+    let error = answer.json()["error"].clone();
+    assert_eq!(error["message"], "no level had an answer");
+    assert!(error["type"].is_string() && error["code"].is_string() && error["param"].is_null(), "{error}");
+    plane.close().await;
+}
+
 /// The first one counts as it goes, and breaks off; the second one ends the answer.
 async fn counts_and_breaks() -> Upstream {
     Upstream::start(|_| async {
@@ -314,6 +348,27 @@ async fn an_answer_that_was_taken_over_is_counted_for_whoever_ended_it() {
         let status = if policy == "fail" { "first" } else { "second" };
         plane.counted("gen_ai_server_request_duration", &[("gen_ai_request_model", status)], 1).await;
         plane.counted("mainstay_streams_begun", &[("route", "chat")], 1).await;
+        plane.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_objective_on_complete_streams_counts_those_that_broke_off_as_bad() {
+    let slos = "slos:\n  - availability: { name: whole, target: 99%, route: chat, good_levels: 4 }\n";
+    for (policy, whole) in [("fail", false), ("continue", true), ("restart", true), ("atomic", true)] {
+        let (first, second) = (counts_and_breaks().await, second().await);
+        let addresses = [("first", &first.addr as &dyn Display), ("second", &second.addr)];
+        let config = CHAT.to_owned() + slos;
+        let plane =
+            Plane::start(&fill(&config, &[addresses[0], addresses[1], ("prefill", &true), ("policy", &policy)]));
+        let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED)).await;
+        assert_eq!((answer.status, read(&answer.body).ends == 1), (200, whole), "{policy}");
+        let counted = until("it to be counted", || plane.gateway.take_sums().counts.pop()).await;
+        assert_eq!(
+            (counted.0.as_str(), counted.2),
+            ("whole", Counts { good: u64::from(whole), bad: u64::from(!whole) }),
+            "{policy}"
+        );
         plane.close().await;
     }
 }
