@@ -278,6 +278,7 @@ fn what_is_not_written_has_its_documented_default() {
                         half_open_max: 8,
                         lease: 30s,
                         calm: 60s,
+                        parts: 1,
                     },
                     ramp: 0ns,
                     attempts: 2,

@@ -131,6 +131,20 @@ pub enum EventKind {
         /// Why.
         reason: Word,
     },
+    /// The breaker of backends that share their fate changed its state.
+    #[serde(rename = "group.changed")]
+    GroupChanged {
+        /// The group.
+        group: String,
+        /// The backends that are of it.
+        members: Vec<String>,
+        /// The state until then.
+        from: Word,
+        /// The state from then on.
+        to: Word,
+        /// Why.
+        reason: Word,
+    },
     /// A backend's limit moved.
     #[serde(rename = "limit.changed")]
     LimitChanged {

@@ -103,6 +103,19 @@ pub struct Plan {
     pub gamedays: Vec<PathBuf>,
 }
 
+impl Plan {
+    /// The groups of backends that share their fate, by name: the members as indices into [`Plan::backends`].
+    pub fn groups(&self) -> BTreeMap<&str, Vec<usize>> {
+        let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, backend) in self.backends.iter().enumerate() {
+            if let Some(name) = &backend.group {
+                groups.entry(name).or_default().push(at);
+            }
+        }
+        groups
+    }
+}
+
 /// Index into [`Plan::backends`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BackendId(pub usize);

@@ -19,6 +19,8 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// One per backend, in the config's order.
     pub backends: Vec<BackendStatus>,
+    /// One per group of backends, by name.
+    pub groups: Vec<GroupStatus>,
     /// One per feature set, in the config's order.
     pub features: Vec<FeatureStatus>,
     /// One per file that levels answer from.
@@ -160,6 +162,21 @@ pub struct BackendStatus {
     pub waiting: u32,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// Backends that share their fate, at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct GroupStatus {
+    /// The group's name.
+    pub name: String,
+    /// Its breaker, as in [`BackendStatus::breaker`].
+    pub breaker: &'static str,
+    /// When an open breaker will be tried again.
+    pub retry_at: Option<Time>,
+    /// The backends that are of it.
+    pub members: Vec<String>,
+    /// Those of them whose own breakers are not closed.
+    pub open: u64,
 }
 
 /// An endpoint of a backend at one moment.

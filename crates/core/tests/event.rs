@@ -84,6 +84,16 @@ fn every_kind() -> Vec<(&'static str, EventKind)> {
                 reason: "consecutive_failures".into(),
             },
         ),
+        (
+            "group.changed",
+            EventKind::GroupChanged {
+                group: "west".to_owned(),
+                members: vec![backend(), "small".to_owned()],
+                from: "half_open".into(),
+                to: "open".into(),
+                reason: "probe_failed".into(),
+            },
+        ),
         ("limit.changed", EventKind::LimitChanged { backend: backend(), from: 64, to: 48, reason: "latency".into() }),
         ("endpoint.ejected", EventKind::EndpointEjected { backend: backend(), endpoint: endpoint() }),
         ("endpoint.returned", EventKind::EndpointReturned { backend: backend(), endpoint: endpoint() }),

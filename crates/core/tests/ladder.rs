@@ -190,35 +190,3 @@ fn a_walk_starts_at_the_level_or_where_it_probes() {
     assert_eq!(order_at(Walk::new(&entries, level(0), deadline, Time::ZERO), deadline), [3, 4]);
     assert_eq!(order(Walk::new(&[], level(0), deadline, Time::ZERO)), [0usize; 0]);
 }
-
-#[test]
-fn entries_that_are_later_come_last_among_their_neighbours_of_the_same_level() {
-    let level = |n| Level::new(n).unwrap();
-    let entries = [
-        Entry::remote(level(0), 0),
-        Entry::remote(level(0), 1),
-        Entry::local(level(0)),
-        Entry::remote(level(2), 2),
-        Entry::remote(level(2), 3),
-        Entry::remote(level(2), 4),
-        Entry::local(level(4)),
-    ];
-    let (start, deadline) = (Time::from_secs(1), Time::from_secs(10));
-    let order = |later: &[usize], after: Option<usize>| {
-        let mut walk = Walk::new(&entries, Level::FULL, deadline, start).with_later(|entry| later.contains(&entry));
-        if let Some(entry) = after {
-            walk = walk.after(entry);
-        }
-        let mut seen = Vec::new();
-        loop {
-            match walk.next(start) {
-                Step::Remote { entry, .. } | Step::Local { entry } => seen.push(entry),
-                Step::Exhausted => return seen,
-            }
-        }
-    };
-    assert_eq!(order(&[], None), [0, 1, 2, 3, 4, 5, 6]);
-    assert_eq!(order(&[0, 3, 4], None), [1, 0, 2, 5, 3, 4, 6]);
-    assert_eq!(order(&[0, 1, 3, 4, 5], None), [0, 1, 2, 3, 4, 5, 6]);
-    assert_eq!(order(&[3], Some(4)), [5, 3, 6], "what was not asked yet is still to come");
-}

@@ -21,6 +21,7 @@ use mainstay_core::resilience::limiter::Sample;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::route::Protocol;
 use mainstay_core::time::Time;
+use mainstay_tower::breaker::Guard;
 use mainstay_tower::clock::Clock;
 use mainstay_tower::limit::Permit;
 
@@ -28,7 +29,7 @@ use crate::body::{AnswerBody, Outgoing, ReadUpTo, Upload, UploadFault, read_up_t
 use crate::chaos::{CallFault, Made, Met, Standing, StreamFault};
 use crate::crossing::{self, Crossing, Held};
 use crate::protocol::{self, ConfidenceReader, Rpc};
-use crate::shared::{Awaits, BackendShared, KeyInUse, Pace};
+use crate::shared::{Awaits, BackendShared, InGroup, KeyInUse, Pace};
 use crate::stream::Relay;
 use crate::streamed::{self, Driver, Streamed, Streaming, Upstream};
 use crate::upstream::pool::Lease;
@@ -39,6 +40,8 @@ use crate::worker::State;
 pub(crate) struct Flight {
     backend: Arc<BackendShared>,
     ticket: Option<Ticket>,
+    /// What its backend's group learns of it.
+    group: Option<InGroup>,
     permit: Option<Permit>,
     endpoint: usize,
     clock: Clock,
@@ -64,8 +67,14 @@ impl Flight {
         began: Time,
     ) -> Flight {
         let (ticket, permit) = (Some(ticket), Some(permit));
-        let (first_byte, overloaded, key, borrowed, pace) = (None, false, None, false, None);
-        Flight { backend, ticket, permit, endpoint, clock, began, first_byte, overloaded, key, borrowed, pace }
+        let (group, first_byte, overloaded, key, borrowed, pace) = (None, None, false, None, false, None);
+        Flight { backend, ticket, group, permit, endpoint, clock, began, first_byte, overloaded, key, borrowed, pace }
+    }
+
+    /// The same to a backend of a group.
+    pub(crate) fn in_group(mut self, group: Option<InGroup>) -> Flight {
+        self.group = group;
+        self
     }
 
     /// The same with a key of ours.
@@ -114,7 +123,11 @@ impl Flight {
             (None, Some(fault)) if self.borrowed => self.backend.without_callers_fault(fault),
             (None, _) => outcome,
         };
-        self.backend.learn(ticket, outcome, now);
+        if let Some(group) = self.group.take() {
+            // What is wrong with a key is no other member's business.
+            group.finish(if fault.is_some() { Outcome::Cancelled } else { outcome });
+        }
+        self.backend.learn(ticket, outcome, fault, now);
         self.backend.leave(self.endpoint, outcome, now);
         let Some(permit) = self.permit.take() else { return };
         let Some(dropped) = outcome.bears_on_limit(self.overloaded) else { return drop(permit) };
@@ -131,6 +144,7 @@ impl Flight {
         if let Some(ticket) = &mut self.ticket {
             self.backend.breaker.slow(ticket, self.clock.now());
         }
+        self.group.iter_mut().for_each(Guard::slow);
     }
 
     /// The answer's head came.
@@ -144,6 +158,7 @@ impl Flight {
         if let Some(ticket) = &mut self.ticket {
             self.backend.breaker.answer_began(ticket, now);
         }
+        self.group.iter_mut().for_each(Guard::answer_began);
     }
 
     /// The first part of a relayed answer came: a limit on the time to first token learns of it before the end.

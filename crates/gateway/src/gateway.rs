@@ -212,6 +212,7 @@ impl Gateway {
             draining: self.is_draining(),
             routes: routes.map(|(route, plan)| route_status(route, plan, &totals, now)).collect(),
             backends: shared.backends.iter().zip(&shared.plan.backends).map(|(b, plan)| b.status(plan, now)).collect(),
+            groups: shared.groups.status(&shared.backends, now),
             features: shared.features.iter().map(|f| feature_status(f, &totals, now)).collect(),
             files: shared.files.iter().map(|file| file.status()).collect(),
             reviews: shared.lines.iter().map(|line| line.status(now)).collect(),

@@ -10,16 +10,17 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, header};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::{Backend, Health as Check};
-use mainstay_core::resilience::breaker::Phase;
+use mainstay_core::resilience::breaker::{Effect, Phase, Transition};
 use mainstay_core::resilience::ejection;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::ladder::Component;
+use mainstay_tower::breaker::SharedBreaker;
 use tokio::sync::watch;
 
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
 use crate::protocol::grpc::{self, Code};
 use crate::protocol::{self, Rpc};
-use crate::shared::{BackendShared, FeatureShared, Health, KeyRing, RouteShared, Shared};
+use crate::shared::{BackendShared, FeatureShared, Group, Health, KeyRing, RouteShared, Shared};
 use crate::upstream::Pool;
 
 /// How often machines are settled and ladders are judged.
@@ -40,10 +41,14 @@ pub(crate) async fn keep(current: Arc<ArcSwap<Shared>>, mut stop: watch::Receive
 fn settle(shared: &Shared) {
     shared.injector.settle();
     let now = shared.clock.now();
-    for backend in &shared.backends {
+    for (at, backend) in shared.backends.iter().enumerate() {
         backend.limit.settle(now);
         backend.breaker.settle(now);
-        report_backend(shared, backend);
+        report_backend(shared, at, backend);
+    }
+    for group in shared.groups.all() {
+        group.breaker.settle(now);
+        report_group(shared, group);
     }
     for keys in &shared.keys {
         report_keys(shared, keys);
@@ -70,24 +75,24 @@ fn settle(shared: &Shared) {
 /// nobody try it), and its limit has room for the best class.
 fn is_well(shared: &Shared, route: &RouteShared, component: Component) -> bool {
     let now = shared.clock.now();
-    let (health, breaker) = shared.component(component);
-    let (carries, is_half_open) = if breaker.is_closed() {
-        (true, false)
-    } else {
-        let state = breaker.state(now);
-        (state.carries, state.phase == Phase::HalfOpen)
-    };
+    let seen = shared.component(component, now);
     let collapsed = match component {
         Component::Backend(i) => shared.backends[i as usize].demand.is_collapsed(now),
         Component::Features(_) => false,
     };
-    let is_untried = route.is_untried(component, is_half_open);
-    health.last() != Some(false) && (carries || is_untried) && !collapsed
+    let is_untried = route.is_untried(component, seen.phase == Phase::HalfOpen);
+    seen.health != Some(false) && (seen.carries || is_untried) && !collapsed
 }
 
-fn report_backend(shared: &Shared, backend: &BackendShared) {
+fn report_backend(shared: &Shared, at: usize, backend: &BackendShared) {
     let now = shared.clock.now();
-    report_breaker(shared, &backend.name, &backend.breaker);
+    for change in changes(&backend.breaker) {
+        // What is wrong with its key says nothing about others.
+        if !backend.fails_by_its_key() {
+            shared.groups.member_changed(at, &change, now);
+        }
+        tell_breaker(shared, &backend.name, &change);
+    }
     while let Some(change) = backend.limit.poll_change() {
         let kind = EventKind::LimitChanged {
             backend: backend.name.clone(),
@@ -126,18 +131,40 @@ fn report_keys(shared: &Shared, keys: &KeyRing) {
     }
 }
 
-fn report_breaker(shared: &Shared, name: &str, breaker: &mainstay_tower::breaker::SharedBreaker) {
-    use mainstay_core::resilience::breaker::Effect;
-    while let Some(effect) = breaker.poll_effect() {
-        let Effect::Transition(change) = effect else { continue };
-        let kind = EventKind::BreakerChanged {
-            backend: name.to_owned(),
+fn report_group(shared: &Shared, group: &Group) {
+    for change in changes(&group.breaker) {
+        group.note(&change);
+        let kind = EventKind::GroupChanged {
+            group: group.name.clone(),
+            members: group.members.clone(),
             from: change.from.name().into(),
             to: change.to.name().into(),
             reason: change.why.name().into(),
         };
         shared.events.emit(Event { at: change.at, kind });
     }
+}
+
+fn report_breaker(shared: &Shared, name: &str, breaker: &SharedBreaker) {
+    changes(breaker).for_each(|change| tell_breaker(shared, name, &change));
+}
+
+fn tell_breaker(shared: &Shared, name: &str, change: &Transition) {
+    let kind = EventKind::BreakerChanged {
+        backend: name.to_owned(),
+        from: change.from.name().into(),
+        to: change.to.name().into(),
+        reason: change.why.name().into(),
+    };
+    shared.events.emit(Event { at: change.at, kind });
+}
+
+/// What a breaker did since it was last asked.
+fn changes(breaker: &SharedBreaker) -> impl Iterator<Item = Transition> {
+    std::iter::from_fn(|| breaker.poll_effect()).filter_map(|effect| match effect {
+        Effect::Transition(change) => Some(change),
+        Effect::WouldOpen { .. } => None,
+    })
 }
 
 /// Asks every component after its health, each at its own pace, until the config changes or `stop` says so.

@@ -9,16 +9,19 @@ mod keys;
 mod orders;
 mod route;
 
+use std::iter;
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Plan;
+use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::ladder::Component;
-use mainstay_tower::breaker::SharedBreaker;
+use mainstay_core::time::Time;
 use mainstay_tower::clock::Clock;
 
 pub(crate) use backend::{BackendShared, Health};
 pub(crate) use checks::{CheckShared, Server};
 pub(crate) use features::FeatureShared;
+pub(crate) use groups::{Group, InGroup};
 pub(crate) use hedges::{Awaits, Hedges, Pace};
 pub(crate) use keys::{KeyInUse, KeyRing};
 pub use orders::BlockError;
@@ -72,6 +75,16 @@ pub(crate) struct Shared {
     pub(crate) injector: Arc<Injector>,
 }
 
+/// How a component is.
+pub(crate) struct Seen {
+    /// What its last check said.
+    pub(crate) health: Option<bool>,
+    /// What may pass.
+    pub(crate) phase: Phase,
+    /// Whether what passes is answered well.
+    pub(crate) carries: bool,
+}
+
 /// What outlives every config.
 #[derive(Clone)]
 pub(crate) struct Lasting {
@@ -111,7 +124,7 @@ impl Shared {
             routing: Routing::new(&plan),
             backends,
             keys,
-            groups: groups::Groups::new(&plan),
+            groups: groups::Groups::new(&plan, lasting.seed, old.map(|old| &old.groups), now),
             features,
             checks,
             routes,
@@ -132,12 +145,21 @@ impl Shared {
         })
     }
 
-    /// What the last check of a component said, and its breaker.
-    pub(crate) fn component(&self, component: Component) -> (&Health, &SharedBreaker) {
-        match component {
-            Component::Backend(i) => (&self.backends[i as usize].health, &self.backends[i as usize].breaker),
-            Component::Features(i) => (&self.features[i as usize].health, &self.features[i as usize].breaker),
-        }
+    /// How a component is: what its last check said, and what its breaker and that of its group let pass.
+    pub(crate) fn component(&self, component: Component, now: Time) -> Seen {
+        let (health, own, group) = match component {
+            Component::Backend(at) => {
+                let at = at as usize;
+                (&self.backends[at].health, &self.backends[at].breaker, self.groups.of(at))
+            }
+            Component::Features(at) => (&self.features[at as usize].health, &self.features[at as usize].breaker, None),
+        };
+        let well = Seen { health: health.last(), phase: Phase::Closed, carries: true };
+        let breakers = iter::once(own).chain(group.map(|group| &group.breaker));
+        breakers.filter(|breaker| !breaker.is_closed()).fold(well, |seen, breaker| {
+            let state = breaker.state(now);
+            Seen { phase: seen.phase.and(state.phase), carries: seen.carries && state.carries, ..seen }
+        })
     }
 
     /// What the next config is made with.

@@ -37,6 +37,9 @@ pub(crate) fn event(event: &Event) {
         EventKind::BreakerChanged { backend, from, to, reason } => {
             tracing::warn!(%backend, %from, %to, %reason, "breaker changed");
         }
+        EventKind::GroupChanged { group, from, to, reason, members: _ } => {
+            tracing::warn!(%group, %from, %to, %reason, "group changed");
+        }
         EventKind::LimitChanged { backend, from, to, reason } => {
             tracing::debug!(%backend, from, to, %reason, "limit changed");
         }

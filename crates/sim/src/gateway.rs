@@ -15,6 +15,7 @@ use mainstay_core::time::Time;
 
 use crate::anchors::{Anchor, Gate};
 use crate::engine::Work;
+use crate::groups::Groups;
 use crate::store::{Store, Used};
 
 /// A backend as the gateway sees it.
@@ -50,6 +51,8 @@ pub(crate) enum At {
     /// At a backend.
     Call {
         ticket: Ticket,
+        /// What its backend's group learns of it.
+        in_group: Option<Ticket>,
         endpoint: usize,
         began: Time,
         slow: bool,
@@ -206,6 +209,7 @@ impl Route {
         key: u64,
         entries: &[Entry],
         backends: &[Option<Backend>],
+        groups: &Groups,
         stores: &[Option<Store>],
     ) -> Option<usize> {
         let start = self.ladder.level();
@@ -215,7 +219,7 @@ impl Route {
         }
         ladder::probe(entries, start, key, |component| match component {
             Component::Backend(at) => match &backends[at as usize] {
-                Some(backend) => (backend.health, backend.breaker.phase()),
+                Some(backend) => (backend.health, backend.breaker.phase().and(groups.phase(at as usize))),
                 None => (None, Phase::Closed),
             },
             Component::Features(at) => match stores.get(at as usize) {

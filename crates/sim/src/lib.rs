@@ -15,6 +15,7 @@ mod engine;
 mod figures;
 mod fleet;
 mod gateway;
+mod groups;
 mod judge;
 pub mod rehearsal;
 mod replay;

@@ -150,6 +150,13 @@ impl<'a> Watch<'a> {
         self.happened(change.at, EventKind::BreakerChanged { backend: name.to_owned(), from, to, reason });
     }
 
+    /// The breaker of a group changed.
+    pub(crate) fn group_changed(&mut self, group: &str, members: &[String], change: &breaker::Transition) {
+        let (from, to, reason) = (change.from.name().into(), change.to.name().into(), change.why.name().into());
+        let (group, members) = (group.to_owned(), members.to_vec());
+        self.happened(change.at, EventKind::GroupChanged { group, members, from, to, reason });
+    }
+
     /// A health check of a backend or a feature set says otherwise than before.
     pub(crate) fn health_changed(&mut self, name: &str, healthy: bool, now: Time) {
         let reason = if healthy { "check_passed" } else { "check_failed" }.into();

@@ -22,6 +22,7 @@ use crate::curves::Curves;
 use crate::engine::{Oracle, Progress, oracle};
 use crate::figures::{LONGEST, Span};
 use crate::gateway::{Backend, Route, Visit};
+use crate::groups::Groups;
 use crate::judge::judge;
 use crate::store::Store;
 use crate::tape::{Done, Tape};
@@ -52,6 +53,7 @@ pub(crate) struct World<'a> {
     groups: Vec<Group>,
     servers: Vec<Option<Upstream>>,
     backends: Vec<Option<Backend>>,
+    in_groups: Groups,
     /// Feature stores; `None`: that one is well and takes no time.
     stores: Vec<Option<Store>>,
     watch: Option<Box<Watch<'a>>>,
@@ -169,6 +171,7 @@ impl<'a> Prepared<'a> {
             groups,
             servers,
             backends: drill.models.iter().enumerate().map(backend).collect(),
+            in_groups: Groups::new(&drill.plan, *seed, START),
             stores,
             watch,
             routes: routes.collect(),

@@ -23,8 +23,8 @@ section! {
         model: Text,
         /// The model's version, or `registry`: whichever is the model's champion. Default: what the request says.
         version: Text,
-        /// What it shares its fate with, such as a region or a provider: where several backends of a group are left alone, the others of it are
-        /// asked after those of other groups. Default: it stands alone.
+        /// What it shares its fate with, such as a region or a provider: where several backends of a group fail and none answers, all of it is left
+        /// alone, and tried again by one call at a time. Default: it stands alone.
         group: Text,
         /// Keys that are sent to it, used in turn. One that is refused, spent or asked too often rests, and the others go on.
         keys: List<SecretRef>,

@@ -55,6 +55,9 @@ pub(super) async fn page(
             (service::backends(first(backends)))
             (more(backends.len(), service::BACKENDS))
         }
+        @if !status.groups.is_empty() {
+            section { h2 { "Groups of backends" } (service::groups(first(&status.groups))) }
+        }
         @if !features.is_empty() {
             section {
                 h2 { "Features" }

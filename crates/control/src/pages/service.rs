@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use mainstay_core::status::{BackendStatus, FeatureStatus, RouteStatus, Status};
+use mainstay_core::status::{BackendStatus, FeatureStatus, GroupStatus, RouteStatus, Status};
 use maud::{Markup, html};
 
 use super::frame::{self, Part, Viewer};
@@ -102,6 +102,7 @@ pub(super) fn worst_first(status: &mut Status) {
         let all_are_used = it.endpoints.iter().all(|endpoint| !endpoint.ejected);
         (it.healthy != Some(false), !is_broken(it.breaker), all_are_used)
     });
+    status.groups.sort_by_key(|it| (!is_broken(it.breaker), it.open == 0));
     status.features.sort_by_key(|it| (it.healthy != Some(false), !is_broken(it.breaker)));
 }
 
@@ -195,6 +196,19 @@ pub(super) fn backends(backends: &[BackendStatus]) -> Markup {
     let rows: Vec<Markup> = backends.iter().map(row).collect();
     let head = ["Backend", "Health", "Breaker", "Calls of limit", "Waiting", "Endpoints in use", "Version"];
     html! { @if rows.is_empty() { (empty("There are no such backends.")) } @else { (table("Backends", &head, &rows)) } }
+}
+
+pub(super) fn groups(groups: &[GroupStatus]) -> Markup {
+    let row = |it: &GroupStatus| {
+        html! {
+            th scope="row" { (cut(&it.name)) }
+            td { (breaker(it.breaker)) @if let Some(at) = it.retry_at { br; "again at " (when(at)) } }
+            td.number { (it.open) " of " (it.members.len()) }
+            td { (cut(&it.members.join(", "))) }
+        }
+    };
+    let rows: Vec<Markup> = groups.iter().map(row).collect();
+    table("Groups", &["Group", "Breaker", "Members left alone", "Members"], &rows)
 }
 
 pub(super) fn features(features: &[FeatureStatus]) -> Markup {

@@ -22,6 +22,8 @@ pub(crate) struct Status {
     routes: Vec<RouteStatus>,
     /// The backends, in the config's order.
     backends: Vec<BackendStatus>,
+    /// The groups of backends that share their fate, by name.
+    groups: Vec<GroupStatus>,
     /// The feature sets, in the config's order.
     features: Vec<FeatureStatus>,
     /// The files that levels answer from.
@@ -109,6 +111,20 @@ struct BackendStatus {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+struct GroupStatus {
+    /// The group's name.
+    name: String,
+    /// Its breaker, as of a backend.
+    breaker: &'static str,
+    /// When an open breaker will be tried again.
+    retry_at: Option<String>,
+    /// The backends that are of it.
+    members: Vec<String>,
+    /// Those of them whose own breakers are not closed.
+    open: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct EndpointStatus {
     /// Its URL, without credentials.
     url: String,
@@ -151,6 +167,7 @@ impl From<status::Status> for Status {
             draining: from.draining,
             routes: from.routes.into_iter().map(RouteStatus::from).collect(),
             backends: from.backends.into_iter().map(BackendStatus::from).collect(),
+            groups: from.groups.into_iter().map(GroupStatus::from).collect(),
             features: from.features.into_iter().map(FeatureStatus::from).collect(),
             files: from.files.into_iter().map(FileStatus::from).collect(),
             queues: from.reviews.into_iter().map(QueueStatus::from).collect(),
@@ -199,6 +216,13 @@ impl From<status::BackendStatus> for BackendStatus {
             waiting: from.waiting,
             endpoints: from.endpoints.into_iter().map(endpoint).collect(),
         }
+    }
+}
+
+impl From<status::GroupStatus> for GroupStatus {
+    fn from(from: status::GroupStatus) -> GroupStatus {
+        let status::GroupStatus { name, breaker, retry_at, members, open } = from;
+        GroupStatus { name, breaker, retry_at: retry_at.map(format_time), members, open }
     }
 }
 

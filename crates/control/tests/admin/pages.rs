@@ -238,6 +238,7 @@ async fn what_the_overview_has_no_room_for_is_a_page_away() {
         page.body
     };
     let overview = get("/").await;
+    assert!(["Groups of backends", "1 of 2", "primary, small"].iter().all(|it| overview.contains(it)), "{overview}");
     for link in ["/routes", "/backends", "/features"] {
         assert!(overview.contains(&format!(r#"<a href="{link}">And 105 more</a>"#)), "{link}: {overview}");
     }

@@ -17,7 +17,7 @@ use mainstay_core::metric::{Family, Kind, Sample, Value};
 use mainstay_core::plan::{Role, Secret, SecretSource, Token};
 use mainstay_core::route::{Level, Protocol};
 use mainstay_core::status::{
-    BackendStatus, EndpointStatus, EntryStatus, FeatureStatus, Pin, Raised, RouteStatus, Status,
+    BackendStatus, EndpointStatus, EntryStatus, FeatureStatus, GroupStatus, Pin, Raised, RouteStatus, Status,
 };
 use mainstay_core::time::Time;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -185,6 +185,11 @@ fn features(n: usize) -> FeatureStatus {
     }
 }
 
+fn west() -> GroupStatus {
+    let members = vec!["primary".to_owned(), "small".to_owned()];
+    GroupStatus { name: "west".to_owned(), breaker: "open", retry_at: Some(NOW), members, open: 1 }
+}
+
 impl DataPlane for Plane {
     fn status(&self) -> Status {
         Status {
@@ -193,6 +198,7 @@ impl DataPlane for Plane {
             draining: false,
             routes: (0..self.many).map(|n| self.route(n)).collect(),
             backends: (0..self.many).map(backend).collect(),
+            groups: vec![west()],
             features: (0..self.many).map(features).collect(),
             files: Vec::new(),
             reviews: Vec::new(),

@@ -22,6 +22,9 @@
 //! - Calls that began after the last answer and all became slow open it, however few the limit lets in.
 //! - Calls that ran out of time together are one failure in a row: that too many were let in is the limit's business.
 //! - Of calls that broke off together every second one counts: one part of the backend may have gone, not all of it.
+//! - What several backends share ([`Config::parts`]) is ill when several of them fail in a row and none answers, or when the breakers of most
+//!   of them opened together; what one shows alone, however often, and what one asks for itself say nothing. It is half-open at first: one call
+//!   more decides, if possible to one that nothing was seen of, and whatever answers heals all.
 //! - The caller's own faults and cancelled calls never count. A throttled call is no failure, but the time the backend
 //!   asked for is kept.
 //!
@@ -44,6 +47,7 @@
 
 mod effect;
 mod half_open;
+mod parts;
 mod policy;
 mod ticket;
 mod watch;
@@ -82,6 +86,8 @@ pub struct Breaker {
     /// How long the backend asked to be left alone.
     hold_until: Time,
     stragglers: u64,
+    /// Parts that failed in this round of trials: the others have their turn first.
+    ill: Vec<u32>,
     effects: VecDeque<Effect>,
     effects_dropped: u64,
 }
@@ -106,6 +112,7 @@ impl Breaker {
             level: 0,
             hold_until: Time::ZERO,
             stragglers: 0,
+            ill: Vec::new(),
             effects: VecDeque::new(),
             effects_dropped: 0,
         }
@@ -113,12 +120,17 @@ impl Breaker {
 
     /// Asks to call the backend on behalf of `request`; attempts of one request share its number.
     pub fn handle_admit(&mut self, request: u64, now: Time) -> Result<Ticket, Rejected> {
+        self.handle_admit_to(0, request, now)
+    }
+
+    /// The same for a call to one of its parts.
+    pub fn handle_admit_to(&mut self, part: u32, request: u64, now: Time) -> Result<Ticket, Rejected> {
         self.handle_timeout(now);
-        let mut ticket = Ticket::closed(self.generation, request, now);
+        let mut ticket = Ticket::closed(self.generation, request, now).to_part(part);
         match &mut self.state {
             State::Closed { .. } | State::Forced { mode: Mode::Closed | Mode::MetricsOnly, .. } => Ok(ticket),
             State::Open { until } => Err(Rejected { retry_at: *until, why: Refusal::Open }),
-            State::HalfOpen(half_open) => match half_open.admit(now + self.config.lease) {
+            State::HalfOpen(half_open) => match half_open.admit(part, now + self.config.lease) {
                 Some(probe) => {
                     ticket.probe = probe;
                     Ok(ticket)
@@ -141,6 +153,7 @@ impl Breaker {
             self.stragglers += 1;
             return;
         }
+        let outcome = if self.config.is_of_parts() { outcome.shared() } else { outcome };
         match &mut self.state {
             State::Closed { watch, .. } | State::Forced { mode: Mode::MetricsOnly, watch, .. } => {
                 let trip = watch.handle_outcome(&self.config, &ticket, outcome, now);
@@ -148,9 +161,9 @@ impl Breaker {
                 self.trip(trip, now);
             }
             State::HalfOpen(half_open) => {
-                let verdict = half_open.handle_outcome(&self.config, ticket.probe, outcome);
+                let verdict = half_open.handle_outcome(&self.config, &ticket, outcome);
                 self.hold(outcome, now);
-                self.conclude(verdict, now);
+                self.conclude(verdict, ticket.part, now);
             }
             // No call is admitted by these, or none is judged.
             State::Open { .. } | State::Forced { mode: Mode::Open | Mode::Closed, .. } => {}
@@ -170,7 +183,10 @@ impl Breaker {
                 let trip = watch.handle_slow(&self.config, ticket, now);
                 self.trip(trip, now);
             }
-            State::HalfOpen(_) => self.conclude(Verdict::Ill(Why::ProbeSlow), now),
+            State::HalfOpen(half_open) => {
+                let verdict = half_open.ill(ticket.part, Why::ProbeSlow);
+                self.conclude(verdict, ticket.part, now);
+            }
             State::Open { .. } | State::Forced { mode: Mode::Open | Mode::Closed, .. } => {}
         }
     }
@@ -187,6 +203,19 @@ impl Breaker {
             }
             State::Forced { mode: Mode::Open | Mode::Closed, .. } => {}
             State::Open { .. } | State::HalfOpen(_) => self.stragglers += n,
+        }
+    }
+
+    /// The breaker of a part changed its state.
+    pub fn handle_part(&mut self, part: u32, change: &Transition, now: Time) {
+        self.handle_timeout(now);
+        match &mut self.state {
+            State::Closed { watch, .. } | State::Forced { mode: Mode::MetricsOnly, watch, .. } => {
+                let trip = watch.handle_part(&self.config, part, change, now);
+                self.trip(trip, now);
+            }
+            // It is left alone already, or calls to it show how it is.
+            State::Open { .. } | State::HalfOpen(_) | State::Forced { mode: Mode::Open | Mode::Closed, .. } => {}
         }
     }
 
@@ -219,7 +248,8 @@ impl Breaker {
             State::Closed { .. } | State::Forced { until: None, .. } => {}
             State::Open { until } => {
                 if now >= *until {
-                    self.become_state(State::HalfOpen(HalfOpen::new()), Why::Elapsed, now);
+                    let half_open = HalfOpen::new(self.ill.clone());
+                    self.become_state(State::HalfOpen(half_open), Why::Elapsed, now);
                 }
             }
             State::HalfOpen(half_open) => half_open.handle_timeout(now),
@@ -317,15 +347,19 @@ impl Breaker {
     fn trip(&mut self, trip: Option<Trip>, now: Time) {
         let Some(Trip { why, evidence }) = trip else { return };
         match &mut self.state {
-            State::Closed { since, .. } => {
-                let until = if why == Why::Throttled {
-                    self.hold_until
+            State::Closed { since, watch } => {
+                let calm = now.since(*since).as_nanos() / self.config.calm.as_nanos().max(1);
+                let calmer = self.level.saturating_sub(u32::try_from(calm).unwrap_or(u32::MAX));
+                let next = if why == Why::Throttled {
+                    State::Open { until: self.hold_until }
+                } else if self.config.is_of_parts() {
+                    (self.level, self.ill) = (calmer, watch.ill_parts());
+                    State::HalfOpen(HalfOpen::new(self.ill.clone()))
                 } else {
-                    let calm = now.since(*since).as_nanos() / self.config.calm.as_nanos().max(1);
-                    self.level = self.level.saturating_sub(u32::try_from(calm).unwrap_or(u32::MAX));
-                    self.next_open(now)
+                    self.level = calmer;
+                    State::Open { until: self.next_open(now) }
                 };
-                self.become_state_on(State::Open { until }, why, evidence, now);
+                self.become_state_on(next, why, evidence, now);
             }
             State::Forced { watch, .. } => {
                 **watch = Watch::new(&self.config, now);
@@ -336,12 +370,19 @@ impl Breaker {
         }
     }
 
-    /// Acts on what a half-open call showed.
-    fn conclude(&mut self, verdict: Verdict, now: Time) {
+    /// Acts on what a half-open call to that part showed.
+    fn conclude(&mut self, verdict: Verdict, part: u32, now: Time) {
         match verdict {
             Verdict::Undecided => {}
             Verdict::Well => self.close(Why::Recovered, now),
             Verdict::Ill(why) => {
+                if self.config.is_of_parts() {
+                    // Who was passed over and asked all the same: it was everybody's turn, and a new round begins.
+                    if self.ill.contains(&part) {
+                        self.ill.clear();
+                    }
+                    self.ill.push(part);
+                }
                 let until = self.next_open(now);
                 self.become_state(State::Open { until }, why, now);
             }
@@ -357,6 +398,7 @@ impl Breaker {
     }
 
     fn close(&mut self, why: Why, now: Time) {
+        self.ill.clear();
         let watch = Box::new(Watch::new(&self.config, now));
         self.become_state(State::Closed { watch, since: now }, why, now);
     }

@@ -79,6 +79,16 @@ impl Outcome {
         }
     }
 
+    /// The same as far as it concerns what the backend shares with others: what it asks for itself is its own business.
+    #[must_use]
+    pub const fn shared(self) -> Outcome {
+        match self {
+            Outcome::Failure { kind, .. } => Outcome::failure(kind),
+            Outcome::Throttled { .. } => Outcome::Cancelled,
+            Outcome::Success | Outcome::Caller { .. } | Outcome::Cancelled => self,
+        }
+    }
+
     /// What a limit learns of the attempt: whether it was dropped. `None`: nothing. `overloaded` says that the backend
     /// answered that it has too much to do.
     pub const fn bears_on_limit(&self, overloaded: bool) -> Option<bool> {

@@ -167,6 +167,19 @@ fn component(event: &Event, reach: &Reach) -> Option<Vec<Change>> {
                 _ => vec![Change::Ended(key)],
             }
         }
+        EventKind::GroupChanged { group, members, to, reason, .. } => {
+            let key = |member: &str| format!("group/{group}/{member}");
+            let began = |member: &String| {
+                let text = format!("{member} is left alone with its group {group} ({reason})");
+                let fact = part(Fact::new(key(member), "breaker_open", text), member, reach);
+                Change::Began(fact.with("reason", &**reason))
+            };
+            match &**to {
+                "open" => members.iter().map(began).collect(),
+                "half_open" => Vec::new(),
+                _ => members.iter().map(|member| Change::Ended(key(member))).collect(),
+            }
+        }
         EventKind::HealthChanged { component, healthy, .. } => {
             let key = format!("health/{component}");
             if *healthy {

@@ -29,10 +29,16 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
         backends.iter().map(|b| (label(&b.name), f64::from(b.limit.view().in_flight))),
     ));
     all.extend(keys(shared));
+    let group = |name: &str| vec![("group", name.to_owned())];
+    all.push(gauges(
+        "mainstay_group_state",
+        "The breaker of a group: 0 closed, 1 half-open, 2 open.",
+        shared.groups.all().map(|it| (group(&it.name), breaker_number(it.phase(now)))),
+    ));
     all.push(gauges(
         "mainstay_group_open",
         "Backends of a group whose breakers are not closed.",
-        shared.groups.open(&shared.backends).map(|(group, open)| (vec![("group", group.to_owned())], open as f64)),
+        shared.groups.status(backends, now).into_iter().map(|it| (group(&it.name), it.open as f64)),
     ));
     all.push(gauges(
         "mainstay_level",

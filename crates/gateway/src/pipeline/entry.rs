@@ -30,7 +30,7 @@ use crate::body::{AnswerBody, UploadFault};
 use crate::crossing;
 use crate::protocol::{self, AnswerContext, Rendered, grpc};
 use crate::reviews::{self, PATIENCE};
-use crate::shared::KeyInUse;
+use crate::shared::{Group, KeyInUse};
 
 /// How an entry did.
 pub(super) enum Tried {
@@ -120,7 +120,8 @@ fn takes_part(visit: &Visit<'_>, entry: usize, backend: usize) -> bool {
         return true;
     }
     let back = shared.routes[visit.route].back_at(visit.entry(entry).level);
-    let Some(since) = back.max(shared.backends[backend].recovered()) else { return true };
+    let in_group = shared.groups.of(backend).and_then(Group::recovered);
+    let Some(since) = back.max(shared.backends[backend].recovered()).max(in_group) else { return true };
     let share = ramp::share(since, over, shared.clock.now());
     share >= 1.0 || visit.state.rng.borrow_mut().unit() < share
 }
@@ -192,13 +193,18 @@ async fn try_once(
     let Ok(key) = visit.shared().keys[prepared.backend].pick(began) else {
         return Ok(Tried::Passed("keys_rest"));
     };
+    let unused = |key: &Option<KeyInUse>| key.iter().for_each(KeyInUse::unused);
+    let Ok(group) = visit.shared().groups.admit(prepared.backend, visit.key, clock) else {
+        unused(&key);
+        return Ok(Tried::Passed("group_open"));
+    };
     let Ok(ticket) = backend.breaker.admit(visit.key, began) else {
-        key.iter().for_each(KeyInUse::unused);
+        unused(&key);
         return Ok(Tried::Passed("breaker_open"));
     };
     let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
     let flight = Flight::new(backend, ticket, permit, endpoint, clock, began);
-    let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed);
+    let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed).in_group(group);
     visit.attempts += 1;
     let mut parcel = prepared.parcel(visit, visit.attempts, body, key.as_ref(), until);
     let state = Rc::clone(visit.state);
@@ -247,8 +253,12 @@ async fn permit(visit: &mut Visit<'_>, at: usize, until: Time) -> Result<Permit,
     let shared = visit.shared();
     let backend = &shared.backends[at];
     let now = shared.clock.now();
-    if !backend.breaker.is_closed() && matches!(backend.breaker.state(now).phase, Phase::Open | Phase::ForcedOpen) {
+    let is_open = |phase| matches!(phase, Phase::Open | Phase::ForcedOpen);
+    if !backend.breaker.is_closed() && is_open(backend.breaker.state(now).phase) {
         return Err(Tried::Passed("breaker_open"));
+    }
+    if shared.groups.of(at).is_some_and(|group| is_open(group.phase(now))) {
+        return Err(Tried::Passed("group_open"));
     }
     let plan = visit.plan();
     let wait = if visit.turned_away_by == Some(at) { Duration::ZERO } else { plan.queue.wait };

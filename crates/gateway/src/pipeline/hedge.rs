@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::llm::Dialect;
+use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::hedge::LEFT_MIN;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::route::Protocol;
@@ -167,7 +168,10 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
         }
         let (at, now) = (asked.backend.0, shared.clock.now());
         let backend = &shared.backends[at];
-        if !is_spare(backend) || backend.limit.view().in_flight >= backend.limit.view().limit {
+        if !is_spare(backend)
+            || shared.groups.of(at).is_some_and(|group| group.phase(now) != Phase::Closed)
+            || backend.limit.view().in_flight >= backend.limit.view().limit
+        {
             continue;
         }
         let Ok(mut prepared) = Prepared::new(visit, entry, asked) else { continue };
@@ -182,6 +186,10 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
         };
         let Ok(key) = key else { continue };
         let unused = |key: &Option<KeyInUse>| key.iter().for_each(KeyInUse::unused);
+        let Ok(group) = shared.groups.admit(at, visit.key, shared.clock) else {
+            unused(&key);
+            continue;
+        };
         let Ok(ticket) = backend.breaker.admit(visit.key, now) else {
             unused(&key);
             continue;
@@ -198,7 +206,7 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
             unused(&key);
             return Err("no_budget");
         }
-        let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed);
+        let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed).in_group(group);
         let mut parcel = prepared.parcel(visit, visit.attempts + 1, body, key.as_ref(), until);
         let answer = Box::pin(async move {
             let call = prepared.call(visit, visit.state, &mut parcel, until);

@@ -12,7 +12,6 @@ use mainstay_core::llm::taxonomy::{Action, Kind};
 use mainstay_core::llm::{self, Dialect};
 use mainstay_core::observe::trace::Context;
 use mainstay_core::plan::{AfterCommit, AnswerBy, Route};
-use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::deadline::Deadline;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::ladder;
@@ -438,17 +437,10 @@ impl<'a> Visit<'a> {
         now + timeout
     }
 
-    /// Its way down the ladder. Where several backends of a group are left alone, the others of it come last among their level.
+    /// Its way down the ladder.
     pub(super) fn walk(&self, now: Time) -> ladder::Walk<'a> {
         let shared = self.shared();
-        let entries = &shared.routes[self.route].entries;
-        let walk = ladder::Walk::new(entries, self.start, self.deadline, now);
-        if !shared.groups.any() {
-            return walk;
-        }
-        walk.with_later(|entry| {
-            entries[entry].backend.is_some_and(|at| shared.groups.is_suspect(at as usize, &shared.backends))
-        })
+        ladder::Walk::new(&shared.routes[self.route].entries, self.start, self.deadline, now)
     }
 
     /// An entry's answer is kept from its caller.
@@ -473,9 +465,8 @@ impl<'a> Visit<'a> {
         }
         let now = shared.clock.now();
         ladder::probe(&runtime.entries, self.start, self.key, |component| {
-            let (health, breaker) = shared.component(component);
-            let phase = if breaker.is_closed() { Phase::Closed } else { breaker.state(now).phase };
-            (health.last(), phase)
+            let seen = shared.component(component, now);
+            (seen.health, seen.phase)
         })
     }
 

@@ -1,57 +1,133 @@
-//! Backends that share their fate.
+//! Backends that share their fate: each group has a breaker in front of those of its members.
 
-use mainstay_core::plan::Plan;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mainstay_core::plan::{Backend, Plan};
+use mainstay_core::resilience::breaker::{Config, Phase, Rejected, Transition, Why};
+use mainstay_core::status::GroupStatus;
+use mainstay_core::time::Time;
+use mainstay_tower::breaker::{Guard, SharedBreaker};
+use mainstay_tower::clock::Clock;
 
 use super::BackendShared;
 
-/// From how many of a group on that are left alone the rest of it is believed to be next.
-const SEVERAL: usize = 2;
+/// A call's place in its group.
+pub(crate) type InGroup = Guard<Arc<SharedBreaker>>;
 
 /// The groups of backends.
 pub(crate) struct Groups {
-    /// By group: its name, and who is of it.
-    groups: Vec<(String, Vec<usize>)>,
-    /// By `BackendId`: which group it is of.
-    of: Vec<Option<usize>>,
+    groups: Vec<Arc<Group>>,
+    /// By `BackendId`: which group it is of, and its place in that.
+    of: Vec<Option<(usize, u32)>>,
+}
+
+/// A group, as it lives on while its members stay the same.
+pub(crate) struct Group {
+    pub(crate) name: String,
+    /// Its members' names.
+    pub(crate) members: Vec<String>,
+    config: Config,
+    pub(crate) breaker: Arc<SharedBreaker>,
+    /// Whether it was open since it was closed last.
+    was_open: AtomicBool,
+    /// When it closed last after that, in nanoseconds; 0: never.
+    recovered: AtomicU64,
 }
 
 impl Groups {
-    pub(super) fn new(plan: &Plan) -> Groups {
-        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
-        let mut place = |(at, name): (usize, Option<&String>)| {
-            let name = name?;
-            let group = groups.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-                groups.push((name.clone(), Vec::new()));
-                groups.len() - 1
-            });
-            groups[group].1.push(at);
-            Some(group)
+    /// Those that live on from `old`, and new ones.
+    pub(super) fn new(plan: &Plan, seed: u64, old: Option<&Groups>, now: Time) -> Groups {
+        let mut of = vec![None; plan.backends.len()];
+        let groups = plan.groups().into_iter().enumerate().map(|(group, (name, members))| {
+            for (place, at) in members.iter().enumerate() {
+                of[*at] = Some((group, place as u32));
+            }
+            let of_plan: Vec<&Backend> = members.iter().map(|at| &plan.backends[*at]).collect();
+            let new = Group::new(name, &of_plan, seed, now);
+            let running = old.and_then(|old| old.groups.iter().find(|running| running.is_like(&new)));
+            running.map_or_else(|| Arc::new(new), Arc::clone)
+        });
+        Groups { groups: groups.collect(), of }
+    }
+
+    /// Asks the backend's group, where it is of one, to let a call through.
+    pub(crate) fn admit(&self, backend: usize, request: u64, clock: Clock) -> Result<Option<InGroup>, Rejected> {
+        let Some((group, part)) = self.of[backend] else { return Ok(None) };
+        Guard::admit_to(Arc::clone(&self.groups[group].breaker), part, request, clock).map(Some)
+    }
+
+    /// The backend's group.
+    pub(crate) fn of(&self, backend: usize) -> Option<&Group> {
+        self.of[backend].map(|(group, _)| &*self.groups[group])
+    }
+
+    /// The breaker of a member changed its state.
+    pub(crate) fn member_changed(&self, backend: usize, change: &Transition, now: Time) {
+        if let Some((group, part)) = self.of[backend] {
+            self.groups[group].breaker.part_changed(part, change, now);
+        }
+    }
+
+    /// Each of them, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().map(|group| &**group)
+    }
+
+    /// What a person sees of them.
+    pub(crate) fn status(&self, backends: &[Arc<BackendShared>], now: Time) -> Vec<GroupStatus> {
+        let status = |(at, group): (usize, &Group)| {
+            let view = group.breaker.state(now);
+            let of = self.of.iter().zip(backends).filter(|(of, _)| of.is_some_and(|(group, _)| group == at));
+            let open = of.filter(|(_, backend)| !backend.breaker.is_closed()).count();
+            GroupStatus {
+                name: group.name.clone(),
+                breaker: view.phase.name(),
+                retry_at: view.until,
+                members: group.members.clone(),
+                open: open as u64,
+            }
         };
-        let of = plan.backends.iter().map(|backend| backend.group.as_ref()).enumerate().map(&mut place).collect();
-        Groups { groups, of }
-    }
-
-    /// Whether so many of its group are left alone that the backend is asked after others.
-    pub(crate) fn is_suspect(&self, backend: usize, backends: &[std::sync::Arc<BackendShared>]) -> bool {
-        let group = self.of.get(backend).copied().flatten();
-        group.is_some_and(|group| open(&self.groups[group].1, backends) >= SEVERAL)
-    }
-
-    /// Whether any backend of the plan is of a group.
-    pub(crate) fn any(&self) -> bool {
-        !self.groups.is_empty()
-    }
-
-    /// How many of each group are left alone.
-    pub(crate) fn open<'a>(
-        &'a self,
-        backends: &'a [std::sync::Arc<BackendShared>],
-    ) -> impl Iterator<Item = (&'a str, usize)> + 'a {
-        self.groups.iter().map(|(name, members)| (name.as_str(), open(members, backends)))
+        self.all().enumerate().map(status).collect()
     }
 }
 
-/// How many of these are left alone or still being tried.
-fn open(members: &[usize], backends: &[std::sync::Arc<BackendShared>]) -> usize {
-    members.iter().filter(|at| !backends[**at].breaker.is_closed()).count()
+impl Group {
+    fn new(name: &str, members: &[&Backend], seed: u64, now: Time) -> Group {
+        let config = Config::of_parts(members.iter().map(|backend| &backend.breaker));
+        Group {
+            name: name.to_owned(),
+            members: members.iter().map(|backend| backend.name.clone()).collect(),
+            breaker: SharedBreaker::new(config.clone(), seed, now),
+            config,
+            was_open: AtomicBool::new(false),
+            recovered: AtomicU64::new(0),
+        }
+    }
+
+    fn is_like(&self, other: &Group) -> bool {
+        self.name == other.name && self.members == other.members && self.config == other.config
+    }
+
+    /// Its state.
+    pub(crate) fn phase(&self, now: Time) -> Phase {
+        if self.breaker.is_closed() { Phase::Closed } else { self.breaker.state(now).phase }
+    }
+
+    /// Notes a change of its own. That it was suspected only is nothing to recover from.
+    pub(crate) fn note(&self, change: &Transition) {
+        if change.to == Phase::Open {
+            self.was_open.store(true, Ordering::Relaxed);
+        } else if change.to == Phase::Closed
+            && self.was_open.swap(false, Ordering::Relaxed)
+            && change.why == Why::Recovered
+        {
+            self.recovered.store(change.at.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// When it recovered last.
+    pub(crate) fn recovered(&self) -> Option<Time> {
+        Some(self.recovered.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)
+    }
 }

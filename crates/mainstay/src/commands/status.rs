@@ -39,6 +39,7 @@ fn screen(status: &Value, incidents: Option<Table>) -> String {
         routes(&status["routes"]),
         answers(&status["routes"]),
         backends(&status["backends"]),
+        groups(&status["groups"]),
         features(&status["features"]),
         files(&status["files"]),
         queues(&status["queues"]),
@@ -87,6 +88,15 @@ fn backends(backends: &Value) -> Option<Table> {
             word(&backend["waiting"]),
             if ejected == 0 { endpoints.len().to_string() } else { format!("{} ({ejected} ejected)", endpoints.len()) },
         ]
+    })
+}
+
+fn groups(groups: &Value) -> Option<Table> {
+    table(groups, &["group", "breaker", "again at", "left alone", "members"], |group| {
+        let members = group["members"].as_array().map_or(0, Vec::len);
+        let mut row = ["name", "breaker", "retry_at", "open"].map(|key| word(&group[key])).to_vec();
+        row.push(members.to_string());
+        row
     })
 }
 

@@ -36,6 +36,10 @@ impl Change {
             EventKind::BreakerChanged { backend, from, to, reason } => {
                 change(format!("breaker {backend}"), from.to_string(), to.to_string(), reason)
             }
+            EventKind::GroupChanged { from, to, .. } if is_fruitless_probe(from, to) => None,
+            EventKind::GroupChanged { group, from, to, reason, members: _ } => {
+                change(format!("group {group}"), from.to_string(), to.to_string(), reason)
+            }
             EventKind::HealthChanged { component, healthy, reason } => {
                 let word = |healthy: bool| if healthy { "healthy" } else { "unhealthy" }.to_owned();
                 change(format!("health {component}"), word(!healthy), word(*healthy), reason)

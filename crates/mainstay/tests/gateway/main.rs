@@ -13,6 +13,7 @@ mod chaos_streams;
 mod checks;
 mod failure;
 mod features;
+mod groups;
 mod grpc_streams;
 mod hedged_streams;
 mod hedges;

@@ -295,40 +295,6 @@ async fn a_model_that_is_asked_in_the_other_dialect_alone_is_translated_too() {
 }
 
 #[tokio::test]
-async fn when_several_of_a_group_fail_the_others_of_it_are_asked_last() {
-    let group = |name: &str, group: &str| {
-        format!(
-            "  {name}: {{ url: 'http://${name}', protocol: openai, group: {group}, model: {name}, limit: none, retry: {{ attempts: 1 }}, breaker: {{ consecutive: 2, open: 1h, open_max: 1h }} }}\n"
-        )
-    };
-    let entry = |name: &str| format!("      - {{ level: 0, backend: {name} }}\n");
-    let names = [("one", "west"), ("two", "west"), ("three", "west"), ("four", "east"), ("five", "east")];
-    let config = format!(
-        "backends:\n{}routes:\n  - name: chat\n    path: /v1/chat/completions\n    deadline: 10s\n    ladder:\n{}      - {{ level: 4, respond: {{ text: Later. }} }}\n",
-        names.map(|(name, of)| group(name, of)).concat(),
-        names.map(|(name, _)| entry(name)).concat(),
-    );
-    let west =
-        Upstream::start(|seen| async move { if seen.json()["model"] == "three" { json(200, GPT) } else { busy() } })
-            .await;
-    let east = Upstream::start(|_| async { json(200, GPT) }).await;
-    let plane = Plane::start(&fill(
-        &config,
-        &[("one", &west.addr), ("two", &west.addr), ("three", &west.addr), ("four", &east.addr), ("five", &east.addr)],
-    ));
-    let asked = value!({"model": "any", "messages": []});
-    // Two calls each until the breakers of one and two are open; until then three answers.
-    for _ in 0..2 {
-        assert_eq!(ask(plane.addr(), chat(&asked)).await.facts(), (200, "0", "false", "3", ""));
-    }
-    assert_eq!(plane.metric("mainstay_group_open", &[("group", "west")]), 2.0);
-    assert_eq!((west.count(), east.count()), (6, 0));
-    assert_eq!(ask(plane.addr(), chat(&asked)).await.facts(), (200, "0", "false", "1", ""));
-    assert_eq!((west.count(), east.count()), (6, 1), "the third of the group is not asked before the others");
-    plane.close().await;
-}
-
-#[tokio::test]
 async fn a_caller_that_hears_nothing_for_long_in_the_middle_gets_a_sign_of_life_in_its_dialect() {
     for (path, sign) in
         [("chat", &b": keep-alive\n\n"[..]), ("messages", &b"event: ping\ndata: {\"type\":\"ping\"}\n\n"[..])]

@@ -11,6 +11,7 @@ use super::World;
 use crate::agenda::Event;
 use crate::curves::Point;
 use crate::figures::Span;
+use crate::gateway::Backend;
 use crate::store::Store;
 
 /// How often machines are settled and ladders are judged, as in the gateway's keeper.
@@ -62,11 +63,13 @@ impl World<'_> {
             self.tell_limit(index);
             self.report_breaker(index);
         }
+        self.report_groups();
         self.settle_stores();
         for index in 0..self.routes.len() {
-            let (backends, stores, now) = (&self.backends, &self.stores, self.now);
+            let (backends, groups, stores, now) = (&self.backends, &self.in_groups, &self.stores, self.now);
+            let is_well = |backend: &Backend, at| backend.is_well(now) && groups.carries(at);
             let well = |component| match component {
-                Component::Backend(at) => backends[at as usize].as_ref().is_none_or(|backend| backend.is_well(now)),
+                Component::Backend(at) => backends[at as usize].as_ref().is_none_or(|it| is_well(it, at as usize)),
                 Component::Features(at) => stores.get(at as usize).and_then(Option::as_ref).is_none_or(Store::is_well),
             };
             for effect in self.routes[index].judge(&self.entries[index], well, now) {
@@ -97,11 +100,28 @@ impl World<'_> {
             let name = &self.drill.plan.backends[index].name;
             let (from, to) = (change.from.name(), change.to.name());
             self.transcript.tell(change.at, format!("backend {name}: breaker {from} -> {to} ({})", change.why.name()));
+            self.in_groups.member_changed(index, &change, self.now);
             if let Some(watch) = &mut self.watch {
                 watch.breaker_changed(name, &change);
             }
             if change.to == breaker::Phase::Open {
                 self.active.iter().for_each(|span| self.spans[*span].opened(change.at));
+            }
+        }
+    }
+
+    /// Tells what the groups' breakers did. They are settled first.
+    fn report_groups(&mut self) {
+        for group in &mut self.in_groups.all {
+            group.breaker.handle_timeout(self.now);
+            while let Some(effect) = group.breaker.poll_effect() {
+                let breaker::Effect::Transition(change) = effect else { continue };
+                let (from, to) = (change.from.name(), change.to.name());
+                let text = format!("group {}: breaker {from} -> {to} ({})", group.name, change.why.name());
+                self.transcript.tell(change.at, text);
+                if let Some(watch) = &mut self.watch {
+                    watch.group_changed(&group.name, &group.members, &change);
+                }
             }
         }
     }

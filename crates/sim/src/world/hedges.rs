@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use mainstay_core::resilience::admission::{Ask, Place};
+use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::hedge::{Capacity, LEFT_MIN};
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::permit::Mode;
 
 use super::World;
+use super::passage::pass;
 use crate::agenda::Event;
 use crate::gateway::{At, Backend, Other};
 use crate::servers::Owner;
@@ -54,7 +56,8 @@ impl World<'_> {
         let found = plan.routes[visit.route as usize].beside(visit.entry, &plan.backends).find_map(|entry| {
             let at = plan.routes[visit.route as usize].ladder[entry].answer.asked()?.backend.0;
             let backend = self.backends[at].as_ref().filter(|_| self.servers[at].is_some())?;
-            (is_spare(backend) && backend.admission.has_room()).then_some((entry, at))
+            let is_apart = self.in_groups.phase(at) == Phase::Closed;
+            (is_apart && is_spare(backend) && backend.admission.has_room()).then_some((entry, at))
         });
         if let Some((entry, at)) = found {
             self.hedge(index, entry, at);
@@ -73,7 +76,7 @@ impl World<'_> {
         let shed = self.drill.plan.routes[visit.route as usize].shed;
         let ask = Ask { class: visit.class, route: visit.route, queue_max: 0, shed, wait_until: now };
         let Place::Taken = backend.admission.handle_ask(index, ask, now) else { return };
-        let Ok(ticket) = backend.breaker.handle_admit(visit.key, now) else {
+        let Some((ticket, in_group)) = pass(backend, &mut self.in_groups, at, visit.key, now) else {
             backend.admission.handle_end(None, false, now);
             return self.stirred.push(at);
         };
@@ -89,6 +92,7 @@ impl World<'_> {
         let is_elsewhere = avoid.is_none() || avoid != Some(endpoint) || backend.endpoints.is_none();
         if !is_elsewhere || !hedge.handle_late_within(&mut route.retries, Capacity::Spare, now) {
             backend.breaker.handle_outcome(ticket, Outcome::Cancelled, now);
+            self.in_groups.ended(at, in_group, Outcome::Cancelled, now);
             if let Some(endpoints) = &mut backend.endpoints {
                 endpoints.handle_outcome(endpoint, Outcome::Cancelled, now);
             }
@@ -97,7 +101,7 @@ impl World<'_> {
         }
         let slow_at = now + backend.breaker.config().slow_after;
         let turn = visit.turn ^ OTHER;
-        let call = At::Call { ticket, endpoint, began: now, slow: false, first: None };
+        let call = At::Call { ticket, in_group, endpoint, began: now, slow: false, first: None };
         visit.other = Some(Other { turn, entry, backend: at, at: call, is_hedge: true });
         self.active.iter().for_each(|span| {
             self.spans[*span].called();
@@ -112,17 +116,15 @@ impl World<'_> {
     fn cancel_other(&mut self, index: u32) {
         let now = self.now;
         let visit = &mut self.visits[index as usize];
-        let Some(Other { entry, backend: at, at: At::Call { ticket, endpoint, began, first, .. }, is_hedge, .. }) =
-            visit.other.take()
-        else {
-            return;
-        };
+        let Some(Other { entry, backend: at, at: call, is_hedge, .. }) = visit.other.take() else { return };
+        let At::Call { ticket, in_group, endpoint, began, first, .. } = call else { return };
         let hedge = &mut self.routes[visit.route as usize].hedges[entry];
         if let Some(hedge) = hedge.as_mut().filter(|_| !is_hedge && first.is_none()) {
             hedge.handle_latency(now.since(began), now);
         }
         let Some(backend) = &mut self.backends[at] else { return };
         backend.breaker.handle_outcome(ticket, Outcome::Cancelled, now);
+        self.in_groups.ended(at, in_group, Outcome::Cancelled, now);
         if let Some(endpoints) = &mut backend.endpoints {
             endpoints.handle_outcome(endpoint, Outcome::Cancelled, now);
         }

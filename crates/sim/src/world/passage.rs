@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mainstay_core::drill::{self, Disturbance, Hit, Model};
 use mainstay_core::resilience::admission::{Ask, Place};
+use mainstay_core::resilience::breaker::Ticket;
 use mainstay_core::resilience::deadline::Deadline;
 use mainstay_core::resilience::ladder::{Step, Walk};
 use mainstay_core::resilience::limiter::Sample;
@@ -18,7 +19,8 @@ use super::{Returning, World};
 use crate::agenda::Event;
 use crate::engine::{Progress, Work};
 use crate::figures::{Ended, Ending};
-use crate::gateway::{At, Tried, Visit, answers};
+use crate::gateway::{At, Backend, Tried, Visit, answers};
+use crate::groups::Groups;
 use crate::servers::Owner;
 use crate::tape::Done;
 use crate::upstream::{ERROR, Sent, Upstream};
@@ -59,7 +61,7 @@ impl World<'_> {
         let deadline = now + plan.deadline;
         let key = self.rng.next_u64();
         let mut walk = Walk::new(&entries[at], start, deadline, now);
-        if let Some(probe) = route.probe(key, &entries[at], &self.backends, &self.stores) {
+        if let Some(probe) = route.probe(key, &entries[at], &self.backends, &self.in_groups, &self.stores) {
             walk = walk.with_probe(probe);
         }
         self.requests += 1;
@@ -173,7 +175,7 @@ impl World<'_> {
         let visit = &mut self.visits[index as usize];
         let at = visit.backend;
         let backend = self.backends[at].as_mut()?;
-        if backend.is_shut(now) {
+        if backend.is_shut(now) || self.in_groups.is_shut(at, now) {
             return Some(Tried::Passed);
         }
         let plan = &self.drill.plan.routes[visit.route as usize];
@@ -221,7 +223,7 @@ impl World<'_> {
         backend.demand.note(visit.class, true);
         let latest = &mut self.routes[visit.route as usize].latest[visit.class.index()];
         *latest = visit.began.max(*latest);
-        let Ok(ticket) = backend.breaker.handle_admit(visit.key, now) else {
+        let Some((ticket, in_group)) = pass(backend, &mut self.in_groups, at, visit.key, now) else {
             backend.admission.handle_end(None, false, now);
             self.stirred.push(at);
             return Some(Tried::Passed);
@@ -234,7 +236,7 @@ impl World<'_> {
             Some(endpoints) => endpoints.handle_pick_but(visit.avoid, &mut self.rng, now),
             None => 0,
         };
-        visit.at = At::Call { ticket, endpoint, began: now, slow: false, first: None };
+        visit.at = At::Call { ticket, in_group, endpoint, began: now, slow: false, first: None };
         self.active.iter().for_each(|span| self.spans[*span].called());
         let slow_at = now + backend.breaker.config().slow_after;
         let owner = Owner { visit: index, turn: visit.turn };
@@ -407,10 +409,14 @@ impl World<'_> {
     fn first_token(&mut self, owner: Owner) {
         let now = self.now;
         let visit = &mut self.visits[owner.visit as usize];
-        let (true, At::Call { ticket, began, first, .. }) = (visit.turns_to(owner.turn), &mut visit.at) else { return };
+        let (true, At::Call { ticket, in_group, began, first, .. }) = (visit.turns_to(owner.turn), &mut visit.at)
+        else {
+            return;
+        };
         *first = Some(now);
         let took = now.since(*began);
         ticket.answer_began();
+        in_group.iter_mut().for_each(Ticket::answer_began);
         if let Some(backend) = &mut self.backends[visit.backend] {
             backend.admission.handle_first_byte(now.since(*began), now);
         }
@@ -446,11 +452,12 @@ impl World<'_> {
             return;
         }
         let at = visit.backend;
-        let At::Call { ticket, began, slow, first, .. } = &mut visit.at else { return };
+        let At::Call { ticket, in_group, began, slow, first, .. } = &mut visit.at else { return };
         let Some(backend) = &mut self.backends[at] else { return };
         if !*slow && now >= *began + backend.breaker.config().slow_after {
             *slow = true;
             backend.breaker.handle_slow(ticket, now);
+            self.in_groups.slow(at, in_group, now);
         }
         let (began, first) = (*began, *first);
         let until = self.patience(index, began, first);
@@ -482,7 +489,8 @@ impl World<'_> {
         let visit = &mut self.visits[index as usize];
         let at = visit.backend;
         visit.turn = visit.turn.wrapping_add(1);
-        let At::Call { ticket, endpoint, began, first, .. } = std::mem::replace(&mut visit.at, At::Nowhere) else {
+        let At::Call { ticket, in_group, endpoint, began, first, .. } = std::mem::replace(&mut visit.at, At::Nowhere)
+        else {
             return;
         };
         visit.took = now.since(began);
@@ -492,6 +500,7 @@ impl World<'_> {
         backend.breaker.handle_timeout(now);
         let (generation, stale) = (backend.breaker.generation(), ticket.generation() != backend.breaker.generation());
         backend.breaker.handle_outcome(ticket, outcome, now);
+        self.in_groups.ended(at, in_group, outcome, now);
         if stale {
             let moved = backend.breaker.generation() != generation;
             self.active.iter().for_each(|span| self.spans[*span].stale(moved));
@@ -638,6 +647,24 @@ impl World<'_> {
                 }
             };
             self.agenda.add(at, Event::Return(slot));
+        }
+    }
+}
+
+/// Lets a call pass its backend's breaker and that of its group; `None`: one of them does not.
+pub(super) fn pass(
+    backend: &mut Backend,
+    groups: &mut Groups,
+    at: usize,
+    key: u64,
+    now: Time,
+) -> Option<(Ticket, Option<Ticket>)> {
+    let in_group = groups.admit(at, key, now).ok()?;
+    match backend.breaker.handle_admit(key, now) {
+        Ok(ticket) => Some((ticket, in_group)),
+        Err(_) => {
+            groups.ended(at, in_group, Outcome::Cancelled, now);
+            None
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::shard::{self, Padded, SHARDS};
-use mainstay_core::resilience::breaker::{Breaker, Config, Effect, Mode, Refusal, Rejected, Ticket, View};
+use mainstay_core::resilience::breaker::{Breaker, Config, Effect, Mode, Refusal, Rejected, Ticket, Transition, View};
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::permit::{Entry, Gate};
 use mainstay_core::time::Time;
@@ -55,10 +55,21 @@ impl SharedBreaker {
     /// back, or wrap it in a [`Guard`].
     #[inline]
     pub fn admit(&self, request: u64, now: Time) -> Result<Ticket, Rejected> {
+        self.admit_to(0, request, now)
+    }
+
+    /// The same for a call to one of its parts.
+    #[inline]
+    pub fn admit_to(&self, part: u32, request: u64, now: Time) -> Result<Ticket, Rejected> {
         match self.gate.enter() {
-            Entry::Free { generation } => Ok(Ticket::closed(generation, request, now)),
-            entry @ (Entry::Permit { .. } | Entry::Full | Entry::Shut) => self.admit_slowly(entry, request, now),
+            Entry::Free { generation } => Ok(Ticket::closed(generation, request, now).to_part(part)),
+            entry @ (Entry::Permit { .. } | Entry::Full | Entry::Shut) => self.admit_slowly(entry, part, request, now),
         }
+    }
+
+    /// The breaker of a part changed its state.
+    pub fn part_changed(&self, part: u32, change: &Transition, now: Time) {
+        self.with(now, |machine| machine.handle_part(part, change, now));
     }
 
     /// The call has ended.
@@ -166,13 +177,13 @@ impl SharedBreaker {
     }
 
     #[cold]
-    fn admit_slowly(&self, first: Entry, request: u64, now: Time) -> Result<Ticket, Rejected> {
+    fn admit_slowly(&self, first: Entry, part: u32, request: u64, now: Time) -> Result<Ticket, Rejected> {
         let mut entry = first;
         for _ in 0..TRIES {
             match entry {
-                Entry::Free { generation } => return Ok(Ticket::closed(generation, request, now)),
+                Entry::Free { generation } => return Ok(Ticket::closed(generation, request, now).to_part(part)),
                 Entry::Permit { generation } => {
-                    if let Some(answer) = self.admit_probe(generation, request, now) {
+                    if let Some(answer) = self.admit_probe(generation, part, request, now) {
                         return answer;
                     }
                 }
@@ -193,10 +204,10 @@ impl SharedBreaker {
 
     /// Turns a permit of the gate into a probe of the machine; `None` if the state has changed in between, which took
     /// the permit back.
-    fn admit_probe(&self, generation: u32, request: u64, now: Time) -> Option<Result<Ticket, Rejected>> {
+    fn admit_probe(&self, generation: u32, part: u32, request: u64, now: Time) -> Option<Result<Ticket, Rejected>> {
         self.with(now, |machine| {
             (machine.generation() == generation)
-                .then(|| machine.handle_admit(request, now).inspect_err(|_| self.gate.leave(generation)))
+                .then(|| machine.handle_admit_to(part, request, now).inspect_err(|_| self.gate.leave(generation)))
         })
     }
 
@@ -301,7 +312,12 @@ pub struct Guard<B: Deref<Target = SharedBreaker>> {
 impl<B: Deref<Target = SharedBreaker>> Guard<B> {
     /// Asks `breaker` to let a call of `request` through.
     pub fn admit(breaker: B, request: u64, clock: Clock) -> Result<Guard<B>, Rejected> {
-        let ticket = breaker.admit(request, clock.now())?;
+        Guard::admit_to(breaker, 0, request, clock)
+    }
+
+    /// The same for a call to one of its parts.
+    pub fn admit_to(breaker: B, part: u32, request: u64, clock: Clock) -> Result<Guard<B>, Rejected> {
+        let ticket = breaker.admit_to(part, request, clock.now())?;
         Ok(Guard { breaker, clock, ticket: Some(ticket) })
     }
 

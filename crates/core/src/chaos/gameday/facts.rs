@@ -118,7 +118,7 @@ impl Facts {
                 Some(Sign::Acknowledged(_)) => self.acknowledged_s = self.acknowledged_s.or(after),
                 None => {}
             }
-            if kind == "breaker.changed" {
+            if matches!(kind.as_str(), "breaker.changed" | "group.changed") {
                 self.breaker_opened |= matches!(seen::sign(event, route), Some(Sign::Detected(_)));
             }
             if self.events.len() < KINDS_MAX || self.events.contains_key(&kind) {

@@ -28,6 +28,9 @@ pub(super) fn sign(event: &Event, route: &str) -> Option<Sign> {
         EventKind::BreakerChanged { backend, to, .. } if &**to == "open" => {
             detected(format!("the breaker of {backend} is open"))
         }
+        EventKind::GroupChanged { group, to, .. } if &**to == "open" => {
+            detected(format!("the breaker of the group {group} is open"))
+        }
         EventKind::HealthChanged { component, healthy: false, .. } => {
             detected(format!("{component} does not pass its health check"))
         }

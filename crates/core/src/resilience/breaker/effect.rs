@@ -32,6 +32,24 @@ impl Phase {
             Phase::MetricsOnly => "metrics_only",
         }
     }
+
+    /// Of two breakers that both have to let a call pass: what comes of them.
+    ///
+    /// ```
+    /// use mainstay_core::resilience::breaker::Phase;
+    ///
+    /// assert_eq!(Phase::Closed.and(Phase::HalfOpen), Phase::HalfOpen);
+    /// assert_eq!(Phase::Open.and(Phase::HalfOpen), Phase::Open);
+    /// ```
+    #[must_use]
+    pub const fn and(self, other: Phase) -> Phase {
+        match (self, other) {
+            (Phase::ForcedOpen, _) | (_, Phase::ForcedOpen) => Phase::ForcedOpen,
+            (Phase::Open, _) | (_, Phase::Open) => Phase::Open,
+            (Phase::HalfOpen, _) | (_, Phase::HalfOpen) => Phase::HalfOpen,
+            (Phase::Closed | Phase::ForcedClosed | Phase::MetricsOnly, _) => self,
+        }
+    }
 }
 
 /// A mode that somebody orders.
@@ -64,6 +82,8 @@ pub enum Why {
     FailureShare,
     /// Too large a share of slow calls.
     SlowShare,
+    /// The breakers of most parts opened together.
+    PartsOpened,
     /// The backend asked to be left alone.
     Throttled,
     /// The time open is over.
@@ -91,6 +111,7 @@ impl Why {
             Why::Streak => "streak",
             Why::FailureShare => "failure_share",
             Why::SlowShare => "slow_share",
+            Why::PartsOpened => "parts_opened",
             Why::Throttled => "throttled",
             Why::Elapsed => "elapsed",
             Why::ProbeFailed => "probe_failed",

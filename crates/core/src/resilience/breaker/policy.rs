@@ -35,6 +35,9 @@ pub struct Config {
     pub lease: Duration,
     /// Each such time closed undoes one doubling of the time open. Default 60 s.
     pub calm: Duration,
+    /// Of how many backends it consists what the breaker stands for, such as a region; each has a breaker of its own. From 2 on it opens for what
+    /// several of them show alone, once a call to it has failed besides. Default 1.
+    pub parts: u32,
 }
 
 impl Default for Config {
@@ -53,7 +56,33 @@ impl Default for Config {
             half_open_max: 8,
             lease: Duration::from_secs(30),
             calm: Duration::from_mins(1),
+            parts: 1,
         }
+    }
+}
+
+impl Config {
+    /// The figures of what backends with these figures share. It takes as much to be believed ill as the most patient of them does, and is asked
+    /// again as soon as the least patient one is.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a Config>) -> Config {
+        let one = |mut all: Config, part: &Config| {
+            all.consecutive = all.consecutive.max(part.consecutive);
+            all.window = all.window.max(part.window);
+            all.min_calls = all.min_calls.max(part.min_calls);
+            all.slow_after = all.slow_after.max(part.slow_after);
+            all.open = all.open.min(part.open);
+            all.open_max = all.open_max.min(part.open_max);
+            all.successes = all.successes.max(part.successes);
+            all.parts += 1;
+            all
+        };
+        let mut parts = parts.into_iter();
+        let first = parts.next().map_or_else(Config::default, |first| Config { parts: 1, ..first.clone() });
+        parts.fold(first, one)
+    }
+
+    pub(super) const fn is_of_parts(&self) -> bool {
+        self.parts > 1
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Ticket {
     /// 0 unless half-open.
     pub(super) probe: u32,
     pub(super) request: u64,
+    pub(super) part: u32,
     pub(super) admitted_at: Time,
     pub(super) pace: Pace,
 }
@@ -32,7 +33,14 @@ impl Ticket {
     /// without asking the machine.
     #[inline]
     pub const fn closed(generation: u32, request: u64, now: Time) -> Ticket {
-        Ticket { generation, probe: 0, request, admitted_at: now, pace: Pace::Waiting }
+        Ticket { generation, probe: 0, request, part: 0, admitted_at: now, pace: Pace::Waiting }
+    }
+
+    /// The same for a call to that part of what the breaker stands for.
+    #[inline]
+    pub const fn to_part(mut self, part: u32) -> Ticket {
+        self.part = part;
+        self
     }
 
     /// The generation of the state that admitted the call.

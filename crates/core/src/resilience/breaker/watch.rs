@@ -1,6 +1,7 @@
 //! What a closed breaker watches for: streaks, shares of failures, shares of slow calls.
 
-use super::effect::{Evidence, Why};
+use super::effect::{Evidence, Transition, Why};
+use super::parts::{Parts, concerns_all};
 use super::policy::{Config, fails_too_often, failure_low, is_too_slow, streak_needed};
 use super::ticket::{Pace, Ticket};
 use super::window::{Counts, RECENT_WINDOWS, Window};
@@ -23,6 +24,7 @@ pub(super) struct Watch {
     answered: Time,
     /// Calls since the breaker closed.
     history: u64,
+    parts: Parts,
 }
 
 /// Slow calls in a row that began after the last answer: while they waited nobody was answered.
@@ -49,7 +51,8 @@ struct Streak {
 
 impl Watch {
     pub(super) fn new(config: &Config, now: Time) -> Watch {
-        Watch { window: Window::new(config.window, now), streak: None, silence: None, answered: now, history: 0 }
+        let window = Window::new(config.window, now);
+        Watch { window, streak: None, silence: None, answered: now, history: 0, parts: Parts::default() }
     }
 
     pub(super) fn handle_outcome(
@@ -83,9 +86,24 @@ impl Watch {
     pub(super) fn handle_slow(&mut self, config: &Config, ticket: &Ticket, now: Time) -> Option<Trip> {
         self.history += 1;
         self.window.add_slow(now);
+        // Shares of parts are for the breakers of the parts: together they are those of the part that is asked most.
+        if config.is_of_parts() {
+            return None;
+        }
         let silent = self.extend_silence(ticket);
         let silent = silent.is_some_and(|it| it.several_requests && it.calls >= config.consecutive);
         (silent || is_too_slow(config, self.window.judged(now))).then(|| self.evidence(Why::SlowShare, now))
+    }
+
+    /// The breaker of a part changed its state.
+    pub(super) fn handle_part(&mut self, config: &Config, part: u32, change: &Transition, now: Time) -> Option<Trip> {
+        let together = concerns_all(change) && self.parts.handle_opened(part, config.parts, config.window, now);
+        together.then(|| self.evidence(Why::PartsOpened, now))
+    }
+
+    /// Parts that there is something against.
+    pub(super) fn ill_parts(&self) -> Vec<u32> {
+        self.parts.ill()
     }
 
     /// A limit that lets in no more calls than hang would hide them among the good calls before. What begins after the
@@ -102,6 +120,7 @@ impl Watch {
 
     fn is_answered(&mut self, now: Time) {
         (self.streak, self.silence, self.answered) = (None, None, now);
+        self.parts.begin();
     }
 
     pub(super) fn counts(&mut self, now: Time) -> Counts {
@@ -118,8 +137,12 @@ impl Watch {
             }
             Pace::Slow(at) => self.window.fail_slow(at, now),
         }
-        if streak.several_requests && streak.failures >= streak.needed {
+        let by_several = !config.is_of_parts() || self.parts.fail_together();
+        if streak.several_requests && by_several && streak.failures >= streak.needed {
             return Some(self.evidence(Why::Streak, now));
+        }
+        if config.is_of_parts() {
+            return None;
         }
         fails_too_often(config, self.window.judged(now)).then(|| self.evidence(Why::FailureShare, now))
     }
@@ -134,6 +157,7 @@ impl Watch {
         let mut streak = match going_on {
             Some(streak) => streak,
             None => {
+                self.parts.begin();
                 let needed = streak_needed(config, self.window.known(now), self.history);
                 Streak { request, several_requests: false, failures: 0, broke_off: 0, needed, began: now, last: now }
             }
@@ -150,6 +174,9 @@ impl Watch {
         if counts {
             streak.failures = streak.failures.saturating_add(1);
             streak.several_requests |= request != streak.request;
+            if config.is_of_parts() {
+                self.parts.handle_failure(ticket.part);
+            }
         }
         streak.last = now;
         self.streak = Some(streak);

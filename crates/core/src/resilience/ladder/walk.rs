@@ -54,9 +54,6 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Walk<'a> {
     entries: &'a [Entry],
-    /// Another order than that of the entries, as indices into them.
-    order: Option<Vec<usize>>,
-    /// The place of the next one in that order.
     next: usize,
     probe: Option<usize>,
     deadline: Time,
@@ -97,21 +94,7 @@ impl<'a> Walk<'a> {
             None => Duration::ZERO,
         };
         let reserve = wanted.min(deadline.since(now) / 2);
-        Walk { entries, order: None, next, probe: None, deadline, reserve }
-    }
-
-    /// Asks the backends of entries for which `later` holds after the others of their level, as far as these follow one another. Said before
-    /// [`Walk::after`].
-    pub fn with_later(mut self, later: impl Fn(usize) -> bool) -> Walk<'a> {
-        let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        let alike = |a: &usize, b: &usize| {
-            let (a, b) = (&self.entries[*a], &self.entries[*b]);
-            a.level == b.level && !a.is_local() && !b.is_local()
-        };
-        // The sort is stable: those that are later keep their order among themselves.
-        order.chunk_by_mut(alike).for_each(|run| run.sort_by_key(|entry| later(*entry)));
-        self.order = Some(order);
-        self
+        Walk { entries, next, probe: None, deadline, reserve }
     }
 
     /// Tries the entry at index `entry`, above the start, before all others: it is asked whether it has recovered. Once
@@ -123,8 +106,7 @@ impl<'a> Walk<'a> {
 
     /// Goes on below this entry, which has been asked already.
     pub fn after(mut self, entry: usize) -> Walk<'a> {
-        let place = self.order.as_ref().and_then(|order| order.iter().position(|at| *at == entry)).unwrap_or(entry);
-        self.next = self.next.max(place + 1);
+        self.next = self.next.max(entry + 1);
         self
     }
 
@@ -141,14 +123,13 @@ impl<'a> Walk<'a> {
             return self.step(entry, timeout);
         }
         while self.next < self.entries.len() {
-            let index = self.order.as_ref().map_or(self.next, |order| order[self.next]);
-            let entry = &self.entries[index];
+            let entry = self.next;
             self.next += 1;
-            if entry.is_local() {
-                return Step::Local { entry: index };
+            if self.entries[entry].is_local() {
+                return Step::Local { entry };
             }
             if let Some(timeout) = self.remote_time(now) {
-                return self.step(index, timeout);
+                return self.step(entry, timeout);
             }
         }
         Step::Exhausted
