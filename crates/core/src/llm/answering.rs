@@ -23,10 +23,11 @@ mod counted;
 mod filtered;
 mod kept;
 mod source;
+mod spoken;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::delta::{Part, Piece, Said, Told, What};
@@ -41,6 +42,7 @@ use counted::Counted;
 use filtered::Filtered;
 use kept::Kept;
 use source::Source;
+use spoken::Spoken;
 
 /// How long the end mark and the usage may take once the model has stopped.
 pub const END_GRACE: Duration = Duration::from_secs(2);
@@ -231,35 +233,6 @@ pub struct Summary {
     pub fault: Option<Fault>,
 }
 
-/// What is kept of what was said: by choice, and by what of it is one text.
-#[derive(Clone, Debug, Default)]
-struct Spoken {
-    texts: BTreeMap<(u32, u32), String>,
-    /// More than may be kept, where it was more.
-    bytes: usize,
-}
-
-impl Spoken {
-    fn add(&mut self, piece: &Piece, max: usize) {
-        let (of, texts) = match &piece.what {
-            What::Reasoning(text) => (0, [text.as_str(), ""]),
-            What::Text(text) => (1, [text.as_str(), ""]),
-            What::Refusal(text) => (2, [text.as_str(), ""]),
-            What::Tool { index, name, arguments, .. } => {
-                (index.saturating_add(3), [name.as_deref().unwrap_or_default(), arguments.as_str()])
-            }
-            What::Finish(_) => return,
-        };
-        for text in texts.into_iter().filter(|text| !text.is_empty() && max > 0) {
-            self.bytes = self.bytes.saturating_add(text.len());
-            if self.bytes > max {
-                return self.texts.clear();
-            }
-            self.texts.entry((piece.choice, of)).or_default().push_str(text);
-        }
-    }
-}
-
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Answering {
@@ -351,8 +324,7 @@ impl Answering {
     /// All that the caller has seen of it, and what is held, a line between what is not one text: answers that were void before a restart
     /// included. `None`: it was more than is kept.
     pub fn said(&self) -> Option<String> {
-        let texts = self.said.texts.values().map(String::as_str);
-        (self.said.bytes <= self.settings.said_max).then(|| texts.collect::<Vec<_>>().join("\n"))
+        self.said.all(self.settings.said_max)
     }
 
     /// Whether it is over.

@@ -46,7 +46,7 @@ pub fn judge(dialect: Dialect, body: &[u8]) -> Result<Glance, Fault> {
         Dialect::OpenaiChat | Dialect::OpenaiCompletions => &answer.choices,
         Dialect::AnthropicMessages => &answer.content,
     };
-    if !list.is_list {
+    if !list.is_one {
         return Err(if answer.has_error { refusal(body) } else { Fault::Malformed });
     }
     let Seen(Word(stop)) = &answer.stop;

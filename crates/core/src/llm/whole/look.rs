@@ -26,7 +26,7 @@ pub(super) struct Answer {
 #[derive(Default)]
 pub(super) struct List {
     /// It is one.
-    pub(super) is_list: bool,
+    pub(super) is_one: bool,
     /// Why the first choice ended that says so.
     pub(super) finish: Option<Finish>,
     /// A choice says that it broke off.
@@ -205,7 +205,7 @@ impl Look for Part {
 
 impl Look for List {
     fn of_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<List, A::Error> {
-        let mut all = List { is_list: true, ..List::default() };
+        let mut all = List { is_one: true, ..List::default() };
         while let Some(Seen(part)) = list.next_element::<Seen<Part>>()? {
             all.is_cut |= part.finish.as_ref().is_some_and(Finish::is_break);
             all.is_stopped |= !matches!(part.finish, None | Some(Finish::Stop));
