@@ -105,6 +105,12 @@ impl Judge {
     }
 }
 
+/// When a run is over at the latest whose recovery nobody watches from now on: the injector's lease has to run out first, as clocks differ, and all
+/// to be well for a while after that.
+fn unwatched(deadline: Option<Time>, now: Time) -> Option<Time> {
+    deadline.map(|deadline| deadline.max(now + SECOND * (5 + 1 + 20 + 2)))
+}
+
 fn apply(bench: &mut Bench, input: &Input, deadline: &mut Option<Time>, judge: &mut Judge) {
     let id = bench.runner.runs().next().map(|run| run.id.clone());
     match *input {
@@ -136,6 +142,9 @@ fn apply(bench: &mut Bench, input: &Input, deadline: &mut Option<Time>, judge: &
             bench.runner.handle_halt(halted, "bob", "why", bench.now).unwrap();
             bench.perform();
             assert!(!halted || !bench.injects());
+            if halted {
+                *deadline = unwatched(*deadline, bench.now);
+            }
         }
         Input::Approve => {
             bench.runner.handle_approve(("slow", "hash"), "bob", None, bench.now).unwrap();
@@ -158,6 +167,7 @@ fn apply(bench: &mut Bench, input: &Input, deadline: &mut Option<Time>, judge: &
             let run = bench.runner.runs().next().map(|run| (run.id.clone(), run.generation));
             if let Some((run, generation)) = run {
                 bench.runner.handle_failed(&run, generation, "why", bench.now);
+                *deadline = unwatched(*deadline, bench.now);
             }
         }
         Input::Restart(gateway_too) => {

@@ -125,3 +125,19 @@ fn a_fault_that_stays_is_withdrawn_again_and_again() {
     assert!(withdrawals >= 300 / 2, "{withdrawals}");
     assert_eq!((verdict(&bench, &id), bench.rested(&id).quiet), (Verdict::NotRecovered, None));
 }
+
+#[test]
+fn a_run_that_is_halted_before_its_injector_was_heard_ends_once_its_lease_has_run_out() {
+    let mut bench = Bench::new();
+    let mut short = experiment(r#", "recovery": "1s""#);
+    (short.lead_in, short.duration) = (SECOND * 0, SECOND);
+    let id = bench.start(short);
+    bench.runner.handle_halt(true, "bob", "why", bench.now).unwrap();
+    bench.perform();
+    assert!(!bench.injects());
+    assert_eq!(
+        bench.until(|bench| bench.phase(&id) == Phase::Ended),
+        7,
+        "a lease of 5 s, a second by which clocks differ, and one to be seen"
+    );
+}
