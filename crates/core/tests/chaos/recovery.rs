@@ -1,5 +1,7 @@
 //! What has to be so before all counts as well again.
 
+use std::time::Duration;
+
 use mainstay_core::chaos::gates::BudgetOf;
 use mainstay_core::chaos::record::Phase;
 use mainstay_core::chaos::run::Effect;
@@ -130,7 +132,7 @@ fn a_fault_that_stays_is_withdrawn_again_and_again() {
 fn a_run_that_is_halted_before_its_injector_was_heard_ends_once_its_lease_has_run_out() {
     let mut bench = Bench::new();
     let mut short = experiment(r#", "recovery": "1s""#);
-    (short.lead_in, short.duration) = (SECOND * 0, SECOND);
+    (short.lead_in, short.duration) = (Duration::ZERO, SECOND);
     let id = bench.start(short);
     bench.runner.handle_halt(true, "bob", "why", bench.now).unwrap();
     bench.perform();
