@@ -10,6 +10,7 @@ import threading
 import axe_selenium_python
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -134,6 +135,15 @@ class Browser:
         said = []
         self.again(lambda: said.append(what()))
         return said[-1]
+
+    def type(self, keys):
+        """Presses keys where the focus is."""
+        ActionChains(self.driver).send_keys(keys).perform()
+        return self
+
+    def focused(self, what):
+        """A property of what has the focus."""
+        return self.driver.execute_script("return document.activeElement[arguments[0]]", what)
 
     def pick(self, css, value):
         return self.again(lambda: Select(self.one(css)).select_by_value(value))

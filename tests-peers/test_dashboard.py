@@ -267,21 +267,35 @@ def test_a_viewer_sees_everything_and_can_do_nothing(service, browser):
 
 def test_the_keyboard_reaches_everything(service, browser):
     browser.log_in(service).open(f"{service.admin}/")
-    body = browser.one("body")
-    body.send_keys(Keys.TAB)
-    focused = browser.driver.switch_to.active_element
-    assert focused.text == "Skip to the content"
-    focused.send_keys(Keys.ENTER)
-    assert browser.driver.switch_to.active_element.get_attribute("id") == "main"
+    browser.type(Keys.TAB)
+    assert browser.focused("textContent") == "Skip to the content"
+    browser.type(Keys.ENTER)
+    assert browser.focused("id") == "main"
     for _ in range(200):
-        browser.driver.switch_to.active_element.send_keys(Keys.TAB)
-        here = browser.driver.switch_to.active_element
-        if here.tag_name == "a" and "incidents" in (here.get_attribute("href") or ""):
+        browser.type(Keys.TAB)
+        if "/incidents" in (browser.focused("href") or ""):
             break
     else:
         raise AssertionError("no incident was reached")
     outline = browser.driver.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
+
+
+def test_what_has_the_focus_keeps_it_when_something_comes_before_it(service, browser):
+    first = service.api("/api/v1/incidents", {"title": "Looked at", "severity": "sev3"})["incident"]["id"]
+    browser.log_in(service).open(f"{service.admin}/incidents?q=Looked").shows(first)
+    browser.driver.execute_script("(window.kept = document.querySelector(`main a[href$='${arguments[0]}']`)).focus()", first)
+    second = service.api("/api/v1/incidents", {"title": "Looked at later", "severity": "sev3"})["incident"]["id"]
+    browser.shows(second)
+    assert browser.focused("href").endswith(first)
+    assert browser.driver.execute_script("return document.activeElement === window.kept"), "the link was made anew"
+    # Where it goes away, the focus stays near its place, and is not lost.
+    service.api(f"/api/v1/incidents/{first}/status", {"status": "resolved", "reason": "It is over"})
+    browser.open(f"{service.admin}/incidents?status=open&q=Looked").shows(second)
+    browser.driver.execute_script("document.querySelector(`main a[href$='${arguments[0]}']`).focus()", second)
+    service.api(f"/api/v1/incidents/{second}/status", {"status": "resolved", "reason": "It is over"})
+    eventually(lambda: second not in browser.text(), LIMIT_S)
+    assert browser.focused("tagName") != "BODY"
 
 
 def test_every_page_works_without_scripts(service):

@@ -158,7 +158,7 @@ def test_a_champion_is_made_and_unmade(service, browser):
         form = f"//tr[th[starts-with(normalize-space(), '{number}')]]"
         browser.open(f"{service.admin}/models/digits").by(f"{form}//summary")
         browser.by(f"{form}//input[@name='reason']")
-        browser.driver.switch_to.active_element.send_keys(reason)
+        browser.type(reason)
         return browser.by(f"{form}//button[normalize-space()='Promote']")
 
     promote("1", "the first").shows("It is the champion")

@@ -29,12 +29,32 @@
     return !getSelection().isCollapsed;
   };
 
-  // The place of the focus, by what it leads to.
-  const placeOf = (element) => {
-    if (!element || !main.contains(element) || element === main) return null;
-    const same = [...main.querySelectorAll("a, button, summary, [tabindex]")];
-    return same.indexOf(element);
+  // By what a piece of a page is known when it has moved: its id, or what it leads to.
+  const keyOf = (node) => node.nodeType !== Node.ELEMENT_NODE ? ""
+    : node.id || (node.matches("tr, li, a") && (node.matches("a") ? node : node.querySelector("a"))?.getAttribute("href")) || "";
+  const areAlike = (old, fresh) => old.nodeName === fresh.nodeName && keyOf(old) === keyOf(fresh);
+
+  // Makes a piece say what its fresh copy says. Whatever says so already stays the same node: so does the focus in
+  // it, how far it is scrolled, and what a screen reader has read out. What is unfolded stays unfolded.
+  const patch = (old, fresh) => {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE || old.matches("input, select, textarea")) { old.replaceWith(fresh); return; }
+    const isFold = (name) => name === "open" && old.matches("details");
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !isFold(name)) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes) if (!isFold(name)) old.setAttribute(name, value);
+    let next = old.firstChild;
+    for (const child of [...fresh.childNodes]) {
+      let same = next;
+      while (same && !areAlike(same, child)) same = same.nextSibling;
+      if (!same) { old.insertBefore(child, next); continue; }
+      while (next !== same) { const gone = next; next = next.nextSibling; gone.remove(); }
+      next = same.nextSibling;
+      patch(same, child);
+    }
+    while (next) { const gone = next; next = next.nextSibling; gone.remove(); }
   };
+
+  const places = () => [...main.querySelectorAll("a, button, summary, [tabindex]")];
 
   const refresh = async () => {
     if (busy || document.hidden || isInUse()) return;
@@ -54,14 +74,16 @@
       const fresh = page.querySelector("main[data-live]");
       if (!fresh || isInUse()) return;
       const said = main.querySelector(".said");
-      const open = [...main.querySelectorAll("details")].map((it) => it.open);
-      const scrolled = [...main.querySelectorAll(".wide")].map((it) => it.scrollLeft);
-      const place = placeOf(document.activeElement);
-      main.replaceChildren(...fresh.childNodes);
-      if (said) main.querySelector("h1").after(said);
-      main.querySelectorAll("details").forEach((it, n) => { it.open = open[n] ?? it.open; });
-      main.querySelectorAll(".wide").forEach((it, n) => { it.scrollLeft = scrolled[n] ?? 0; });
-      if (place !== null) main.querySelectorAll("a, button, summary, [tabindex]")[place]?.focus({ preventScroll: true });
+      if (said) fresh.querySelector("h1").after(said.cloneNode(true));
+      const focused = document.activeElement;
+      const place = places().indexOf(focused);
+      patch(main, fresh);
+      // What had the focus is gone: what stands in its place has it, or the page where that is folded in.
+      if (place >= 0 && !focused.isConnected) {
+        const near = places()[place] ?? main;
+        near.focus({ preventScroll: true });
+        if (document.activeElement !== near) main.focus({ preventScroll: true });
+      }
       stamp = new Date();
     } catch {
       // The stream says that the connection is lost.
