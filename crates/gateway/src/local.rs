@@ -1,6 +1,6 @@
 //! What a worker thread needs to run futures that never leave it.
 
-/// Spawns on the current `LocalSet`.
+/// Spawns on the worker's own runtime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalExecutor;
 

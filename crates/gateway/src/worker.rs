@@ -18,8 +18,8 @@ use mainstay_core::route::Level;
 use mainstay_core::safety::Flag;
 use mainstay_core::time::Time;
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::chaos::{Sending, Standing};
@@ -88,13 +88,19 @@ pub(crate) fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Handl
     let (commands, inbox) = mpsc::unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A runtime that never leaves its thread is built there; what becomes of that is told here.
+    let (tell, built) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let (runtime, told) = runtime.map_or_else(|error| (None, Err(error)), |runtime| (Some(runtime), Ok(())));
+        let _ = tell.send(told);
+        let Some(runtime) = runtime else { return };
         let seed = shared.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let state = State::new(shared, seed, None);
         let worker = Worker { state: RefCell::new(Rc::new(state)), drain: Drain::default(), connections: counted };
-        LocalSet::new().block_on(&runtime, Rc::new(worker).run(inbox));
+        runtime.block_on(Rc::new(worker).run(inbox));
     })?;
+    built.recv().map_err(std::io::Error::other)??;
     Ok(Handle { commands, connections, thread })
 }
 
