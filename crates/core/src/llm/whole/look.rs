@@ -116,21 +116,26 @@ pub(super) trait Look: Default {
         Self::default()
     }
 
-    /// Of a number or a flag.
-    fn of_scalar(_is_something: bool) -> Self {
+    /// Of a number, a flag, or whatever has parts, by whether there is anything.
+    fn of_thing(_is_something: bool) -> Self {
         Self::default()
     }
 
     fn of_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Self::default())
+        let mut any = false;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            any = true;
+        }
+        Ok(Self::of_thing(any))
     }
 
     fn of_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
+        let mut any = false;
         while object.next_key::<IgnoredAny>()?.is_some() {
             skip(&mut object)?;
+            any = true;
         }
-        Ok(Self::default())
+        Ok(Self::of_thing(any))
     }
 }
 
@@ -149,25 +154,8 @@ impl Look for Something {
         Something(!text.is_empty())
     }
 
-    fn of_scalar(is_something: bool) -> Something {
+    fn of_thing(is_something: bool) -> Something {
         Something(is_something)
-    }
-
-    fn of_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Something, A::Error> {
-        let mut any = false;
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            any = true;
-        }
-        Ok(Something(any))
-    }
-
-    fn of_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Something, A::Error> {
-        let mut any = false;
-        while object.next_key::<IgnoredAny>()?.is_some() {
-            skip(&mut object)?;
-            any = true;
-        }
-        Ok(Something(any))
     }
 }
 
@@ -241,23 +229,23 @@ impl<'de, T: Look> Visitor<'de> for Any<T> {
     }
 
     fn visit_bool<E: Error>(self, flag: bool) -> Result<T, E> {
-        Ok(T::of_scalar(flag))
+        Ok(T::of_thing(flag))
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<T, E> {
-        Ok(T::of_scalar(true))
+        Ok(T::of_thing(true))
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<T, E> {
-        Ok(T::of_scalar(true))
+        Ok(T::of_thing(true))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
-        Ok(T::of_scalar(true))
+        Ok(T::of_thing(true))
     }
 
     fn visit_unit<E: Error>(self) -> Result<T, E> {
-        Ok(T::of_scalar(false))
+        Ok(T::of_thing(false))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
