@@ -51,6 +51,8 @@ pub use terms::plan_hash;
 const TICK: Duration = Duration::from_millis(500);
 /// How often a lease is renewed within its length.
 const RENEWALS: u32 = 3;
+/// How often a number that somebody else took is tried again.
+const TRIES: usize = 20;
 /// Who ends what runs when the service stops.
 const SERVICE: &str = "mainstay";
 
@@ -258,20 +260,13 @@ impl Experiments {
     pub async fn start(&self, start: Start, actor: &str) -> Result<Run, ChaosError> {
         let situation = self.situation().await;
         let astray = self.astray(&start.experiment);
-        let now = self.now();
         let mut runner = self.lock().await;
-        let mut next = runner.clone();
-        let id = match next.handle_start(start.clone(), &situation, now) {
-            Ok(id) if astray.is_empty() => id,
-            Ok(_) => return Err(ChaosError::Refused(astray)),
-            Err(mut refusals) => {
-                refusals.extend(astray);
-                return Err(ChaosError::Refused(refusals));
-            }
-        };
-        let plan = serde_json::json!({ "experiment": start.experiment.name, "plan": start.plan }).to_string();
-        let audit = at_rest::audited(actor, "experiment.start", &id, Some(plan), "");
-        self.store_start(&mut runner, next, &id, vec![audit]).await?;
+        if !astray.is_empty() {
+            let mut refusals = runner.clone().handle_start(start, &situation, self.now()).err().unwrap_or_default();
+            refusals.extend(astray);
+            return Err(ChaosError::Refused(refusals));
+        }
+        let id = self.begin(&mut runner, &start, &situation, actor).await?;
         let run = runner.run(&id).cloned();
         drop(runner);
         self.0.bell.notify_one();
@@ -279,6 +274,34 @@ impl Experiments {
             Some(run) => Ok(run),
             // It has ended at once: the injector refused it.
             None => at_rest::run(self.store(), &id).await?.ok_or_else(|| ChaosError::Unknown(format!("run `{id}`"))),
+        }
+    }
+
+    /// Starts what the plan bears out, once that rests: its run's id.
+    async fn begin(
+        &self,
+        runner: &mut Runner,
+        start: &Start,
+        situation: &Situation,
+        actor: &str,
+    ) -> Result<String, ChaosError> {
+        let plan = serde_json::json!({ "experiment": start.experiment.name, "plan": start.plan }).to_string();
+        let mut tries = 0;
+        loop {
+            let mut next = runner.clone();
+            let id = next.handle_start(start.clone(), situation, self.now()).map_err(ChaosError::Refused)?;
+            let audit = at_rest::audited(actor, "experiment.start", &id, Some(plan.clone()), "");
+            match self.store_start(runner, next, &id, vec![audit]).await {
+                Ok(()) => return Ok(id),
+                // Another process has this number: the next one after the last, then.
+                Err(StoreError::Conflict { .. }) if tries < TRIES => {
+                    tries += 1;
+                    if let Some(last) = at_rest::last_id(self.store()).await? {
+                        runner.saw(&last, 0);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

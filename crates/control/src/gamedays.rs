@@ -17,7 +17,7 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mainstay_core::chaos::gameday::machine::Gameday;
-use mainstay_core::chaos::gameday::record::{ANSWERS_MAX, Answer, Finding, Phase, Record};
+use mainstay_core::chaos::gameday::record::{ANSWERS_MAX, Answer, Finding, Record};
 use mainstay_core::chaos::gameday::{Scenario, Wanted};
 use mainstay_core::chaos::record::Run;
 use mainstay_core::event::Event;
@@ -29,11 +29,10 @@ use tokio::sync::Notify;
 use crate::chaos::Experiments;
 use crate::engine::{Clock, Engine};
 use going::Going;
-use heads::Heads;
 use metrics::Counted;
 
 pub use guide::{Guide, Person, Runbook};
-pub(crate) use heads::Head;
+pub(crate) use heads::{Head, Listed};
 pub(crate) use report::{Report, figures};
 
 /// How often a number that somebody else took is tried again.
@@ -50,7 +49,6 @@ struct Inner {
     metrics: Box<dyn Fn() -> Vec<Family> + Send + Sync>,
     on_event: Box<dyn Fn(Event) + Send + Sync>,
     scenarios: Mutex<Arc<[Scenario]>>,
-    heads: Mutex<Heads>,
     day: tokio::sync::Mutex<Option<Going>>,
     counted: Mutex<Counted>,
     bell: Notify,
@@ -95,17 +93,12 @@ impl Gamedays {
     /// Restores what rests: a game day that an earlier process left is aborted, and its report stays.
     pub async fn open(engine: &Engine, setup: Setup) -> Result<(Gamedays, RunningGamedays), StoreError> {
         let (store, clock) = (Arc::clone(engine.store()), engine.clock());
-        let left: Vec<Record> = at_rest::days(&*store).await?;
         let now = clock();
-        let mut changes = Vec::new();
-        let mut heads = Heads::of(left.iter());
-        for mut record in left.into_iter().filter(|it| it.phase == Phase::Running) {
+        heads::mend(&*store, now).await?;
+        for id in heads::running(&*store).await? {
+            let Some(mut record) = at_rest::day(&*store, &id).await? else { continue };
             record.abort("restart", "the service started anew", "mainstay", now);
-            heads.see(&record);
-            changes.push(at_rest::rest_day(&record, false));
-        }
-        if !changes.is_empty() {
-            store.change(changes, now).await?;
+            store.change(at_rest::rest_day(&record, false), now).await?;
         }
         let counted = Mutex::new(Counted::of(&at_rest::findings(&*store).await?));
         let inner = Inner {
@@ -116,7 +109,6 @@ impl Gamedays {
             metrics: setup.metrics,
             on_event: setup.on_event,
             scenarios: Mutex::new(setup.scenarios.into()),
-            heads: Mutex::new(heads),
             day: tokio::sync::Mutex::default(),
             bell: Notify::new(),
         };
@@ -131,10 +123,6 @@ impl Gamedays {
 
     fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
         self.0.counted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn heads(&self) -> std::sync::MutexGuard<'_, Heads> {
-        self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Knows other scenarios by their names from now on.
@@ -216,15 +204,14 @@ impl Gamedays {
         make: impl Fn(String, Time) -> Result<(Record, T), Vec<String>>,
     ) -> Result<T, GamedayError> {
         let now = (self.0.clock)();
-        let mut number = self.heads().last_of(at_rest::year(now));
+        let (store, mut number) = (&*self.0.store, 0);
         for _ in 0..TRIES {
-            number += 1;
+            // The one after the last that rests, whoever made that.
+            number = heads::last_of(store, at_rest::year(now)).await?.max(number) + 1;
             let (record, made) = make(at_rest::id(now, number), now).map_err(GamedayError::Invalid)?;
-            match self.0.store.change(vec![at_rest::rest_day(&record, true)], now).await {
-                Ok(_) => {
-                    self.heads().see(&record);
-                    return Ok(made);
-                }
+            match store.change(at_rest::rest_day(&record, true), now).await {
+                Ok(_) => return Ok(made),
+                // Another process was sooner.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -254,9 +241,9 @@ impl Gamedays {
         found.ok_or_else(|| GamedayError::Unknown(format!("game day `{id}`")))
     }
 
-    /// All game days, the last first.
-    pub(crate) fn days(&self) -> Vec<Head> {
-        self.heads().all()
+    /// A page of all game days, the last first, as they rest.
+    pub(crate) async fn days(&self, skip: usize, limit: usize) -> Result<Listed, StoreError> {
+        heads::page(&*self.0.store, skip, limit).await
     }
 
     /// All findings, the last first.
@@ -286,7 +273,7 @@ impl Gamedays {
             return Err(GamedayError::Invalid(vec![format!("there are at most {ANSWERS_MAX} answers")]));
         }
         record.answers.extend(answers);
-        self.0.store.change(vec![at_rest::rest_day(&record, false)], (self.0.clock)()).await?;
+        self.0.store.change(at_rest::rest_day(&record, false), (self.0.clock)()).await?;
         // What is at hand is over, and would be told without them.
         if going.as_ref().is_some_and(|it| it.day.record().id == id) {
             *going = None;

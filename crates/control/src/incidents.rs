@@ -207,9 +207,9 @@ impl Incidents {
                 Err(StoreError::Conflict { .. }) => {
                     for (incident, _) in taken.incidents.iter().filter(|(_, is_new)| *is_new) {
                         desk.saw(&incident.id);
-                        if let Some(last) = at_rest::last_id(&*self.0.store, &incident.id).await? {
-                            desk.saw(&last);
-                        }
+                    }
+                    if let Some(last) = at_rest::last_id(&*self.0.store).await? {
+                        desk.saw(&last);
                     }
                 }
                 Err(error) => return Err(error.into()),

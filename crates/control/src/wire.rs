@@ -28,7 +28,9 @@ pub(crate) use experiments::{
     KnownExperiment, Refusal,
 };
 pub(crate) use formats::{ExportForm, ExportQuery, ImportQuery, Imported};
-pub(crate) use gamedays::{GamedayAnswers, GamedayFindingsQuery, GamedayRequest, GamedayStopRequest, Gamedays};
+pub(crate) use gamedays::{
+    GamedayAnswers, GamedayFindingsQuery, GamedayRequest, GamedayStopRequest, Gamedays, GamedaysQuery,
+};
 pub(crate) use incidents::{
     ActionRequest, AlertsTaken, AlertsWebhook, FindingsRequest, Incident, IncidentLine, Incidents, IncidentsQuery,
     MetricsQuery, NewIncident, NoteRequest, ReviewQuery, Runbook, RunbookLine, Runbooks, StandingRequest,

@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// Documents of a kind with an id before `before`, or all where it is empty, the greatest id first; at most `limit`, and at most
     /// [`PAGE_MAX`](crate::record::PAGE_MAX).
     fn documents_before(&self, kind: &str, before: &str, limit: usize) -> Answer<'_, Vec<Document>>;
+    /// A page of the documents of a kind, the greatest id first, and how many there are in all. The page has at most `limit` of them, and at
+    /// most [`PAGE_MAX`](crate::record::PAGE_MAX); `skip` come before it.
+    fn documents_page(&self, kind: &str, skip: usize, limit: usize) -> Answer<'_, (Vec<Document>, usize)>;
     /// A page of the log of events.
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>>;
     /// A run.

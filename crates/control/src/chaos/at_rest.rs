@@ -73,6 +73,11 @@ pub(super) async fn run(store: &dyn Store, id: &str) -> Result<Option<Run>, Stor
     }
 }
 
+/// The last id that rests.
+pub(super) async fn last_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    Ok(store.documents_before(RUN, "", 1).await?.pop().map(|document| document.id))
+}
+
 /// A run as it is now; `is_new` where no other may have its id. What is too long to rest does so without its figures: that it ended
 /// must be known.
 pub(super) fn rest_run(run: &Run, is_new: bool) -> Change {

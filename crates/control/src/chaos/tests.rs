@@ -127,6 +127,10 @@ impl Bed {
 
     async fn at(path: PathBuf) -> Bed {
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path.join("store.db"), Options::default()).await.unwrap());
+        Bed::on(path, store).await
+    }
+
+    async fn on(path: PathBuf, store: Arc<dyn Store>) -> Bed {
         let setup = engine::Setup {
             terms: engine::Terms::default(),
             source: Box::new(Summed::default),
@@ -192,6 +196,29 @@ async fn a_fault_goes_where_the_store_fails() {
     assert!(matches!(bed.experiments.end_halt("ada", "over").await, Err(ChaosError::Store(_))));
     assert!(bed.experiments.halt().await.is_some());
     assert!(!bed.injector.told().contains(&"halt false".to_owned()));
+}
+
+#[tokio::test]
+async fn runs_of_two_that_share_a_store_have_different_numbers_and_both_see_them() {
+    let one = Bed::new().await;
+    let other = Bed::on(one.path.clone(), Arc::clone(&one.store)).await;
+    let text =
+        r#"{"name":"x","hypothesis":"h","route":"score","fault":{"model_error":{}},"duration":"1m","lead_in":"0s"}"#;
+    let experiment: Experiment = serde_json::from_str(text).unwrap();
+    let start = Start { plan: plan_hash(&experiment), experiment, by: String::new(), hold: None, gameday: None };
+    let begin = async |bed: &Bed| {
+        let mut runner = bed.experiments.lock().await;
+        bed.experiments.begin(&mut runner, &start, &Situation::default(), "ada").await.unwrap()
+    };
+    let (first, second) = tokio::join!(begin(&one), begin(&other));
+    let mut ids = [first, second];
+    ids.sort();
+    assert_eq!(ids, ["EXP-2026-0001", "EXP-2026-0002"]);
+    for bed in [&one, &other] {
+        assert_eq!(bed.injector.told(), ["inject true"]);
+        let seen = bed.experiments.each(|run| Some(run.id.clone())).await.unwrap();
+        assert_eq!(seen, ["EXP-2026-0002", "EXP-2026-0001"]);
+    }
 }
 
 /// Whether a future that is asked once is not ready.

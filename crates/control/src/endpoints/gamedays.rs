@@ -16,6 +16,9 @@ use crate::problem::{Kind, Problem};
 use crate::site::Site;
 use crate::wire;
 
+/// Most game days in one answer.
+const LISTED_MAX: usize = 1_000;
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const ASKED: &[u16] = &[400, 404, 408, 409, 413, 415, 422, 503];
     let role = Role::Responder;
@@ -27,7 +30,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             json::<wire::Gamedays>(),
             list,
         )
-        .problems(&[503]),
+        .parameters(&[Parameter { name: "limit", about: "how many game days: 1000, which is also the most" }])
+        .problems(&[400, 503]),
         Endpoint::post(
             "/api/v1/gamedays",
             "start_gameday",
@@ -92,9 +96,14 @@ impl From<GamedayError> for Problem {
     }
 }
 
-async fn list(State(site): State<Site>) -> Result<Json<wire::Gamedays>, Problem> {
+async fn list(
+    State(site): State<Site>,
+    query: Result<Query<wire::GamedaysQuery>, QueryRejection>,
+) -> Result<Json<wire::Gamedays>, Problem> {
+    let Query(query) = query.map_err(|rejection| Problem::new(Kind::BadRequest, rejection.body_text()))?;
     let gamedays = site.gamedays()?;
-    Ok(Json(wire::Gamedays::of(&gamedays.days(), &gamedays.scenarios())))
+    let listed = gamedays.days(0, query.limit.unwrap_or(LISTED_MAX).min(LISTED_MAX)).await?;
+    Ok(Json(wire::Gamedays::of(&listed.heads, &gamedays.scenarios())))
 }
 
 async fn start(

@@ -7,15 +7,12 @@ use mainstay_store::change::Change;
 use mainstay_store::record::Expect;
 use mainstay_store::{Store, StoreError};
 
+use super::heads;
 use crate::incidents::at_rest::{document, documents, put, read};
 
 /// Kinds of documents.
-const DAY: &str = "gameday";
+pub(super) const DAY: &str = "gameday";
 const FINDING: &str = "gameday_finding";
-
-pub(super) async fn days(store: &dyn Store) -> Result<Vec<Record>, StoreError> {
-    documents(store, DAY, "").await
-}
 
 pub(super) async fn findings(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
     documents(store, FINDING, "").await
@@ -30,24 +27,27 @@ pub(super) async fn day(store: &dyn Store, id: &str) -> Result<Option<Record>, S
     }
 }
 
-/// A game day as it is now; `is_new` where no other may have its id.
-pub(super) fn rest_day(record: &Record, is_new: bool) -> Change {
-    document(DAY, &record.id, if is_new { Expect::Absent } else { Expect::Any }, record)
+/// A game day as it is now, and what lists show of it; `is_new` where no other may have its id.
+pub(super) fn rest_day(record: &Record, is_new: bool) -> Vec<Change> {
+    let expect = if is_new { Expect::Absent } else { Expect::Any };
+    vec![document(DAY, &record.id, expect, record), heads::rest(record)]
 }
 
 pub(super) fn rest_finding(finding: &Finding) -> Change {
     put(FINDING, &finding.id, finding)
 }
 
-/// Adds a change to those that wait; of a document the last counts.
-pub(super) fn owe(owed: &mut Vec<Change>, change: Change) {
+/// Adds changes to those that wait; of a document the last counts.
+pub(super) fn owe(owed: &mut Vec<Change>, changes: impl IntoIterator<Item = Change>) {
     let key = |change: &Change| match change {
         Change::Document { kind, id, .. } => Some((kind.clone(), id.clone())),
         _ => None,
     };
-    let new = key(&change);
-    owed.retain(|it| key(it) != new);
-    owed.push(change);
+    for change in changes {
+        let new = key(&change);
+        owed.retain(|it| key(it) != new);
+        owed.push(change);
+    }
 }
 
 /// The id of the so-manieth game day of a year.

@@ -86,12 +86,11 @@ impl Gamedays {
                 match effect {
                     Effect::Rest(record) => {
                         self.counted().see(&record);
-                        self.heads().see(&record);
                         at_rest::owe(&mut it.owed, at_rest::rest_day(&record, false));
                     }
                     Effect::RestFinding(finding) => {
                         self.counted().finding(&finding);
-                        at_rest::owe(&mut it.owed, at_rest::rest_finding(&finding));
+                        at_rest::owe(&mut it.owed, [at_rest::rest_finding(&finding)]);
                     }
                     Effect::Tell(kind) => self.tell(kind),
                     Effect::Stop { run, reason } => {

@@ -124,9 +124,9 @@ pub(super) fn remembered(desk: &Desk, before: &mut usize) -> Vec<Change> {
     changes
 }
 
-/// The last id that rests after one.
-pub(super) async fn last_id(store: &dyn Store, id: &str) -> Result<Option<String>, StoreError> {
-    Ok(store.documents(INCIDENT, id).await?.pop().map(|document| document.id))
+/// The last id that rests.
+pub(super) async fn last_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    Ok(store.documents_before(INCIDENT, "", 1).await?.pop().map(|document| document.id))
 }
 
 /// That everything up to an event was taken in.

@@ -31,15 +31,16 @@ const DONE: [(&str, &str); 2] =
 
 pub(super) async fn page(State(site): State<Site>, viewer: Viewer, asked: Asked) -> Result<Response, Problem> {
     let gamedays = site.gamedays()?;
-    let days = gamedays.days();
-    let (shown, pager) = asked.rows(PATH, &days);
+    let (skip, limit) = asked.read_rows();
+    let days = gamedays.days(skip, limit).await?;
+    let pager = asked.read_pager(PATH, days.skipped, days.heads.len(), days.total);
     let mut findings = gamedays.findings().await?;
     findings.retain(|it| it.closed.is_none());
     let scenarios = gamedays.scenarios();
     let (some, more) = asked.others(PATH, ("known", "scenarios"), &scenarios);
     let (unmended, others) = asked.others(PATH, ("finding", "findings"), &findings);
     let content = html! {
-        section { h2 { "Game days" } (listed(shown)) (pager) }
+        section { h2 { "Game days" } (listed(&days.heads)) (pager) }
         section { h2 { "Still to be mended" } (open(unmended)) (others) }
         section { h2 { "Scenarios" } (scenarios_of(&viewer, some)) (more) }
     };

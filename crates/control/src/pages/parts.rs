@@ -178,17 +178,37 @@ impl Asked {
         let page = self.page(list).min(starts.len().saturating_sub(1));
         let start = starts.get(page).copied().unwrap_or(0);
         let end = starts.get(page + 1).copied().unwrap_or(all.len());
+        (&all[start..end], self.way(path, (list, what), page, (start, end, all.len())))
+    }
+
+    /// The same of a list of which only the page that is asked for is read: how many rows come before that page, and how many it has.
+    pub(super) fn read_rows(&self) -> (usize, usize) {
+        (self.page("page") * ROWS, ROWS)
+    }
+
+    /// The way to the other pages of a list of which one page was read, that after the first `skipped` rows.
+    pub(super) fn read_pager(&self, path: &str, skipped: usize, shown: usize, total: usize) -> Markup {
+        self.way(path, ("page", "this list"), skipped / ROWS, (skipped, skipped + shown, total))
+    }
+
+    /// The way to the other pages of a list: it shows one that goes from a row to another of so many.
+    fn way(
+        &self,
+        path: &str,
+        (list, what): (&str, &str),
+        page: usize,
+        (start, end, total): (usize, usize, usize),
+    ) -> Markup {
         let at = |page: usize| self.with(path, list, &(page + 1).to_string());
-        let way = html! {
-            @if starts.len() > 1 {
+        html! {
+            @if start > 0 || end < total {
                 nav.pager aria-label={ "Pages of " (what) } {
                     @if page > 0 { a rel="prev" href=(at(page - 1)) { "Back" } " " }
-                    span { (start + 1) " to " (end) " of " (all.len()) }
-                    @if end < all.len() { " " a rel="next" href=(at(page + 1)) { "Next" } }
+                    span { (start + 1) " to " (end) " of " (total) }
+                    @if end < total { " " a rel="next" href=(at(page + 1)) { "Next" } }
                 }
             }
-        };
-        (&all[start..end], way)
+        }
     }
 
     /// What was done, if a form has just been sent and it is one of these.

@@ -85,6 +85,13 @@ impl Gamedays {
     }
 }
 
+/// `GET /api/v1/gamedays`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GamedaysQuery {
+    pub(crate) limit: Option<usize>,
+}
+
 /// `POST /api/v1/gamedays`: either `name` or `scenario`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

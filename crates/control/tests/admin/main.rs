@@ -4,6 +4,7 @@
 
 mod reviews;
 mod filled;
+mod gamedays;
 mod model_pages;
 mod models;
 mod pages;

@@ -22,13 +22,13 @@ use serde_json::{Value, json};
 use crate::filled;
 use crate::support::{Plane, Server};
 
-const NOW: Time = Time::from_secs(1_772_366_400);
+pub(crate) const NOW: Time = Time::from_secs(1_772_366_400);
 const OBJECTIVES: usize = 1_000;
 const INCIDENTS: usize = 10_000;
 /// The longest page, in bytes.
 const PAGE_MAX: usize = 50 << 10;
 
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Acting for Nobody {
     fn act<'a>(&'a self, _: &'a Act, _: Option<Time>, _: &'a str) -> Done<'a> {
@@ -37,6 +37,15 @@ impl Acting for Nobody {
 
     fn undo<'a>(&'a self, _: &'a Act, _: Option<&'a Value>, _: &'a str) -> Done<'a> {
         Box::pin(async { Ok(None) })
+    }
+}
+
+pub(crate) fn desk() -> DeskTerms {
+    DeskTerms {
+        service: "scale".to_owned(),
+        environment: "demo".to_owned(),
+        incidents: mainstay_core::plan::Incidents::default(),
+        reach: Reach::default(),
     }
 }
 
@@ -117,13 +126,7 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
         instance: "scale".to_owned(),
     };
     let (engine, running) = Engine::restore(Arc::clone(&store), setup).await.unwrap();
-    let terms = DeskTerms {
-        service: "scale".to_owned(),
-        environment: "demo".to_owned(),
-        incidents: mainstay_core::plan::Incidents::default(),
-        reach: Reach::default(),
-    };
-    let (incidents, _) = Incidents::open(&engine, terms, Arc::new(Nobody), Box::new(drop), 1).await.unwrap();
+    let (incidents, _) = Incidents::open(&engine, desk(), Arc::new(Nobody), Box::new(drop), 1).await.unwrap();
     let running = tokio::spawn(running.until(std::future::pending()));
     let plane = Arc::new(Plane::with_routes(filled::MANY).keeping(filled::kept()));
     let site = Site::new(plane.clone());
@@ -186,7 +189,7 @@ async fn pages_are_short_and_soon_with_a_thousand_objectives_and_ten_thousand_in
         ("/models/model", "1 to 20 of 499"),
         ("/experiments", "1 to 50 of 1000"),
         ("/experiments", "1 to 20 of 200"),
-        ("/gamedays", "1 to 50 of 101"),
+        ("/gamedays", "1 to 50 of 1000"),
         ("/gamedays", "1 to 20 of 1000"),
         ("/explore", "1 to 50 of 1000"),
         ("/gamedays/GD-2026-0001", "1 to 20 of 200"),

@@ -101,6 +101,11 @@ impl Store for Sqlite {
         Box::pin(async move { read::documents_before(&self.readers, &kind, &before, limit).await })
     }
 
+    fn documents_page(&self, kind: &str, skip: usize, limit: usize) -> Answer<'_, (Vec<Document>, usize)> {
+        let kind = kind.to_owned();
+        Box::pin(async move { read::documents_page(&self.readers, &kind, skip, limit).await })
+    }
+
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
         Box::pin(read::events(&self.readers, query))
     }

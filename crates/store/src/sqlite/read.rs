@@ -199,6 +199,23 @@ pub(super) async fn documents_before(
     Ok(rows.into_iter().map(to_document).collect())
 }
 
+pub(super) async fn documents_page(
+    readers: &SqlitePool,
+    kind: &str,
+    skip: usize,
+    most: usize,
+) -> Result<(Vec<Document>, usize), StoreError> {
+    let mut snapshot = readers.begin().await.map_err(failure::store)?;
+    let query = sqlx::query_scalar("SELECT count(*) FROM document WHERE kind = $1").bind(kind);
+    let total: i64 = query.fetch_one(&mut *snapshot).await.map_err(failure::store)?;
+    let query = sqlx::query_as(
+        "SELECT kind, id, revision, body, at FROM document WHERE kind = $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+    );
+    let query = query.bind(kind).bind(limit(most, PAGE_MAX)).bind(i64::try_from(skip).unwrap_or(i64::MAX));
+    let rows: Vec<DocumentRow> = query.fetch_all(&mut *snapshot).await.map_err(failure::store)?;
+    Ok((rows.into_iter().map(to_document).collect(), usize::try_from(total).unwrap_or(0)))
+}
+
 pub(super) async fn events(readers: &SqlitePool, wanted: EventQuery) -> Result<Vec<Event>, StoreError> {
     let mut query = QueryBuilder::<sqlx::Sqlite>::new("SELECT seq, at, kind, body FROM event WHERE seq > ");
     query.push_bind(wanted.after as i64);

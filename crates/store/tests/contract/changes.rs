@@ -60,6 +60,13 @@ pub(crate) async fn documents_are_compared_and_set(place: &dyn Place) {
     assert_eq!(ids(store.documents("correction", "").await.unwrap()), ["a", "b"]);
     assert_eq!(ids(store.documents("correction", "a").await.unwrap()), ["b"]);
     assert_eq!(ids(store.documents("other", "").await.unwrap()), Vec::<String>::new());
+    for (skip, limit, listed) in
+        [(0, 9, &["b", "a"][..]), (0, 1, &["b"]), (1, 1, &["a"]), (2, 9, &[]), (usize::MAX, 9, &[])]
+    {
+        let (page, total) = store.documents_page("correction", skip, limit).await.unwrap();
+        assert_eq!((ids(page), total), (listed.iter().map(|id| (*id).to_owned()).collect(), 2));
+    }
+    assert_eq!(store.documents_page("other", 0, 9).await.unwrap(), (Vec::new(), 0));
     let delete = |expect| Change::DeleteDocument { kind: "correction".to_owned(), id: "a".to_owned(), expect };
     assert!(matches!(store.change(vec![delete(Expect::Revision(1))], NOON).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.change(vec![delete(Expect::Revision(2))], NOON).await.unwrap(), [2]);
