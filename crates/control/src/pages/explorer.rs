@@ -41,7 +41,7 @@ impl<'a> Wanted<'a> {
                 Problem::new(Kind::BadRequest, format!("`{name}` is a time of RFC 3339, such as 2026-03-01T12:00:00Z"))
             }),
         };
-        let bad = asked.get("bad").is_some();
+        let bad = asked.yes_or_no("bad") == Some(true);
         Ok(Wanted { asked, from: at("from", Time::ZERO)?, until: at("until", Time::MAX)?, bad })
     }
 

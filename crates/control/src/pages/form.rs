@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::frame::Viewer;
+use super::parts::yes_or_no;
 use super::response::lacking;
 use crate::access::FormToken;
 use crate::endpoints::read::{expect_media, read_body};
@@ -28,6 +29,11 @@ impl Form {
     /// A field without the white space around it; empty where it is absent.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |value| value.trim())
+    }
+
+    /// What a choice between yes and no says.
+    pub(super) fn yes_or_no(&self, name: &str) -> Option<bool> {
+        yes_or_no(self.get(name))
     }
 
     /// A field that is not empty.

@@ -152,7 +152,7 @@ pub(super) async fn promote(
     let asked = wire::PromoteRequest {
         version: form.get("version").to_owned(),
         expect: Some(form.get("expect").to_owned()),
-        force: form.get("force") == "yes",
+        force: form.yes_or_no("force") == Some(true),
         reason: form.get("reason").to_owned(),
     };
     promoted(&shelf, &model, asked, Some(Extension(caller))).await?;

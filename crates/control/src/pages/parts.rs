@@ -133,6 +133,11 @@ impl Asked {
         self.get(name).unwrap_or_default()
     }
 
+    /// What a choice between yes and no says.
+    pub(super) fn yes_or_no(&self, name: &str) -> Option<bool> {
+        yes_or_no(self.or_empty(name))
+    }
+
     /// Pages of a list that come before the one that is asked for.
     fn page(&self, list: &str) -> usize {
         self.get(list).and_then(|page| page.parse::<usize>().ok()).map_or(0, |page| page.clamp(1, 1_000_000) - 1)
@@ -215,6 +220,15 @@ impl Asked {
     pub(super) fn done(&self, known: &[(&str, &'static str)]) -> Markup {
         let done = self.get("done").and_then(|done| known.iter().find(|(word, _)| *word == done));
         html! { @if let Some((_, said)) = done { p.said role="status" { (said) } } }
+    }
+}
+
+/// What a choice between yes and no says; `None`: neither.
+pub(super) fn yes_or_no(word: &str) -> Option<bool> {
+    match word {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
     }
 }
 

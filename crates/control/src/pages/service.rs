@@ -31,7 +31,7 @@ pub(super) async fn routes_page(State(plane): State<Plane>, viewer: Viewer, aske
         Some("below") => level > 0,
         Some(wanted) => wanted.parse() == Ok(level),
     };
-    let held = |it: &RouteStatus| asked.get("held").is_none_or(|held| (held == "yes") == it.pin.is_some());
+    let held = |it: &RouteStatus| asked.yes_or_no("held").is_none_or(|held| held == it.pin.is_some());
     status.routes.retain(|it| it.name.contains(part) && at(it.level.number()) && held(it));
     let (shown, pager) = asked.rows_by(ROUTES, &status.routes, |it| spelled(&it.name));
     let fields = [

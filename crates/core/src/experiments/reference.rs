@@ -78,10 +78,15 @@ impl Plan {
             return experiment.target.as_deref();
         }
         let route = self.routes.iter().find(|route| route.name == experiment.route)?;
-        match experiment.fault.point() {
-            Point::Backend | Point::Stream => self.backends_of(route).first().map(|backend| backend.name.as_str()),
-            Point::Features => self.features_of(route).first().map(|set| set.name.as_str()),
-            Point::Admission => None,
+        self.targets_at(route, experiment.fault.point()).first().copied()
+    }
+
+    /// The names of what faults at a point of a route can work on, the best first; none where they work on the route itself.
+    pub fn targets_at(&self, route: &Route, point: Point) -> Vec<&str> {
+        match point {
+            Point::Backend | Point::Stream => self.backends_of(route).into_iter().map(|it| it.name.as_str()).collect(),
+            Point::Features => self.features_of(route).into_iter().map(|it| it.name.as_str()).collect(),
+            Point::Admission => Vec::new(),
         }
     }
 }

@@ -78,29 +78,27 @@ fn clients(plan: &Plan, cohort: &Cohort) -> Result<(), InjectError> {
 /// What the fault works on: the target named, or what the route's best entry asks.
 fn target_of(plan: &Plan, route: &str, named: Option<&str>, fault: &Fault) -> Result<Option<String>, InjectError> {
     let found = find(plan, route).ok_or_else(|| InjectError::UnknownRoute(route.to_owned()))?;
+    let used = plan.targets_at(found, fault.point());
+    let target = match named {
+        Some(name) => used.iter().find(|used| **used == name),
+        None => used.first(),
+    };
+    let of = |kind| target.copied().ok_or_else(|| missing(plan, route, kind, named));
     match fault.point() {
         Point::Admission => named.map_or(Ok(None), |name| {
             let why = "it is the route's own: leave `target` out".to_owned();
             Err(InjectError::CannotHave { fault: fault.name(), target: name.to_owned(), why })
         }),
         Point::Backend | Point::Stream => {
-            let target =
-                named_or_best(named, plan.backends_of(found).into_iter().map(|backend| backend.name.as_str()), || {
-                    plan.backends.iter().any(|backend| Some(backend.name.as_str()) == named)
-                });
-            let target = target.map_err(|unknown| missing(route, "backend", named, unknown))?;
-            let backend = plan.backends.iter().find(|backend| backend.name == target);
-            backend.map_or(Ok(()), |backend| fits_backend(fault, backend))?;
-            Ok(Some(target))
+            let target = of("backend")?;
+            backend(plan, Some(target)).map_or(Ok(()), |backend| fits_backend(fault, backend))?;
+            Ok(Some(target.to_owned()))
         }
         Point::Features => {
-            let target = named_or_best(named, plan.features_of(found).into_iter().map(|set| set.name.as_str()), || {
-                plan.features.iter().any(|set| Some(set.name.as_str()) == named)
-            });
-            let target = target.map_err(|unknown| missing(route, "feature set", named, unknown))?;
+            let target = of("feature set")?;
             let set = plan.features.iter().find(|set| set.name == target);
             set.map_or(Ok(()), |set| fits_set(fault, &set.name, &set.refs))?;
-            Ok(Some(target))
+            Ok(Some(target.to_owned()))
         }
     }
 }
@@ -109,22 +107,14 @@ fn find<'a>(plan: &'a Plan, route: &str) -> Option<&'a Route> {
     plan.routes.iter().find(|found| found.name == route)
 }
 
-/// The target, or whether the name means nothing at all.
-fn named_or_best<'a>(
-    named: Option<&str>,
-    mut used: impl Iterator<Item = &'a str>,
-    exists: impl Fn() -> bool,
-) -> Result<String, bool> {
-    let found = match named {
-        Some(name) => used.find(|used| *used == name),
-        None => used.next(),
+/// Why a route has no such target: it is not used, or the name means nothing at all.
+fn missing(plan: &Plan, route: &str, kind: &'static str, named: Option<&str>) -> InjectError {
+    let exists = |name: &str| match kind {
+        "backend" => backend(plan, Some(name)).is_some(),
+        _ => plan.features.iter().any(|set| set.name == name),
     };
-    found.map(str::to_owned).ok_or_else(|| named.is_some() && !exists())
-}
-
-fn missing(route: &str, kind: &'static str, named: Option<&str>, unknown: bool) -> InjectError {
-    if unknown {
-        return InjectError::UnknownTarget { kind, name: named.unwrap_or_default().to_owned() };
+    if let Some(name) = named.filter(|name| !exists(name)) {
+        return InjectError::UnknownTarget { kind, name: name.to_owned() };
     }
     let online = if kind == "backend" { "" } else { " with `mode: online`" };
     let what = named.map_or_else(|| format!("a {kind}{online}"), |name| format!("the {kind} `{name}`{online}"));
