@@ -436,6 +436,45 @@ pub struct RequestFinished {
     pub kept: Vec<Kept>,
 }
 
+impl RequestFinished {
+    /// A request of which no more is known than its route, its class and the status that its caller got.
+    pub const fn new(route: String, class: Class, code: u16) -> RequestFinished {
+        RequestFinished {
+            request_id: String::new(),
+            client: None,
+            route,
+            class,
+            level: None,
+            code,
+            reason: None,
+            attempts: 0,
+            duration: Duration::ZERO,
+            overhead: Duration::ZERO,
+            confidence: None,
+            model: None,
+            model_version: None,
+            backend: None,
+            inference: None,
+            first_token: None,
+            prediction: None,
+            features: BTreeMap::new(),
+            stale_features: 0,
+            input_tokens: None,
+            output_tokens: None,
+            finish_reason: None,
+            operation: None,
+            provider: None,
+            stream: false,
+            synthetic: false,
+            experiment: None,
+            trace_id: None,
+            span_id: None,
+            parent_span_id: None,
+            kept: Vec::new(),
+        }
+    }
+}
+
 /// A verdict about a monitored name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DriftChange {

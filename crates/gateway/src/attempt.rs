@@ -26,11 +26,12 @@ use crate::crossing::{self, Crossing, Held};
 use crate::protocol::{self, ConfidenceReader, Rpc};
 use crate::stream::Relay;
 use crate::streamed::{self, Driver, Streamed, Streaming, Upstream};
+use crate::until::Until;
 use crate::upstream::pool::Lease;
 use crate::upstream::{Reply, SendError};
 use crate::worker::State;
 
-pub(crate) use flight::Flight;
+pub(crate) use flight::{Departing, Flight};
 
 /// What is sent.
 pub(crate) struct Call<'a> {
@@ -44,13 +45,9 @@ pub(crate) struct Call<'a> {
     /// Whether a key of ours is sent: then it is not the caller's fault if it is refused.
     pub(crate) keyed: bool,
     /// When the whole answer, or the head of a relayed one, must be there.
-    pub(crate) until: Time,
-    /// That is so soon because the caller shortened its deadline.
-    pub(crate) cut_short: bool,
+    pub(crate) until: Until,
     /// When a relayed answer must have ended.
-    pub(crate) deadline: Time,
-    /// The caller shortened it.
-    pub(crate) hurried: bool,
+    pub(crate) ends: Until,
     /// What of the answer has to be read.
     pub(crate) reader: Option<&'a ConfidenceReader>,
     /// How a language model's answer is to be streamed; `None`: it is not.
@@ -76,13 +73,9 @@ struct Asked<'a> {
     crossing: Option<Crossing>,
     request_id: &'a str,
     /// When the answer must be there, or its first tokens.
-    until: Time,
-    /// That is so soon because the caller shortened its deadline.
-    cut_short: bool,
+    until: Until,
     /// When a relayed answer must have ended.
-    deadline: Time,
-    /// The caller shortened it.
-    hurried: bool,
+    ends: Until,
     rpc: Option<Rpc>,
     route: usize,
     met: Option<&'a Met>,
@@ -91,24 +84,8 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn of(call: &Call<'a>) -> Asked<'a> {
         let Call { state, backend, protocol, keyed, reader, streaming, crossing, request_id, .. } = *call;
-        let Call { until, cut_short, deadline, hurried, rpc, route, met, .. } = *call;
-        Asked {
-            state,
-            backend,
-            protocol,
-            keyed,
-            reader,
-            streaming,
-            crossing,
-            request_id,
-            until,
-            cut_short,
-            deadline,
-            hurried,
-            rpc,
-            route,
-            met,
-        }
+        let Call { until, ends, rpc, route, met, .. } = *call;
+        Asked { state, backend, protocol, keyed, reader, streaming, crossing, request_id, until, ends, rpc, route, met }
     }
 
     /// Whether the answer has to be read, whatever its length.
@@ -118,7 +95,7 @@ impl<'a> Asked<'a> {
 
     /// An answer that is passed on as it comes, from its `start` that was read.
     fn relay(&self, start: Bytes, rest: Incoming, lease: Lease, flight: Flight, upload: Option<Upload>) -> Relay {
-        Relay::new(start, rest, lease, flight, self.deadline).hurried(self.hurried).beside(upload)
+        Relay::new(start, rest, lease, flight, self.ends).beside(upload)
     }
 
     /// How an answer in whole becomes what the caller asked for.
@@ -192,12 +169,9 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
     let spoken = spoken(&call);
     let is_responses = protocol == Protocol::Openai && call.path.path().ends_with("/responses");
     if let Some(streaming) = call.streaming {
-        let headers = flight.began() + streaming.settings.stream.headers;
-        if headers < until {
-            (call.until, call.cut_short) = (headers, false);
-        }
+        call.until = until.within(flight.began() + streaming.settings.stream.headers);
     }
-    let cut_short = call.cut_short;
+    let head_until = call.until;
     let reply = match head(call, endpoint, &mut flight).await {
         Ok(Heard::Reply(reply)) => reply,
         Ok(Heard::Made(Made { status, headers, body })) => {
@@ -207,7 +181,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
             }
             return judge(&asked, spoken, flight, (status, headers), body);
         }
-        Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(cut_short))),
+        Err(failed) => return Err(fail(flight, failed.blamed_on(upload.as_ref()).late_by(head_until))),
     };
     let Reply { response, lease } = reply;
     flight.head_came(response.status());
@@ -238,7 +212,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
         }
         return Ok(Answered::relayed(status, headers, relay, reader));
     }
-    let bytes = match tokio::time::timeout_at(clock.instant(until), read_up_to(&mut body, bound)).await {
+    let bytes = match tokio::time::timeout_at(clock.instant(until.at), read_up_to(&mut body, bound)).await {
         Ok(Ok(ReadUpTo::Whole(bytes, _))) => {
             lease.give_back();
             bytes
@@ -267,7 +241,7 @@ pub(crate) async fn send(mut call: Call<'_>, endpoint: usize, mut flight: Flight
         }
         Err(_) => {
             let failed = Failed::new(FailureKind::Timeout, TIMEOUT).meaning(spoken.map(|_| Kind::Silent));
-            return Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(asked.cut_short)));
+            return Err(fail(flight, failed.blamed_on(upload.as_ref()).late_by(until)));
         }
     };
     judge(&asked, spoken, flight, (status, headers), bytes)
@@ -305,7 +279,7 @@ async fn open(
     if streaming.hands_over && is_read {
         upstream.keep();
     }
-    let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until, asked.cut_short);
+    let mut driver = Driver::new(Rc::clone(asked.state), settings.clone(), asked.until);
     driver.read(upstream, Begun::Fresh);
     loop {
         if !is_read {
@@ -324,12 +298,12 @@ async fn open(
             Effect::Done(_) => {
                 return Err(Failed::new(FailureKind::Timeout, TIMEOUT)
                     .meaning(Some(Kind::Silent))
-                    .pardoned(asked.cut_short));
+                    .late_by(asked.until));
             }
             Effect::Send(_) | Effect::Rescue(..) => {}
         }
     }
-    driver.set_until(asked.deadline, asked.hurried);
+    driver.set_until(asked.ends);
     headers.remove(header::CONTENT_LENGTH);
     let body = AnswerBody::Streamed(Box::new(Streamed::new(driver, streaming.beat)));
     Ok(Answered { status, headers, body, outcome: Outcome::Success, confidence: None, says: None, told: None })
@@ -449,13 +423,13 @@ async fn head(call: Call<'_>, endpoint: usize, flight: &mut Flight) -> Result<He
     };
     let mut work = std::pin::pin!(work);
     let slow_at = flight.slow_at();
-    if slow_at < call.until {
+    if slow_at < call.until.at {
         match tokio::time::timeout_at(clock.instant(slow_at), &mut work).await {
             Ok(reply) => return reply.map(Heard::Reply).map_err(|e| Failed::unsent(&e)),
             Err(_) => flight.slow(),
         }
     }
-    match tokio::time::timeout_at(clock.instant(call.until), work).await {
+    match tokio::time::timeout_at(clock.instant(call.until.at), work).await {
         Ok(reply) => reply.map(Heard::Reply).map_err(|e| Failed::unsent(&e)),
         Err(_) => Err(Failed::new(FailureKind::Timeout, TIMEOUT)),
     }
@@ -539,10 +513,9 @@ impl Failed {
         }
     }
 
-    /// The same, held against nobody where it was too late for a caller in a hurry alone: what is slower than somebody wishes is not ill.
-    /// What hangs is found by those who wait, and is slow before that.
-    fn pardoned(self, cut_short: bool) -> Failed {
-        if cut_short && self.reason == TIMEOUT { Failed { outcome: Outcome::Cancelled, ..self } } else { self }
+    /// The same, held against nobody where it was too late for a caller in a hurry alone.
+    fn late_by(self, until: Until) -> Failed {
+        if self.reason == TIMEOUT { Failed { outcome: until.late(), ..self } } else { self }
     }
 
     fn unsent(error: &SendError) -> Failed {

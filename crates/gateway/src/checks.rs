@@ -17,13 +17,13 @@ use mainstay_core::expr::Facts;
 use mainstay_core::plan::{CheckBy, Moderation};
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
 use mainstay_core::safety::{self, Finding, Why, moderation};
-use mainstay_core::time::Time;
 use mainstay_tower::breaker::Guard;
 use serde_json::{Value, json};
 
 use crate::answers::RequestFacts;
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
 use crate::shared::Server;
+use crate::until::Until;
 use crate::worker::State;
 pub(crate) use case::{About, Case};
 
@@ -36,8 +36,6 @@ pub(crate) struct Subject {
     pub(crate) request: Bytes,
     /// The answer, where it was held.
     pub(crate) answer: Bytes,
-    /// The caller shortened its deadline.
-    pub(crate) hurried: bool,
 }
 
 /// Asks a check about an answer, until `until` at most, and counts what it finds.
@@ -46,7 +44,7 @@ pub(crate) async fn ask(
     check: usize,
     subject: &Subject,
     said: &Result<String, Why>,
-    until: Time,
+    until: Until,
 ) -> Finding {
     let began = state.shared.clock.now();
     let finding = match said {
@@ -59,7 +57,7 @@ pub(crate) async fn ask(
     finding
 }
 
-async fn find(state: &Rc<State>, check: usize, subject: &Subject, text: &str, until: Time) -> Finding {
+async fn find(state: &Rc<State>, check: usize, subject: &Subject, text: &str, until: Until) -> Finding {
     let plan = &state.shared.plan;
     let facts = AnswerFacts::new(&plan.routes[subject.route].name, subject, &plan.checks[check].by, text);
     if let Some(finding) = safety::find(&plan.checks[check], text, &facts) {
@@ -74,9 +72,8 @@ async fn find(state: &Rc<State>, check: usize, subject: &Subject, text: &str, un
         return Finding::Clear;
     }
     let clock = state.shared.clock;
-    let own = clock.now() + config.timeout;
-    let pardoned = subject.hurried && until < own;
-    let until = clock.instant(until.min(own));
+    let within = until.within(clock.now() + config.timeout);
+    let until = clock.instant(within.at);
     // It may all be used up by the wait for a place, which says nothing about the server.
     let Ok(Ok(_place)) = tokio::time::timeout_at(until, server.places.acquire()).await else {
         return Finding::Unknown(Why::Busy);
@@ -89,17 +86,15 @@ async fn find(state: &Rc<State>, check: usize, subject: &Subject, text: &str, un
         Ok(finding) => finding,
         Err(_) => Finding::Unknown(Why::Timeout),
     };
-    // What is slower than a caller in a hurry wishes is not ill.
-    let is_pardoned = pardoned && matches!(finding, Finding::Unknown(Why::Timeout));
-    guard.finish(if is_pardoned { Outcome::Cancelled } else { outcome(&finding) });
+    guard.finish(outcome(&finding, within));
     finding
 }
 
 /// What the server's breaker learns.
-fn outcome(finding: &Finding) -> Outcome {
+fn outcome(finding: &Finding, within: Until) -> Outcome {
     match finding {
         Finding::Clear | Finding::Flagged { .. } => Outcome::Success,
-        Finding::Unknown(Why::Timeout) => Outcome::failure(FailureKind::Timeout),
+        Finding::Unknown(Why::Timeout) => within.late(),
         Finding::Unknown(Why::Unreachable) => Outcome::failure(FailureKind::Transport),
         Finding::Unknown(
             Why::Status

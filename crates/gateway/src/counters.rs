@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::time::Duration;
 
+use mainstay_core::event::RequestFinished;
 use mainstay_core::llm;
 use mainstay_core::metric::{Histogram, OVERHEAD_SECONDS, RATIO, SECONDS};
 use mainstay_core::plan::Plan;
@@ -134,6 +135,42 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// A request that came to its end so, and of which no more is known.
+    pub(crate) const fn new((at, duration): (Time, Duration), class: Class, code: u16, ending: Ending) -> Ended {
+        Ended {
+            at,
+            class,
+            level: None,
+            code,
+            duration,
+            overhead: duration,
+            ending,
+            model: None,
+            inference: None,
+            first_part: None,
+            confidence: None,
+            parts: 0,
+            features: None,
+            filters: 0,
+            unjudged: false,
+            synthetic: false,
+            operation: None,
+            usage: llm::Usage { input: None, output: None },
+            streamed: false,
+        }
+    }
+
+    /// Says what is counted in an event that may know more.
+    pub(crate) fn tell(&self, event: &mut RequestFinished) {
+        (event.class, event.level, event.code) = (self.class, self.level, self.code);
+        (event.duration, event.overhead) = (self.duration, self.overhead);
+        (event.inference, event.first_token) = (self.inference, self.first_part);
+        (event.input_tokens, event.output_tokens) = (self.usage.input, self.usage.output);
+        event.confidence = self.confidence;
+        event.operation = self.operation.map(str::to_owned);
+        event.synthetic = self.synthetic;
+    }
+
     /// Tokens of a streamed answer: as its model counted them, else one for each part.
     pub(crate) fn tokens(&self) -> u32 {
         let counted = self.usage.output.and_then(|tokens| u32::try_from(tokens).ok());

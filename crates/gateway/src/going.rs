@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 use crate::body::AnswerBody;
@@ -56,7 +56,7 @@ impl Going {
         let Some(deadline) = body.deadline() else { return Going::Whole(body) };
         let stage = Rc::new(RefCell::new(Stage::Flows(body)));
         let task = tokio::task::spawn_local(give_up(Rc::downgrade(&stage), deadline + GRACE));
-        Going::Watched { stage, _watch: Watch(task.abort_handle()) }
+        Going::Watched { stage, _watch: Watch::over(&task) }
     }
 }
 
@@ -125,6 +125,12 @@ impl Body for Going {
                 Stage::GivenUp(_) | Stage::Over => SizeHint::default(),
             },
         }
+    }
+}
+
+impl Watch {
+    pub(crate) fn over<T>(task: &JoinHandle<T>) -> Watch {
+        Watch(task.abort_handle())
     }
 }
 

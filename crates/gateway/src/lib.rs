@@ -41,6 +41,7 @@ mod stalled;
 mod stream;
 mod streamed;
 mod tls;
+mod until;
 mod upstream;
 mod watch;
 mod worker;

@@ -24,6 +24,7 @@ use crate::checks::Case;
 use crate::counters::{Ended, Ending};
 use crate::protocol::StreamErrors;
 use crate::protocol::grpc::{self, Code};
+use crate::until::Until;
 use crate::upstream::pool::Lease;
 use crate::worker::State;
 use tail::{Said, Tail};
@@ -37,9 +38,7 @@ pub(crate) struct Relay {
     rest: Incoming,
     lease: Option<Lease>,
     flight: Option<Flight>,
-    deadline: Time,
-    /// The caller shortened its deadline.
-    hurried: bool,
+    ends: Until,
     timer: Option<Pin<Box<Sleep>>>,
     record: Option<Record>,
     /// Whether the first part has come.
@@ -101,7 +100,7 @@ impl Record {
         }
         let kept = state.kept(route, &ended);
         if kept.any() {
-            (draft.duration, draft.inference, draft.first_token) = (ended.duration, ended.inference, ended.first_part);
+            ended.tell(&mut draft);
             if ended.ending == Ending::BrokenOff && draft.reason.is_none() {
                 draft.reason = Some("broken_off".into());
             }
@@ -135,19 +134,18 @@ impl std::error::Error for Broken {}
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Relay").field("ends", &self.ends).finish_non_exhaustive()
     }
 }
 
 impl Relay {
-    pub(crate) fn new(start: Bytes, rest: Incoming, lease: Lease, flight: Flight, deadline: Time) -> Relay {
+    pub(crate) fn new(start: Bytes, rest: Incoming, lease: Lease, flight: Flight, ends: Until) -> Relay {
         Relay {
             start: Some(start).filter(|s| !s.is_empty()),
             rest,
             lease: Some(lease),
             flight: Some(flight),
-            deadline,
-            hurried: false,
+            ends,
             timer: None,
             record: None,
             begun: false,
@@ -212,12 +210,6 @@ impl Relay {
             self.break_off(kind);
             return Poll::Ready(Some(Ok(Frame::data(tail::error(code, why)))));
         }
-    }
-
-    /// The same for a caller that shortened its deadline: that it passes says nothing about the backend.
-    pub(crate) const fn hurried(mut self, hurried: bool) -> Relay {
-        self.hurried = hurried;
-        self
     }
 
     /// The same over gRPC: how it ends stands in its trailers, and where the backend sends none the caller is told all the same.
@@ -332,7 +324,7 @@ impl Relay {
 
     /// When it must have ended.
     pub(crate) fn ends_by(&self) -> Option<Instant> {
-        self.record.as_ref().map(|record| record.state.shared.clock.instant(self.deadline))
+        self.record.as_ref().map(|record| record.state.shared.clock.instant(self.ends.at))
     }
 
     /// Whether gRPC is spoken.
@@ -365,8 +357,11 @@ impl Relay {
         let late = kind == FailureKind::Timeout;
         let fault = self.upload.as_ref().and_then(|upload| upload.fault(late));
         if let Some(flight) = self.flight.take() {
-            let excused = fault.is_some() || (late && self.hurried);
-            flight.finish(if excused { Outcome::Cancelled } else { Outcome::failure(kind) });
+            flight.finish(match fault {
+                Some(_) => Outcome::Cancelled,
+                None if late => self.ends.late(),
+                None => Outcome::failure(kind),
+            });
         }
         self.lease = None;
         self.count(Some(if fault.is_some() { Ending::Cancelled } else { Ending::BrokenOff }));
@@ -393,8 +388,8 @@ impl Relay {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(record), deadline) = (&self.record, self.deadline) else { return Poll::Pending };
-        let at = record.state.shared.clock.instant(deadline);
+        let Some(record) = &self.record else { return Poll::Pending };
+        let at = record.state.shared.clock.instant(self.ends.at);
         self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at))).as_mut().poll(cx)
     }
 }

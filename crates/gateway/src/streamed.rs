@@ -30,10 +30,11 @@ use crate::attempt::Flight;
 use crate::chaos::{Standing, StreamFault, StreamWork};
 use crate::protocol::{self, QUOTA_PAUSE};
 use crate::shared::Shared;
+use crate::until::Until;
 use crate::upstream::pool::Lease;
 use crate::worker::State;
 pub(crate) use body::Streamed;
-pub(crate) use rescue::{Plan, Rescued};
+pub(crate) use rescue::{By, Plan, Rescued};
 
 /// How long, and for how many bytes, the end of a body is waited for once its last event has come.
 const REST_TIME: Duration = Duration::from_millis(100);
@@ -232,16 +233,14 @@ pub(crate) struct Driver {
     /// Goes off at or before the time that is waited for.
     timer: Option<Pin<Box<Sleep>>>,
     /// When all of it is too late.
-    until: Time,
-    /// That is so soon because the caller shortened its deadline.
-    hurried: bool,
+    until: Until,
     /// Since when the caller has enough to take, and nothing is read for it.
     unread: Option<Time>,
 }
 
 impl Driver {
-    pub(crate) fn new(state: Rc<State>, settings: Settings, until: Time, hurried: bool) -> Driver {
-        Driver { state, answering: Answering::new(settings), upstream: None, timer: None, until, hurried, unread: None }
+    pub(crate) fn new(state: Rc<State>, settings: Settings, until: Until) -> Driver {
+        Driver { state, answering: Answering::new(settings), upstream: None, timer: None, until, unread: None }
     }
 
     /// Reads this stream from now on.
@@ -256,8 +255,8 @@ impl Driver {
     }
 
     /// Another bound for all of it.
-    pub(crate) fn set_until(&mut self, until: Time, hurried: bool) {
-        (self.until, self.hurried) = (until, hurried);
+    pub(crate) const fn set_until(&mut self, until: Until) {
+        self.until = until;
     }
 
     /// What comes next.
@@ -274,7 +273,7 @@ impl Driver {
             if let Some(since) = self.unread.take() {
                 self.answering.handle_pause(now.since(since));
             }
-            if now >= self.until {
+            if now >= self.until.at {
                 self.give_up(now);
                 continue;
             }
@@ -305,7 +304,7 @@ impl Driver {
 
     /// Ready when something was due, and done.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.answering.poll_timeout().into_iter().fold(self.until, Time::min);
+        let due = self.answering.poll_timeout().into_iter().fold(self.until.at, Time::min);
         let at = self.state.shared.clock.instant(due);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         // One that goes off too early is set anew then: most are put off by the next token.
@@ -319,7 +318,7 @@ impl Driver {
                 continue;
             }
             self.timer = None;
-            if now >= self.until {
+            if now >= self.until.at {
                 self.give_up(now);
             } else {
                 self.answering.handle_timeout(now);
@@ -332,8 +331,7 @@ impl Driver {
     /// The deadline has passed.
     fn give_up(&mut self, now: Time) {
         if let Some(upstream) = self.upstream.take() {
-            let late = if self.hurried { Outcome::Cancelled } else { Outcome::failure(FailureKind::Timeout) };
-            upstream.fail(late, None);
+            upstream.fail(self.until.late(), None);
         }
         let mut told = broken(&Fault::Slow);
         told.message = "the deadline passed during the answer; what came before is not all of it".into();

@@ -9,12 +9,13 @@ use mainstay_core::resilience::breaker::Ticket;
 use mainstay_core::resilience::keys;
 use mainstay_core::resilience::limiter::Sample;
 use mainstay_core::resilience::outcome::Outcome;
+use mainstay_core::rng::Rng;
 use mainstay_core::time::Time;
 use mainstay_tower::breaker::Guard;
 use mainstay_tower::clock::Clock;
 use mainstay_tower::limit::Permit;
 
-use crate::shared::{Awaits, BackendShared, InGroup, KeyInUse, Pace};
+use crate::shared::{Awaits, BackendShared, InGroup, KeyInUse, Pace, Shared};
 
 /// A call under way: what it holds at its backend. Dropped without an outcome it was cancelled.
 pub(crate) struct Flight {
@@ -37,42 +38,75 @@ pub(crate) struct Flight {
     pace: Option<Rc<Pace>>,
 }
 
+/// A call that asks to be let through to its backend.
+pub(crate) struct Departing {
+    pub(crate) backend: usize,
+    /// The same for all attempts of its request.
+    pub(crate) request: u64,
+    /// Its place at the backend.
+    pub(crate) permit: Permit,
+    /// It bears the caller's own credential.
+    pub(crate) borrowed: bool,
+    /// The endpoint that it is not to go to, where there is another one.
+    pub(crate) avoid: Option<usize>,
+    /// The key that it is not to bear.
+    pub(crate) avoid_key: Option<usize>,
+}
+
 impl Flight {
-    pub(crate) fn new(
-        backend: Arc<BackendShared>,
-        ticket: Ticket,
-        permit: Permit,
-        endpoint: usize,
-        clock: Clock,
-        began: Time,
-    ) -> Flight {
+    /// Lets a call pass: there has to be a key for it, and its backend's group and breaker let it through. What one of them has given when
+    /// another refuses is given back. `Err`: who refused, in one word.
+    pub(crate) fn pass(shared: &Shared, call: Departing, rng: &mut Rng, began: Time) -> Result<Flight, &'static str> {
+        let Departing { backend: at, request, permit, borrowed, avoid, avoid_key } = call;
+        let (backend, clock) = (Arc::clone(&shared.backends[at]), shared.clock);
+        let key = shared.keys[at].pick(avoid_key, began).map_err(|()| "keys_rest")?;
+        let unused = || key.iter().for_each(KeyInUse::unused);
+        let Ok(group) = shared.groups.admit(at, request, clock) else {
+            unused();
+            return Err("group_open");
+        };
+        let Ok(ticket) = backend.breaker.admit(request, began) else {
+            unused();
+            return Err("breaker_open");
+        };
+        let endpoint = backend.enter(rng, avoid, began);
         let (ticket, permit) = (Some(ticket), Some(permit));
-        let (group, first_byte, overloaded, key, borrowed, pace) = (None, None, false, None, false, None);
-        Flight { backend, ticket, group, permit, endpoint, clock, began, first_byte, overloaded, key, borrowed, pace }
+        let (first_byte, overloaded, pace) = (None, false, None);
+        Ok(Flight {
+            backend,
+            ticket,
+            group,
+            permit,
+            endpoint,
+            clock,
+            began,
+            first_byte,
+            overloaded,
+            key,
+            borrowed,
+            pace,
+        })
     }
 
-    /// The same to a backend of a group.
-    pub(crate) fn in_group(mut self, group: Option<InGroup>) -> Flight {
-        self.group = group;
-        self
-    }
-
-    /// The same with a key of ours.
-    pub(crate) fn with_key(mut self, key: Option<KeyInUse>) -> Flight {
-        self.key = key;
-        self
-    }
-
-    /// The same where the call may bear its caller's own credential.
-    pub(crate) const fn borrowing(mut self, borrowed: bool) -> Flight {
-        self.borrowed = borrowed;
-        self
+    /// The call is not made after all.
+    pub(crate) fn unmade(mut self) {
+        self.key.take().iter().for_each(KeyInUse::unused);
     }
 
     /// The same for a call that may be hedged.
     pub(crate) fn paced(mut self, pace: Rc<Pace>) -> Flight {
         self.pace = Some(pace);
         self
+    }
+
+    /// Where it goes.
+    pub(crate) const fn endpoint(&self) -> usize {
+        self.endpoint
+    }
+
+    /// The key of ours that it bears.
+    pub(crate) const fn key(&self) -> Option<&KeyInUse> {
+        self.key.as_ref()
     }
 
     /// When the call was made.

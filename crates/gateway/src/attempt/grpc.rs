@@ -39,7 +39,7 @@ pub(super) async fn receive(
             read_up_to(&mut body, asked.state.shared.plan.limits.answer_bytes).await
         }
     };
-    match timeout_at(asked.state.shared.clock.instant(asked.until), read).await {
+    match timeout_at(asked.state.shared.clock.instant(asked.until.at), read).await {
         Ok(Ok(ReadUpTo::Whole(bytes, trailers))) => {
             lease.give_back();
             judge(asked, flight, headers, bytes, Some(trailers.unwrap_or_default()))
@@ -60,7 +60,7 @@ pub(super) async fn receive(
         }
         Err(_) => {
             let failed = Failed::new(FailureKind::Timeout, TIMEOUT);
-            Err(fail(flight, failed.blamed_on(upload.as_ref()).pardoned(asked.cut_short)))
+            Err(fail(flight, failed.blamed_on(upload.as_ref()).late_by(asked.until)))
         }
     }
 }

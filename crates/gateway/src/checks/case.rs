@@ -9,6 +9,7 @@ use super::{Subject, ask, server};
 use crate::answers::RequestKey;
 use crate::counters::Ended;
 use crate::shared::Server;
+use crate::until::Until;
 use crate::worker::State;
 
 /// One answer that is checked.
@@ -48,7 +49,7 @@ impl Case {
     }
 
     /// Asks the checks that look before an answer is shown; whether it is to be kept from its caller.
-    pub(crate) async fn before(&mut self, state: &Rc<State>, until: Time) -> Option<Blocked> {
+    pub(crate) async fn before(&mut self, state: &Rc<State>, until: Until) -> Option<Blocked> {
         while let Some(check) = self.docket.next_before() {
             let finding = ask(state, check, &self.subject, &self.said, until).await;
             if self.is_beginning {
@@ -100,9 +101,9 @@ impl Case {
             let finding = match server(state, check).map(Server::wait) {
                 Some(None) => {
                     let busy = Err(Why::Busy);
-                    ask(state, check, &self.subject, &busy, Time::MAX).await
+                    ask(state, check, &self.subject, &busy, Until::of(Time::MAX)).await
                 }
-                Some(Some(_)) | None => ask(state, check, &self.subject, &self.said, Time::MAX).await,
+                Some(Some(_)) | None => ask(state, check, &self.subject, &self.said, Until::of(Time::MAX)).await,
             };
             self.docket.handle_finding(check, finding);
         }

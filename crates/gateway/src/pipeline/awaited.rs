@@ -16,10 +16,11 @@ use mainstay_core::llm::Dialect;
 use mainstay_core::llm::delta::Told;
 use mainstay_core::llm::render::Renderer;
 use mainstay_core::llm::translate;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use crate::body::AnswerBody;
-use crate::going::Going;
+use crate::going::{Going, Watch};
 use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::stream::Broken;
@@ -41,11 +42,18 @@ pub(crate) enum Shown {
 
 /// An answer that is not there yet.
 pub(crate) struct Awaited {
-    work: Option<Work>,
+    work: Option<Tended>,
     answer: Option<Going>,
     renderer: Renderer,
     beat: Duration,
     timer: Pin<Box<Sleep>>,
+}
+
+/// The work on an answer as a task of its own, which ends when it is dropped: it goes on while its caller reads nothing, and so do its deadlines.
+struct Tended {
+    /// The answer, or what is told instead of it.
+    answer: JoinHandle<Result<Going, Bytes>>,
+    _watch: Watch,
 }
 
 impl fmt::Debug for Awaited {
@@ -64,7 +72,8 @@ pub(super) async fn answer(mut work: Work, sign: Sign, beat: Duration) -> Respon
         let renderer = Renderer::new(dialect, false, id.to_str().unwrap_or_default(), 0);
         // The first sign goes out with the head.
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        let awaited = Awaited { work: Some(work), answer: None, renderer, beat, timer };
+        let work = Some(Tended::new(work, renderer.clone()));
+        let awaited = Awaited { work, answer: None, renderer, beat, timer };
         let mut answer = Response::new(Shown::Awaited(Box::new(awaited)));
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENTS));
         answer.headers_mut().insert(REQUEST_ID, id);
@@ -74,27 +83,33 @@ pub(super) async fn answer(mut work: Work, sign: Sign, beat: Duration) -> Respon
 
 const EVENTS: &str = "text/event-stream";
 
-impl Awaited {
-    /// What goes on of an answer; an error: what is told instead.
-    fn taken(&self, answer: Response<AnswerBody>) -> Result<AnswerBody, Bytes> {
-        let (head, body) = answer.into_parts();
-        let is_stream =
-            head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
-        if head.status.is_success() && is_stream {
-            return Ok(body);
-        }
-        let told = body.whole().and_then(|bytes| serde_json::from_slice(bytes).ok()).map(|body| translate::told(&body));
-        let mut told = told.unwrap_or_else(|| Told { message: "there is no answer".into(), ..Told::default() });
-        if told.kind.is_empty() {
-            told.kind = "api_error".into();
-        }
-        if told.code.is_empty() {
-            reason(&head.headers).unwrap_or(head.status.as_str()).clone_into(&mut told.code);
-        }
-        let mut bytes = Vec::new();
-        self.renderer.clone().error(&told, &mut bytes);
-        Err(bytes.into())
+impl Tended {
+    fn new(work: Work, renderer: Renderer) -> Tended {
+        let answer = tokio::task::spawn_local(async move { taken(work.await, renderer).map(Going::new) });
+        let watch = Watch::over(&answer);
+        Tended { answer, _watch: watch }
     }
+}
+
+/// What goes on of an answer; an error: what is told instead.
+fn taken(answer: Response<AnswerBody>, mut renderer: Renderer) -> Result<AnswerBody, Bytes> {
+    let (head, body) = answer.into_parts();
+    let is_stream =
+        head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
+    if head.status.is_success() && is_stream {
+        return Ok(body);
+    }
+    let told = body.whole().and_then(|bytes| serde_json::from_slice(bytes).ok()).map(|body| translate::told(&body));
+    let mut told = told.unwrap_or_else(|| Told { message: "there is no answer".into(), ..Told::default() });
+    if told.kind.is_empty() {
+        told.kind = "api_error".into();
+    }
+    if told.code.is_empty() {
+        reason(&head.headers).unwrap_or(head.status.as_str()).clone_into(&mut told.code);
+    }
+    let mut bytes = Vec::new();
+    renderer.error(&told, &mut bytes);
+    Err(bytes.into())
 }
 
 fn reason(fields: &HeaderMap) -> Option<&str> {
@@ -112,11 +127,16 @@ impl Body for Awaited {
                 return Pin::new(answer).poll_frame(cx);
             }
             let Some(work) = &mut me.work else { return Poll::Ready(None) };
-            if let Poll::Ready(answer) = work.as_mut().poll(cx) {
+            if let Poll::Ready(answer) = Pin::new(&mut work.answer).poll(cx) {
                 me.work = None;
-                match me.taken(answer) {
-                    Ok(answer) => me.answer = Some(Going::new(answer)),
-                    Err(told) => return Poll::Ready(Some(Ok(Frame::data(told)))),
+                match answer {
+                    Ok(Ok(answer)) => me.answer = Some(answer),
+                    Ok(Err(told)) => return Poll::Ready(Some(Ok(Frame::data(told)))),
+                    // A panic is one as it would be without the task; it is ended from outside with its runtime alone.
+                    Err(gone) => match gone.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => return Poll::Ready(None),
+                    },
                 }
                 continue;
             }

@@ -51,7 +51,6 @@ fn case(visit: &Visit<'_>, served: &Served) -> Case {
         headers: visit.headers.clone(),
         request: visit.whole_body().unwrap_or_default(),
         answer,
-        hurried: visit.hurried,
     };
     let model = served.by_model.map(|at| &plan.backends[at]);
     let about = About {

@@ -1,7 +1,6 @@
 //! One entry of the ladder: a backend with its retries, or an answer of our own.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,12 +24,13 @@ use super::prepared::Prepared;
 use super::visit::Visit;
 use crate::answers::local::{Found, Local, Miss};
 use crate::answers::{CachedAnswer, Led, Upshot, answer_by_rules};
-use crate::attempt::{self, Answered, Failed, Flight};
+use crate::attempt::{self, Answered, Departing, Failed, Flight};
 use crate::body::{AnswerBody, UploadFault};
 use crate::crossing;
 use crate::protocol::{self, AnswerContext, Rendered, grpc};
 use crate::reviews::{self, PATIENCE};
-use crate::shared::{Group, KeyInUse};
+use crate::shared::Group;
+use crate::until::Until;
 
 /// How an entry did.
 pub(super) enum Tried {
@@ -63,7 +63,7 @@ pub(super) struct Served {
 }
 
 /// Asks an entry's backend until `until`.
-pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> Tried {
+pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Until) -> Tried {
     let Some(asked) = visit.entry(entry).answer.asked() else { return Tried::Passed("not_remote") };
     let backend = asked.backend.0;
     if visit.too_long_for.is_some() && !visit.takes_more(entry) {
@@ -72,7 +72,7 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
     if !takes_part(visit, entry, backend) {
         return Tried::Declined("ramping");
     }
-    if let Some(tried) = behind(visit, entry, until).await {
+    if let Some(tried) = behind(visit, entry, until.at).await {
         return tried;
     }
     visit.stale = 0;
@@ -99,12 +99,12 @@ pub(super) async fn remote(visit: &mut Visit<'_>, entry: usize, until: Time) -> 
             return Tried::Refused(fault);
         }
         avoid = Some(endpoint);
-        if failed.key.is_some() && visit.may_change_key(backend, changes, until) {
+        if failed.key.is_some() && visit.may_change_key(backend, changes, until.at) {
             changes += 1;
             continue;
         }
         let failed = visit.with_keys_wish(failed, backend);
-        let Some(pause) = visit.may_retry(&mut retry, &failed, until) else {
+        let Some(pause) = visit.may_retry(&mut retry, &failed, until.at) else {
             return Tried::Passed(failed.reason);
         };
         tokio::time::sleep(pause).await;
@@ -178,35 +178,31 @@ async fn try_once(
     entry: usize,
     prepared: &mut Prepared,
     avoid: Option<usize>,
-    until: Time,
+    until: Until,
 ) -> Result<Tried, (Failed, usize)> {
-    let backend = Arc::clone(&visit.shared().backends[prepared.backend]);
+    if !prepared.can_be_sent(visit) {
+        return Ok(Tried::Passed("body_too_long_to_resend"));
+    }
     let clock = visit.shared().clock;
-    let permit = match permit(visit, prepared.backend, until).await {
+    let permit = match permit(visit, prepared.backend, until.at).await {
         Ok(permit) => permit,
         Err(tried) => return Ok(tried),
     };
+    let began = clock.now();
+    let (backend, borrowed) = (prepared.backend, prepared.borrowed);
+    let call = Departing { backend, request: visit.key, permit, borrowed, avoid, avoid_key: None };
+    let flight = match Flight::pass(visit.shared(), call, &mut visit.state.rng.borrow_mut(), began) {
+        Ok(flight) => flight,
+        Err(refused) => return Ok(Tried::Passed(refused)),
+    };
+    // A body that can be sent only once is spent by a call that is made.
     let Some(body) = prepared.body(visit) else {
+        flight.unmade();
         return Ok(Tried::Passed("body_too_long_to_resend"));
     };
-    let began = clock.now();
-    let Ok(key) = visit.shared().keys[prepared.backend].pick(began) else {
-        return Ok(Tried::Passed("keys_rest"));
-    };
-    let unused = |key: &Option<KeyInUse>| key.iter().for_each(KeyInUse::unused);
-    let Ok(group) = visit.shared().groups.admit(prepared.backend, visit.key, clock) else {
-        unused(&key);
-        return Ok(Tried::Passed("group_open"));
-    };
-    let Ok(ticket) = backend.breaker.admit(visit.key, began) else {
-        unused(&key);
-        return Ok(Tried::Passed("breaker_open"));
-    };
-    let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, began);
-    let flight = Flight::new(backend, ticket, permit, endpoint, clock, began);
-    let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed).in_group(group);
+    let (endpoint, key) = (flight.endpoint(), flight.key().cloned());
     visit.attempts += 1;
-    let mut parcel = prepared.parcel(visit, visit.attempts, body, key.as_ref(), until);
+    let mut parcel = prepared.parcel(visit, visit.attempts, body, key.as_ref(), until.at);
     let state = Rc::clone(visit.state);
     let call = prepared.call(visit, &state, &mut parcel, until);
     // Who was asked before is asked again, and not hedged besides.
@@ -305,6 +301,8 @@ fn served(visit: &Visit<'_>, entry: usize, answered: Answered, took: Duration) -
 pub(super) async fn local(visit: &mut Visit<'_>, entry: usize) -> Tried {
     let clock = visit.shared().clock;
     let began = clock.now();
+    // What an entry before this one was given is no part of its answer.
+    visit.stale = 0;
     let tried = local_answer(visit, entry).await;
     let plan = visit.entry(entry);
     if clock.now().since(began) > plan.budget.unwrap_or(usual_budget(&plan.answer)) {

@@ -5,7 +5,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use mainstay_core::plan::FeatureMode;
 use mainstay_core::resilience::outcome::{FailureKind, Outcome};
-use mainstay_core::time::Time;
 use mainstay_tower::breaker::Guard;
 
 use super::visit::Visit;
@@ -14,6 +13,7 @@ use crate::chaos::{FeaturesFault, Met};
 use crate::counters::UsedFeatures;
 use crate::features::{FEAST_PATH, Keys, Retrieved};
 use crate::shared::FeatureShared;
+use crate::until::Until;
 use crate::worker::State;
 
 /// Longest answer of a feature store.
@@ -24,7 +24,7 @@ pub(super) async fn provide(
     visit: &mut Visit<'_>,
     set: usize,
     mode: FeatureMode,
-    until: Time,
+    until: Until,
 ) -> Result<(), &'static str> {
     let shared = visit.shared();
     let stage = &shared.features[set].stage;
@@ -54,6 +54,7 @@ pub(super) fn recall(visit: &mut Visit<'_>) {
             note(visit, set, retrieved);
         }
     }
+    visit.stale = visit.features.iter().flatten().map(|set| set.stale as u32).sum();
 }
 
 /// Counts a retrieval and keeps it with the request.
@@ -72,7 +73,7 @@ fn note(visit: &mut Visit<'_>, set: usize, retrieved: Retrieved) {
     visit.features[set] = Some(retrieved);
 }
 
-async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> Result<Retrieved, &'static str> {
+async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Until) -> Result<Retrieved, &'static str> {
     let shared = visit.shared();
     let features = &shared.features[set];
     let clock = shared.clock;
@@ -80,9 +81,7 @@ async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> 
         return Err("features_breaker_open");
     };
     let began = clock.now();
-    let own = began + shared.plan.features[set].timeout;
-    // What is slower than its caller wishes is not ill.
-    let (until, pardoned) = (until.min(own), visit.cut_short && until < own);
+    let until = until.within(began + shared.plan.features[set].timeout);
     let id = visit.id.clone();
     let met = visit.met.as_deref();
     let fault = met.and_then(|met| met.features_fault(visit.state, visit.route, &features.name));
@@ -102,7 +101,7 @@ async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> 
             }
         }
     };
-    let asked = tokio::time::timeout_at(clock.instant(until), answered).await;
+    let asked = tokio::time::timeout_at(clock.instant(until.at), answered).await;
     let took = clock.now().since(began);
     visit.waited += took;
     visit.state.counters.borrow_mut().features[set].latency.observe(took.as_secs_f64());
@@ -111,11 +110,10 @@ async fn online(visit: &mut Visit<'_>, set: usize, keys: &Keys, until: Time) -> 
         Err(reason)
     };
     let body = match asked {
-        Err(_) if pardoned => {
-            guard.finish(Outcome::Cancelled);
+        Err(_) => {
+            guard.finish(until.late());
             return Err("features_timeout");
         }
-        Err(_) => return failed(guard, FailureKind::Timeout, "features_timeout"),
         Ok(Err(Unavailable::Transport)) => return failed(guard, FailureKind::Transport, "features_unreachable"),
         Ok(Err(Unavailable::Status(status))) => {
             guard.finish(Outcome::from_status(status, None));

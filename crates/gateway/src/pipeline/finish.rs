@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mainstay_core::event::{RequestFinished, Scalar};
+use mainstay_core::llm::Finish;
 use mainstay_core::llm::whole::{self, Glance};
-use mainstay_core::llm::{self, Finish};
 use mainstay_core::observed::{Observed, Value, is_remembered};
 use mainstay_core::plan::Backend;
 use mainstay_core::resilience::queue::LoadReason;
@@ -77,7 +77,7 @@ pub(super) fn shed(visit: &mut Visit<'_>, reason: LoadReason) -> Response<Answer
 /// No entry was left.
 pub(super) fn exhausted(visit: &mut Visit<'_>) -> Response<AnswerBody> {
     visit.state.counters.borrow_mut().routes[visit.route].all_failed += 1;
-    let late = visit.shared().clock.now() >= visit.deadline;
+    let late = visit.shared().clock.now() >= visit.deadline.at;
     let failure = if late {
         Failure::new(FailureCause::Deadline, "the deadline passed before any level had an answer")
     } else {
@@ -173,25 +173,13 @@ fn ended(visit: &Visit<'_>, level: Option<Level>, status: StatusCode, ending: En
     let now = visit.shared().clock.now();
     let duration = now.since(visit.began);
     Ended {
-        at: now,
-        class: visit.class,
         level,
-        code: status.as_u16(),
-        duration,
         overhead: duration.saturating_sub(visit.waited),
-        ending,
-        model: None,
-        inference: None,
-        first_part: None,
-        parts: 0,
-        confidence: None,
-        features: None,
         filters: visit.state.filters(visit.route, &visit.facts()),
         unjudged: visit.case.as_ref().is_some_and(|case| !case.is_judged(visit.state)),
         synthetic: visit.synthetic,
         operation: visit.operation(),
-        usage: llm::Usage::default(),
-        streamed: false,
+        ..Ended::new((now, duration), visit.class, status.as_u16(), ending)
     }
 }
 
@@ -311,39 +299,28 @@ pub(super) fn draft(
     let watch = &shared.routes[visit.route].watch;
     let prediction = if ended.model.is_some() { watch.predicted(answer) } else { None };
     let trace = visit.trace.as_ref();
-    RequestFinished {
+    let mut event = RequestFinished {
         client: Some(visit.client.to_owned()).filter(|client| !client.is_empty()),
         request_id: visit.id.to_str().unwrap_or_default().to_owned(),
-        route: visit.plan().name.clone(),
-        class: ended.class,
-        level: ended.level,
-        code: ended.code,
         reason: visit.reason.map(Into::into),
         attempts: visit.attempts,
-        duration: ended.duration,
-        overhead: ended.overhead,
-        confidence: ended.confidence,
         model: model.and_then(|backend| backend.model.clone()),
         model_version: model.and_then(|backend| backend.version.clone()),
         backend: entry.map(|entry| visit.answered_by(entry).to_owned()),
-        inference: ended.inference,
-        first_token: ended.first_part,
         prediction: prediction.and_then(scalar),
         features: kept::features(&visit.features, &shared.plan.features),
         stale_features: visit.stale,
-        input_tokens: ended.usage.input,
-        output_tokens: ended.usage.output,
         finish_reason: finish.map(|finish| finish.openai().to_owned()),
-        operation: ended.operation.map(str::to_owned),
         provider: model.and_then(provider),
         stream: ended.streamed,
-        synthetic: ended.synthetic,
         experiment: visit.met.as_ref().and_then(|met| met.run()),
         trace_id: trace.map(|(_, context)| context.trace_hex()),
         span_id: trace.map(|(_, context)| context.span_hex()),
         parent_span_id: trace.and_then(|(parent, _)| parent.map(|span| format!("{span:016x}"))),
-        kept: Vec::new(),
-    }
+        ..RequestFinished::new(visit.plan().name.clone(), ended.class, ended.code)
+    };
+    ended.tell(&mut event);
+    event
 }
 
 /// Who provides a language model.

@@ -6,7 +6,6 @@
 
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_core::llm::Dialect;
@@ -19,9 +18,10 @@ use tokio::time::timeout_at;
 
 use super::prepared::Prepared;
 use super::visit::Visit;
-use crate::attempt::{self, Answered, Call, Failed, Flight};
+use crate::attempt::{self, Answered, Call, Departing, Failed, Flight};
 use crate::protocol::Rpc;
 use crate::shared::{Awaits, BackendShared, KeyInUse, Pace};
+use crate::until::Until;
 
 /// What came of a call, and of the one beside it if there was one.
 pub(super) struct Ran {
@@ -96,7 +96,7 @@ pub(super) async fn race(visit: &Visit<'_>, made: &Made, call: Call<'_>, flight:
     let clock = visit.shared().clock;
     let (began, until) = (flight.began(), call.until);
     let alone = |sent| Ran::alone(sent, made.entry, made.endpoint, clock.now().since(began));
-    let late_at = pace.call(began).map(|delay| began + delay).filter(|at| *at + LEFT_MIN < until);
+    let late_at = pace.call(began).map(|delay| began + delay).filter(|at| *at + LEFT_MIN < until.at);
     let mut first = pin!(attempt::send(call, made.endpoint, flight.paced(Rc::clone(&pace))));
     let Some(late_at) = late_at else { return alone(first.await) };
     if let Ok(sent) = timeout_at(clock.instant(late_at), &mut first).await {
@@ -150,7 +150,7 @@ pub(super) async fn race(visit: &Visit<'_>, made: &Made, call: Call<'_>, flight:
 }
 
 /// The call beside one that is late, to the first that has room for it. `Err`: why there is none.
-fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Result<Second<'v>, &'static str> {
+fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Until) -> Result<Second<'v>, &'static str> {
     let shared = visit.shared();
     let backend_of = |entry| visit.entry(entry).answer.asked().map(|asked| asked.backend.0);
     let own = backend_of(made.entry);
@@ -178,36 +178,22 @@ fn second<'v>(visit: &'v Visit<'_>, made: &Made, pace: &Pace, until: Time) -> Re
         let Some(body) = prepared.body_again(visit) else { continue };
         let Ok(permit) = backend.limit.try_acquire(visit.class, now) else { continue };
         let (avoid, single) = (Some(made.endpoint).filter(|_| own == Some(at)), backend.endpoints.len() == 1);
-        let ring = &shared.keys[at];
         // Where the endpoint cannot be another one, the key has to be.
-        let key = match (avoid, &made.key) {
-            (Some(_), Some(key)) if single => ring.pick_but(key.at, now),
-            (Some(_) | None, Some(_) | None) => ring.pick(now),
-        };
-        let Ok(key) = key else { continue };
-        let unused = |key: &Option<KeyInUse>| key.iter().for_each(KeyInUse::unused);
-        let Ok(group) = shared.groups.admit(at, visit.key, shared.clock) else {
-            unused(&key);
-            continue;
-        };
-        let Ok(ticket) = backend.breaker.admit(visit.key, now) else {
-            unused(&key);
-            continue;
-        };
-        let endpoint = backend.enter(&mut visit.state.rng.borrow_mut(), avoid, now);
-        let flight = Flight::new(Arc::clone(backend), ticket, permit, endpoint, shared.clock, now);
+        let avoid_key = avoid.and(made.key.as_ref()).filter(|_| single).map(|key| key.at);
+        let (request, borrowed) = (visit.key, prepared.borrowed);
+        let call = Departing { backend: at, request, permit, borrowed, avoid, avoid_key };
+        let Ok(flight) = Flight::pass(shared, call, &mut visit.state.rng.borrow_mut(), now) else { continue };
+        let (endpoint, key) = (flight.endpoint(), flight.key().cloned());
         // The others are ejected: there is none but that of the first call.
         if avoid == Some(endpoint) && !single {
-            unused(&key);
+            flight.unmade();
             continue;
         }
-        // What is dropped unpaid was not sent, and whoever gave it a place has it back.
         if !pace.late(&mut visit.budget(), now) {
-            unused(&key);
+            flight.unmade();
             return Err("no_budget");
         }
-        let flight = flight.with_key(key.clone()).borrowing(prepared.borrowed).in_group(group);
-        let mut parcel = prepared.parcel(visit, visit.attempts + 1, body, key.as_ref(), until);
+        let mut parcel = prepared.parcel(visit, visit.attempts + 1, body, key.as_ref(), until.at);
         let answer = Box::pin(async move {
             let call = prepared.call(visit, visit.state, &mut parcel, until);
             attempt::send(call, endpoint, flight).await

@@ -17,6 +17,7 @@ use crate::crossing::Crossing;
 use crate::headers;
 use crate::protocol::{self, ContextError, Rpc, grpc};
 use crate::shared::KeyInUse;
+use crate::until::Until;
 use crate::worker::State;
 
 /// What is sent to a backend, whichever endpoint it goes to.
@@ -91,6 +92,11 @@ impl Prepared {
         Ok(Prepared { backend, path, headers: Some(headers), keyed, borrowed, body, crossing })
     }
 
+    /// Whether there is a body for another call.
+    pub(super) const fn can_be_sent(&self, visit: &Visit<'_>) -> bool {
+        self.body.is_some() || visit.can_send_again()
+    }
+
     /// The body of one call; `None` where it can be sent only once, and was.
     pub(super) fn body(&self, visit: &mut Visit<'_>) -> Option<Outgoing> {
         match &self.body {
@@ -122,7 +128,7 @@ impl Prepared {
             put_key(&mut fields, config, key.at);
         }
         if visit.rpc.is_some() {
-            let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.ends.0 } else { until };
+            let last = if visit.rpc == Some(Rpc::StreamInfer) { visit.ends.at } else { until };
             fields.insert(grpc::TIMEOUT, grpc::timeout_value(last.since(visit.shared().clock.now())));
         }
         let other = visit.met.as_deref().and_then(|met| other_version(visit, met, self));
@@ -139,7 +145,7 @@ impl Prepared {
         visit: &'c Visit<'_>,
         state: &'c Rc<State>,
         parcel: &'c mut Parcel,
-        until: Time,
+        until: Until,
     ) -> Call<'c> {
         let body = std::mem::replace(&mut parcel.body, Outgoing::held(Bytes::new()));
         let headers = std::mem::take(&mut parcel.headers);
@@ -153,9 +159,7 @@ impl Prepared {
             body,
             keyed: self.keyed,
             until,
-            cut_short: visit.cut_short,
-            deadline: visit.ends.0,
-            hurried: visit.ends.1,
+            ends: visit.ends,
             reader: visit.shared().routes[visit.route].confidence.as_ref(),
             streaming: visit.streaming.as_deref(),
             crossing: self.crossing,

@@ -1,13 +1,11 @@
 //! Requests that never get to a ladder: refused, blocked, or on their way to nowhere.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use mainstay_core::event::RequestFinished;
-use mainstay_core::llm::Usage;
 use mainstay_core::observe::sample::Kept;
 use mainstay_core::time::Time;
 
@@ -94,29 +92,8 @@ pub(super) fn refused(
     let plan = &state.shared.plan.routes[route];
     let rendered = super::error(plan.protocol, failure, id);
     let at = state.shared.clock.now();
-    let duration = at.since(began);
-    let ended = Ended {
-        at,
-        class: caller.best_class(),
-        level: None,
-        code: rendered.status.as_u16(),
-        duration,
-        overhead: duration,
-        // What is refused before its ladder is a mistake, beyond the client's own rate, or the operator's choice.
-        ending: Ending::CallersFault,
-        model: None,
-        inference: None,
-        first_part: None,
-        parts: 0,
-        confidence: None,
-        features: None,
-        filters: 0,
-        unjudged: false,
-        synthetic: false,
-        operation: None,
-        usage: Usage::default(),
-        streamed: false,
-    };
+    // What is refused before its ladder is a mistake, beyond the client's own rate, or the operator's choice.
+    let ended = Ended::new((at, at.since(began)), caller.best_class(), rendered.status.as_u16(), Ending::CallersFault);
     state.end(route, &ended);
     if failure.cause == FailureCause::Blocked {
         state.counters.borrow_mut().routes[route].shed(ended.class, BLOCKED);
@@ -137,39 +114,14 @@ pub(super) fn refused(
 
 /// What is known of a request that was refused.
 fn draft(route: &str, caller: &Caller<'_>, id: &HeaderValue, ended: &Ended, failure: &Failure<'_>) -> RequestFinished {
-    RequestFinished {
+    let mut event = RequestFinished {
         client: Some(caller.name().to_owned()).filter(|client| !client.is_empty()),
         request_id: id.to_str().unwrap_or_default().to_owned(),
-        route: route.to_owned(),
-        class: ended.class,
-        level: None,
-        code: ended.code,
         reason: Some(failure.cause.code().into()),
-        attempts: 0,
-        duration: ended.duration,
-        overhead: ended.overhead,
-        confidence: None,
-        model: None,
-        model_version: None,
-        backend: None,
-        inference: None,
-        first_token: None,
-        prediction: None,
-        features: BTreeMap::new(),
-        stale_features: 0,
-        input_tokens: None,
-        output_tokens: None,
-        finish_reason: None,
-        operation: None,
-        provider: None,
-        stream: false,
-        synthetic: false,
-        experiment: None,
-        trace_id: None,
-        span_id: None,
-        parent_span_id: None,
-        kept: Vec::new(),
-    }
+        ..RequestFinished::new(route.to_owned(), ended.class, ended.code)
+    };
+    ended.tell(&mut event);
+    event
 }
 
 /// No route takes the request. Health probes of the protocols and questions after models are answered all the same.

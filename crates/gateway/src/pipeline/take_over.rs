@@ -8,25 +8,27 @@ use mainstay_core::llm::{Dialect, prefill};
 use mainstay_core::plan::AnswerBy;
 use mainstay_core::resilience::ladder::Step;
 use mainstay_core::resilience::queue::LoadReason;
+use mainstay_core::time::Time;
 
 use super::checked;
 use super::entry::{self, Served, Tried};
 use super::visit::Visit;
 use crate::body::{AnswerBody, Outgoing};
-use crate::streamed::{Plan, Rescued};
+use crate::streamed::{By, Plan, Rescued};
 
 /// Goes down the ladder below the entry that failed.
 pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
     let state = Rc::clone(&plan.state);
     let shared = &*state.shared;
-    let Some(caller) = shared.clients.again(&plan.client, plan.trusted) else { return Rescued::Nobody };
+    let nobody = Rescued { by: By::Nobody, attempts: plan.attempts };
+    let Some(caller) = shared.clients.again(&plan.client, plan.trusted) else { return nobody };
     let (begun, body) = match &rescue {
         Rescue::Restart => (Begun::Fresh, plan.body.clone()),
         Rescue::Continue { so_far } => {
             let dialect = Dialect::of_path(plan.uri.path());
             match dialect.and_then(|dialect| prefill::with_prefill(dialect, &plan.body, so_far)) {
                 Some(body) => (Begun::Continued, body.into()),
-                None => return Rescued::Nobody,
+                None => return nobody,
             }
         }
     };
@@ -34,42 +36,46 @@ pub(crate) async fn take_over(plan: Plan, rescue: Rescue) -> Rescued {
     (head.method, head.uri, head.headers) = (plan.method.clone(), plan.uri.clone(), plan.headers.clone());
     let now = shared.clock.now();
     let Ok(mut visit) = Visit::new(&state, plan.route, caller, head, Outgoing::held(body), plan.id.clone(), now) else {
-        return Rescued::Nobody;
+        return nobody;
     };
     visit.hand_over(&plan, begun);
-    let mut walk = visit.walk(now).after(plan.entry);
-    let mut now = now;
+    let by = descend(&mut visit, plan.entry, begun, now).await;
+    Rescued { by, attempts: visit.attempts }
+}
+
+async fn descend(visit: &mut Visit<'_>, below: usize, begun: Begun, mut now: Time) -> By {
+    let mut walk = visit.walk(now).after(below);
     loop {
         let (entry, tried) = match walk.next(now) {
             Step::Remote { entry, .. } | Step::Local { entry } if visit.goes_on_below(entry) => {
                 (entry, Tried::Declined("answer_blocked"))
             }
-            Step::Remote { entry, timeout } if may_take_over(&visit, entry, begun) => {
+            Step::Remote { entry, timeout } if may_take_over(visit, entry, begun) => {
                 let until = visit.until(entry, timeout, now);
-                (entry, entry::remote(&mut visit, entry, until).await)
+                (entry, entry::remote(visit, entry, until).await)
             }
-            Step::Local { entry } if begun == Begun::Fresh => (entry, entry::local(&mut visit, entry).await),
+            Step::Local { entry } if begun == Begun::Fresh => (entry, entry::local(visit, entry).await),
             Step::Remote { entry, .. } | Step::Local { entry } => (entry, Tried::Declined("cannot_continue")),
-            Step::Exhausted => return Rescued::Nobody,
+            Step::Exhausted => return By::Nobody,
         };
         match tried {
             // What takes the place of an answer is checked before it is shown, as that was; what goes on from it is part of it.
-            Tried::Answered(served) if begun == Begun::Fresh => match checked::before(&mut visit, served).await {
-                Ok(served) => match rescued(served, begun, entry, visit.attempts) {
+            Tried::Answered(served) if begun == Begun::Fresh => match checked::before(visit, served).await {
+                Ok(served) => match rescued(served, begun, entry) {
                     Some(rescued) => return rescued,
                     None => visit.pass(entry, "not_a_stream"),
                 },
                 Err(blocked) => visit.block(entry, blocked),
             },
-            Tried::Answered(served) => match rescued(served, begun, entry, visit.attempts) {
+            Tried::Answered(served) => match rescued(served, begun, entry) {
                 Some(rescued) => return rescued,
                 None => visit.pass(entry, "not_a_stream"),
             },
             Tried::Shed(reason) => visit.pass(entry, LoadReason::as_str(reason)),
             Tried::Passed(reason) | Tried::Declined(reason) => visit.pass(entry, reason),
-            Tried::Refused(_) => return Rescued::Nobody,
+            Tried::Refused(_) => return By::Nobody,
         }
-        now = shared.clock.now();
+        now = visit.shared().clock.now();
     }
 }
 
@@ -80,18 +86,18 @@ fn may_take_over(visit: &Visit<'_>, entry: usize, begun: Begun) -> bool {
     backend.protocol.is_of_language_models() && (begun == Begun::Fresh || backend.prefill)
 }
 
-fn rescued(served: Served, begun: Begun, entry: usize, attempts: u32) -> Option<Rescued> {
+fn rescued(served: Served, begun: Begun, entry: usize) -> Option<By> {
     if !served.status.is_success() {
         return None;
     }
     match served.body {
         AnswerBody::Streamed(streamed) => {
             let upstream = Box::new(streamed.into_upstream()?);
-            Some(Rescued::Upstream { upstream, begun, entry, attempts })
+            Some(By::Upstream { upstream, begun, entry })
         }
         // A backend that answers all at once begins anew.
         AnswerBody::Held(Some(bytes)) if served.by_model.is_none() || begun == Begun::Fresh => {
-            Some(Rescued::Local { bytes, entry })
+            Some(By::Local { bytes, entry })
         }
         AnswerBody::Held(_) | AnswerBody::Message(_) | AnswerBody::Relayed(_) => None,
     }

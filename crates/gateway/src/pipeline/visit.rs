@@ -35,6 +35,7 @@ use crate::identity::Caller;
 use crate::protocol::{self, Facts, Failure, FailureCause, Rpc};
 use crate::shared::Shared;
 use crate::streamed::{BEAT, BEAT_MIN, Plan, Streaming};
+use crate::until::Until;
 use crate::worker::State;
 
 /// A request on its way down.
@@ -57,13 +58,9 @@ pub(crate) struct Visit<'a> {
     pub(super) began: Time,
     /// When its body was there, which is when its deadline begins.
     pub(super) ready_at: Time,
-    pub(super) deadline: Time,
-    /// Its caller wants it sooner than the route would have it.
-    pub(super) hurried: bool,
-    /// When a stream that has begun by then must have ended, and whether its caller wants that sooner.
-    pub(super) ends: (Time, bool),
-    /// What the entry at hand may take is so little for that reason.
-    pub(super) cut_short: bool,
+    pub(super) deadline: Until,
+    /// When a stream that has begun by then must have ended.
+    pub(super) ends: Until,
     /// Its caller, or another mainstay before this one, asks again.
     is_retry: bool,
     /// Where it starts.
@@ -135,6 +132,7 @@ impl<'a> Visit<'a> {
             whole.min(hints.patience.unwrap_or(whole))
         };
         let ends = if facts.stream { whole } else { begins };
+        let until = |most: Duration| Until { at: ready_at + most, hurried: most < plan.deadline };
         let runtime = &shared.routes[route];
         let start = runtime.level();
         let mut visit = Visit {
@@ -152,10 +150,8 @@ impl<'a> Visit<'a> {
             body_is_spent: false,
             began,
             ready_at,
-            deadline: ready_at + begins,
-            hurried: begins < plan.deadline,
-            ends: (ready_at + ends, ends < plan.deadline),
-            cut_short: false,
+            deadline: until(begins),
+            ends: until(ends),
             is_retry: hints.is_retry,
             start,
             attempts: 0,
@@ -218,7 +214,7 @@ impl<'a> Visit<'a> {
     /// It is asked for somebody whose caller has the beginning of an answer.
     pub(super) fn hand_over(&mut self, plan: &Plan, begun: Begun) {
         (self.class, self.deadline, self.attempts) = (plan.class, plan.deadline, plan.attempts);
-        (self.ends.0, self.hurried) = (plan.deadline, self.ends.1);
+        self.ends = plan.deadline;
         (self.key, self.too_long_for) = (plan.key, plan.too_long_for);
         if let Some(streaming) = &mut self.streaming {
             streaming.hands_over = true;
@@ -245,7 +241,7 @@ impl<'a> Visit<'a> {
             client: self.client.to_owned(),
             trusted: self.trusted,
             id: self.id.clone(),
-            deadline: self.ends.0,
+            deadline: self.ends,
             key: self.key,
             too_long_for: self.too_long_for,
             attempts: self.attempts,
@@ -407,7 +403,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Whether another attempt could send the body.
-    pub(super) fn can_send_again(&self) -> bool {
+    pub(super) const fn can_send_again(&self) -> bool {
         !self.body_is_spent
     }
 
@@ -431,16 +427,15 @@ impl<'a> Visit<'a> {
     }
 
     /// Until when an entry is asked that may take so long from now on.
-    pub(super) fn until(&mut self, entry: usize, timeout: Duration, now: Time) -> Time {
+    pub(super) fn until(&self, entry: usize, timeout: Duration, now: Time) -> Until {
         let own = self.shared().routes[self.route].entries[entry].timeout;
-        self.cut_short = self.hurried && own.is_none_or(|own| timeout < own);
-        now + timeout
+        Until { at: now + timeout, hurried: self.deadline.hurried && own.is_none_or(|own| timeout < own) }
     }
 
     /// Its way down the ladder.
     pub(super) fn walk(&self, now: Time) -> ladder::Walk<'a> {
         let shared = self.shared();
-        ladder::Walk::new(&shared.routes[self.route].entries, self.start, self.deadline, now)
+        ladder::Walk::new(&shared.routes[self.route].entries, self.start, self.deadline.at, now)
     }
 
     /// An entry's answer is kept from its caller.

@@ -37,21 +37,12 @@ impl KeyRing {
         })
     }
 
-    /// The key of the next call; `None`: there are no keys. `Err`: all of them rest.
-    pub(crate) fn pick(self: &Arc<Self>, now: Time) -> Result<Option<KeyInUse>, ()> {
+    /// The key of the next call, which is not to bear `avoid`; `None`: there are no keys. `Err`: none but that is used at this moment.
+    pub(crate) fn pick(self: &Arc<Self>, avoid: Option<usize>, now: Time) -> Result<Option<KeyInUse>, ()> {
         if self.secrets.is_empty() {
             return Ok(None);
         }
-        let at = self.lock().handle_pick(now).map_err(|_| ())?;
-        Ok(Some(KeyInUse { ring: Arc::clone(self), at }))
-    }
-
-    /// The key of a call that shall bear another one than `avoid`; `None`: there are no keys. `Err`: no other is used at this moment.
-    pub(crate) fn pick_but(self: &Arc<Self>, avoid: usize, now: Time) -> Result<Option<KeyInUse>, ()> {
-        if self.secrets.is_empty() {
-            return Ok(None);
-        }
-        let at = self.lock().handle_pick_but(Some(avoid), now).map_err(|_| ())?;
+        let at = self.lock().handle_pick_but(avoid, now).map_err(|_| ())?;
         Ok(Some(KeyInUse { ring: Arc::clone(self), at }))
     }
 

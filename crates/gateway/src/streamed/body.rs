@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use mainstay_core::safety::Why;
 
-use super::{Driver, Plan, Rescued, Upstream};
+use super::{By, Driver, Plan, Rescued, Upstream};
 use crate::answers::RequestKey;
 use crate::counters::Ending;
 use crate::protocol;
@@ -88,7 +88,7 @@ impl Streamed {
 
     /// When it must have ended.
     pub(crate) fn ends_by(&self) -> Instant {
-        self.driver.state.shared.clock.instant(self.driver.until)
+        self.driver.state.shared.clock.instant(self.driver.until.at)
     }
 
     /// The deadline passed while its caller read nothing: its backend is let go, and blamed for nothing. Who reads on after all is told so.
@@ -102,9 +102,7 @@ impl Streamed {
         let Some(mut record) = self.record.take() else { return };
         let (tokens, first) = self.driver.answering.shown();
         record.ended.first_part = first.map(|at| at.since(record.began));
-        let usage = self.driver.answering.usage();
-        record.ended.usage = usage;
-        (record.draft.input_tokens, record.draft.output_tokens) = (usage.input, usage.output);
+        record.ended.usage = self.driver.answering.usage();
         record.end(Some(Ending::Cancelled), u32::try_from(tokens).unwrap_or(u32::MAX));
     }
 
@@ -150,7 +148,6 @@ impl Streamed {
         (record.ended.model, record.ended.level) = (backend, Some(entry.level));
         let backend = backend.map(|at| &plan.backends[at]);
         let draft = &mut record.draft;
-        draft.level = Some(entry.level);
         draft.model = backend.and_then(|backend| backend.model.clone());
         draft.provider = backend.and_then(crate::pipeline::provider);
         draft.model_version = backend.and_then(|backend| backend.version.clone());
@@ -159,15 +156,15 @@ impl Streamed {
 
     fn take_over(&mut self, rescued: Rescued) {
         let fault = self.fault.take().unwrap_or(Fault::Cut);
-        match rescued {
-            Rescued::Upstream { upstream, begun, entry, attempts } => {
+        if let (Some(plan), Some(record)) = (&mut self.plan, &mut self.record) {
+            (plan.attempts, record.draft.attempts) = (rescued.attempts, rescued.attempts);
+        }
+        match rescued.by {
+            By::Upstream { upstream, begun, entry } => {
                 self.answered_by(entry);
-                if let Some(plan) = &mut self.plan {
-                    plan.attempts = attempts;
-                }
                 self.driver.read(*upstream, begun);
             }
-            Rescued::Local { bytes, entry } => {
+            By::Local { bytes, entry } => {
                 self.answered_by(entry);
                 let now = self.driver.state.shared.clock.now();
                 let driver = &mut self.driver;
@@ -175,7 +172,7 @@ impl Streamed {
                 driver.answering.handle_bytes(&bytes, now);
                 driver.answering.handle_end(End::Clean, now);
             }
-            Rescued::Nobody => self.give_up(&fault),
+            By::Nobody => self.give_up(&fault),
         }
     }
 
@@ -217,7 +214,6 @@ impl Streamed {
             let speaker = (record.route, record.ended.model, operation);
             record.state.counters.borrow_mut().languages.entry(speaker).or_default().pass_over(summary.malformed);
         }
-        (record.draft.input_tokens, record.draft.output_tokens) = (summary.usage.input, summary.usage.output);
         if let Some(fault) = summary.fault.as_ref().filter(|_| !summary.complete) {
             record.draft.reason = Some(fault.reason().into());
         }

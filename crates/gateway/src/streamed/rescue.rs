@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use mainstay_core::llm::answering::{Begun, Rescue};
 use mainstay_core::route::Class;
-use mainstay_core::time::Time;
 
 use super::Upstream;
 use crate::pipeline;
+use crate::until::Until;
 use crate::worker::State;
 
 /// The request, as far as it has to be asked again.
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) client: String,
     pub(crate) trusted: bool,
     pub(crate) id: HeaderValue,
-    pub(crate) deadline: Time,
+    pub(crate) deadline: Until,
     /// What stands for the request at breakers.
     pub(crate) key: u64,
     /// The context of the largest model that refused it as too long.
@@ -38,8 +38,15 @@ pub(crate) struct Plan {
     pub(crate) attempts: u32,
 }
 
+/// What came of looking for somebody.
+pub(crate) struct Rescued {
+    pub(crate) by: By,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
+}
+
 /// Who took over.
-pub(crate) enum Rescued {
+pub(crate) enum By {
     /// A backend.
     Upstream {
         /// Its stream.
@@ -48,8 +55,6 @@ pub(crate) enum Rescued {
         begun: Begun,
         /// Which entry of the ladder it stands at.
         entry: usize,
-        /// Attempts so far.
-        attempts: u32,
     },
     /// An answer of our own, as its stream.
     Local {

@@ -221,6 +221,27 @@ async fn stale_values_are_marked_and_holes_filled_with_defaults() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_model_is_marked_by_what_it_was_made_from() {
+    let store = Store::start(Says::Columns([(value!(70.0), "PRESENT", OLD), (value!(2.5), "PRESENT", OLD)])).await;
+    let (gone, _socket) = dead();
+    let values: [(&str, &dyn std::fmt::Display); 3] =
+        [("store", &store.upstream.addr), ("primary", &gone), ("small", &gone)];
+    let config = fill(CONFIG, &values);
+    let plane = Plane::start(&config);
+    let answer = ask(plane.addr(), asks("a")).await;
+    assert_eq!((answer.header("x-mainstay-level"), answer.json()["outputs"][0]["data"].clone()), ("3", value!([0.9])));
+    assert_eq!(answer.header("x-mainstay-stale-features"), "2", "its rules saw them");
+    plane.close().await;
+
+    let without = config.find("      - level: 3").zip(config.find("      - { level: 4"));
+    let (from, to) = without.expect("both levels");
+    let plane = Plane::start(&[&config[..from], &config[to..]].concat());
+    let answer = ask(plane.addr(), asks("a")).await;
+    assert_eq!((answer.header("x-mainstay-level"), answer.header("x-mainstay-stale-features")), ("4", ""));
+    plane.close().await;
+}
+
+#[tokio::test]
 async fn a_store_that_answers_nonsense_is_left_alone_and_requests_without_an_entity_go_deeper() {
     // Row-major, as the documentation prints it.
     let rows = r#"{"metadata":{"feature_names":["account_id","account__tx","account__avg"]},"results":[{"values":["a",7,2.5]}]}"#;

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::Full;
+use mainstay_core::event::EventKind;
 
-use crate::support::{Answer, Caller, Flow, Plane, Upstream, fill};
+use crate::support::{Answer, Caller, Flow, Plane, Upstream, fill, until};
 
 const CONFIG: &str = r"
 backends:
@@ -31,9 +32,15 @@ fn message(field: u8, text: &str) -> Bytes {
 
 /// Streams these messages, and ends as if all were well.
 async fn streams(messages: Vec<Bytes>) -> Upstream {
+    ends(messages, "0").await
+}
+
+/// Streams these messages, and ends with a status.
+async fn ends(messages: Vec<Bytes>, status: &'static str) -> Upstream {
     Upstream::start(move |_| {
-        let ok = HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
-        let frames = messages.iter().cloned().map(Frame::data).chain([Frame::trailers(ok)]);
+        let name = http::HeaderName::from_static("grpc-status");
+        let trailers = HeaderMap::from_iter([(name, HeaderValue::from_static(status))]);
+        let frames = messages.iter().cloned().map(Frame::data).chain([Frame::trailers(trailers)]);
         let answer =
             Response::builder().header("content-type", "application/grpc").body(Flow::Frames(frames.collect()));
         async move { answer.expect("an answer") }
@@ -75,5 +82,22 @@ async fn a_stream_that_begins_with_an_error_is_answered_by_somebody_else_and_nob
         );
     }
     assert_eq!(plane.backend("first").breaker, "closed");
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_with_an_error_is_told_with_the_code_that_is_counted() {
+    let first = ends(vec![message(2, "an answer")], "14").await;
+    let plane = Plane::start(&fill(CONFIG, &[("first", &first.addr), ("second", &first.addr)]));
+    let mut caller = Caller::connect_h2(plane.addr()).await;
+    assert_eq!(infer(&mut caller).await.facts(), (200, "0", "false", "1", ""));
+    plane.counted("mainstay_requests", &[("code", "503")], 1).await;
+    let told = until("the event", || {
+        plane.events().into_iter().find_map(|kind| match kind {
+            EventKind::RequestFinished(request) => Some((request.code, request.stream)),
+            _ => None,
+        })
+    });
+    assert_eq!(told.await, (503, true));
     plane.close().await;
 }

@@ -9,7 +9,7 @@ use mainstay_core::route::Level;
 use tokio::sync::Semaphore;
 
 use crate::support::upstream::predicts;
-use crate::support::{Plane, Upstream, ask, dead, fill, infer, json, until};
+use crate::support::{Plane, Upstream, ask, dead, fill, infer, json, post, until};
 
 /// An upstream that fails while `failing`, and otherwise answers as `gate` lets it.
 async fn gated(failing: &Arc<AtomicBool>, gate: &Arc<Semaphore>) -> Upstream {
@@ -111,6 +111,50 @@ routes:
     .await;
     let named: Vec<(&str, &str)> = path.iter().map(|(from, to)| (&**from, &**to)).collect();
     assert_eq!(named, [("closed", "open"), ("open", "half_open"), ("half_open", "closed")]);
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn a_body_too_long_to_be_held_goes_to_the_next_where_a_probe_is_under_way() {
+    let (failing, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
+    let primary = gated(&failing, &gate).await;
+    let small = Upstream::predicting("small", 0.5).await;
+    let config = r"
+limits: { replay: 1KiB, body: 64KiB }
+backends:
+  primary:
+    url: http://$primary
+    protocol: open-inference
+    limit: none
+    breaker: { consecutive: 2, open: 100ms, open_max: 100ms, half_open_max: 1 }
+    retry: { attempts: 1 }
+  small: { url: 'http://$small', protocol: open-inference, limit: none }
+routes:
+  - name: score
+    path: /v2/models/fraud/infer
+    deadline: 30s
+    ladder:
+      - { level: 0, backend: primary }
+      - { level: 1, backend: small }
+      - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
+";
+    let plane = Plane::start(&fill(config, &[("primary", &primary.addr), ("small", &small.addr)]));
+    for _ in 0..2 {
+        assert_eq!(ask(plane.addr(), infer(&[])).await.facts().1, "1");
+    }
+    failing.store(false, Ordering::SeqCst);
+    plane.backend_is("primary", "half-open", |b| b.breaker == "half_open").await;
+    let addr = plane.addr();
+    let probe = tokio::spawn(async move { ask(addr, infer(&[])).await.status });
+    until("the probe", || (primary.under_way() == 1).then_some(())).await;
+
+    let long = format!(r#"{{"inputs":[],"parameters":{{"note":"{}"}}}}"#, "x".repeat(20_000));
+    let answer = ask(addr, post("/v2/models/fraud/infer", &[], long.clone())).await;
+    assert_eq!(answer.facts(), (200, "1", "true", "1", "breaker_open"));
+    assert_eq!(small.seen().last().map(|seen| seen.body.len()), Some(long.len()));
+
+    gate.add_permits(1);
+    assert_eq!(probe.await.unwrap(), 200);
     plane.close().await;
 }
 

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mainstay_core::event::EventKind;
 use serde_json::{Value, json};
 
 use crate::support::upstream::parts;
-use crate::support::{Caller, Plane, Upstream, ask, fill, json as whole, post, soon};
+use crate::support::{Caller, Plane, Upstream, ask, fill, json as whole, post, soon, until};
 
 pub(crate) const CHAT: &str = r"
 backends:
@@ -392,5 +393,22 @@ async fn a_caller_that_reads_slowly_gets_all_of_it() {
     let read = read(&body);
     assert_eq!((read.texts[0].len(), read.ends, read.errors.len()), (text.len() * EVENTS, 1, 0));
     assert_eq!(plane.backend("first").breaker, "closed");
+    plane.close().await;
+}
+
+#[tokio::test]
+async fn what_is_told_of_an_answer_that_was_taken_over_counts_all_calls() {
+    let (first, second) = (first(Break::Cut).await, second().await);
+    let values = [("first", &first.addr as &dyn std::fmt::Display), ("second", &second.addr), ("prefill", &false)];
+    let plane = Plane::start(&fill(CHAT, &[values[0], values[1], values[2], ("policy", &"restart")]));
+    let answer = ask(plane.addr(), post("/v1/chat/completions", &[], ASKED)).await;
+    assert_eq!((answer.status, read(&answer.body).ends), (200, 1));
+    let told = until("the event", || {
+        plane.events().into_iter().find_map(|kind| match kind {
+            EventKind::RequestFinished(request) => Some((request.attempts, request.backend)),
+            _ => None,
+        })
+    });
+    assert_eq!(told.await, (2, Some("second".to_owned())));
     plane.close().await;
 }

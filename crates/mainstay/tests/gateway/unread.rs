@@ -102,3 +102,26 @@ async fn whoever_stops_reading_holds_its_backend_until_its_deadline_and_no_longe
     }
     plane.close().await;
 }
+
+#[tokio::test]
+async fn whoever_is_shown_that_somebody_is_there_and_reads_nothing_holds_no_backend_beyond_its_deadline_either() {
+    let silent = Upstream::start(|_| std::future::pending()).await;
+    let config = CONFIG.replace("    deadline: 1s\n", "    deadline: 1s\n    stream: { heartbeat: 100ms }\n");
+    let plane = Plane::start(&fill(&config, &[("file", &silent.addr), ("chat", &silent.addr)]));
+    let io = hyper_util::rt::TokioIo::new(TcpStream::connect(plane.addr()).await.unwrap());
+    // A caller that has no room for a single byte of an answer.
+    let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let (mut sender, connection) = builder.initial_stream_window_size(0).handshake(io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let request = http::Request::post("http://x/v1/chat/completions").header("content-type", "application/json");
+    let request = request.body(http_body_util::Full::new(Bytes::from(body))).unwrap();
+    let answer = soon("a head", sender.send_request(request)).await.unwrap();
+    assert_eq!((answer.status(), plane.backend("chat").in_flight), (http::StatusCode::OK, 1));
+    until("its place given back", || (plane.backend("chat").in_flight == 0).then_some(())).await;
+    // What it was too late for is counted, and shown once there is room.
+    plane.counted("mainstay_requests", &[("route", "chat")], 1).await;
+    drop((answer, sender));
+    connection.abort();
+    plane.close().await;
+}

@@ -1,6 +1,5 @@
 //! Kept requests from Parquet, a row group at a time: what a replay needs of them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -126,23 +125,19 @@ impl Rows<'_> {
         let mut experiments = self.texts("experiment", rows, false)?.into_iter();
         for _ in 0..rows {
             let at = self.must("at", at.next().flatten())?;
+            let route = self.must("route", routes.next().flatten())?;
+            let class = self.fits("class", self.must("class", classes.next().flatten())?, Class::new)?;
+            let code = self.fits("code", self.must("code", codes.next().flatten())?, Some)?;
             let request = RequestFinished {
-                request_id: String::new(),
-                client: None,
-                route: self.must("route", routes.next().flatten())?,
-                class: self.fits("class", self.must("class", classes.next().flatten())?, Class::new)?,
                 level: match levels.next().flatten() {
                     Some(level) => Some(self.fits("level", level, Level::new)?),
                     None => None,
                 },
-                code: self.fits("code", self.must("code", codes.next().flatten())?, Some)?,
-                reason: None,
                 attempts: self.fits("attempts", self.must("attempts", attempts.next().flatten())?, Some)?,
                 duration: self.micros("duration_us", self.must("duration_us", durations.next().flatten())?)?,
                 overhead: self.micros("overhead_us", self.must("overhead_us", overheads.next().flatten())?)?,
                 confidence: confidences.next().flatten(),
                 model: models.next().flatten(),
-                model_version: None,
                 backend: backends.next().flatten(),
                 inference: match inferences.next().flatten() {
                     Some(time) => Some(self.micros("inference_us", time)?),
@@ -152,21 +147,10 @@ impl Rows<'_> {
                     Some(time) => Some(self.micros("first_token_us", time)?),
                     None => None,
                 },
-                prediction: None,
-                features: BTreeMap::new(),
-                stale_features: 0,
-                input_tokens: None,
-                output_tokens: None,
-                finish_reason: None,
-                operation: None,
-                provider: None,
-                stream: false,
                 synthetic: synthetic.next().flatten().unwrap_or(false),
                 experiment: experiments.next().flatten(),
-                trace_id: None,
-                span_id: None,
-                parent_span_id: None,
                 kept: self.kept(kept.next().flatten())?,
+                ..RequestFinished::new(route, class, code)
             };
             let at = Time::from_nanos(0) + self.micros("at", at)?;
             take(Event { at, kind: EventKind::RequestFinished(Box::new(request)) });
