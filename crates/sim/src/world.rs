@@ -1,7 +1,10 @@
 //! The loop: one event after the other.
 
+mod asking;
+mod calls;
 mod deploys;
 mod events;
+mod faults;
 mod fetching;
 mod hedges;
 mod passage;

@@ -9,7 +9,7 @@ use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::resilience::permit::Mode;
 
 use super::World;
-use super::passage::pass;
+use super::asking::pass;
 use crate::agenda::Event;
 use crate::gateway::{At, Backend, Other};
 use crate::servers::Owner;
