@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::resilience::outcome::Outcome;
 use crate::route::Class;
 
-pub use around::{Around, Day, Deploy, Law, Reaction, Store};
+pub use around::{Around, Day, Deploy, Law, Reaction, Store, Version};
 pub use engine::Engine;
 
 /// Longest drill.
@@ -144,6 +144,15 @@ pub enum What {
     /// A share of the calls to a backend begins so much later from here on.
     Stall {
         /// Index into [`Plan::backends`].
+        backend: usize,
+        /// 0: none.
+        share: f64,
+        /// How much later.
+        time: Duration,
+    },
+    /// A share of the answers of a backend's engine comes so much later from here on, from the first token on.
+    FirstToken {
+        /// Index into [`Plan::backends`]; its model is an engine.
         backend: usize,
         /// 0: none.
         share: f64,

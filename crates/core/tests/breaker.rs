@@ -209,6 +209,23 @@ fn what_is_tried_and_answers_well_carries_requests() {
 }
 
 #[test]
+fn what_was_open_and_answers_well_has_recovered() {
+    let mut breaker = new(Config::default());
+    trip(&mut breaker, START);
+    breaker.handle_release(START + secs(1));
+    assert_eq!((breaker.phase(), breaker.recovered()), (Phase::Closed, None), "an order shows nothing");
+    trip(&mut breaker, START + secs(2));
+    let now = until(&breaker);
+    for request in 0..3 {
+        assert_eq!(breaker.recovered(), None);
+        call(&mut breaker, request, Outcome::Success, now);
+    }
+    assert_eq!((breaker.phase(), breaker.recovered()), (Phase::Closed, Some(now)));
+    trip(&mut breaker, now + secs(60));
+    assert_eq!(breaker.recovered(), Some(now), "the last time, until there is another");
+}
+
+#[test]
 fn a_lost_probe_gives_its_permit_back() {
     let mut breaker = new(Config::default());
     trip(&mut breaker, START);

@@ -109,6 +109,7 @@ fn a_suspicion_that_is_wrong_costs_no_time() {
         "the one that nothing was seen of goes first, and answers all"
     );
     assert_eq!(changes(&mut breaker), [(Phase::HalfOpen, "streak"), (Phase::Closed, "recovered")]);
+    assert_eq!(breaker.recovered(), None, "it was not away");
 }
 
 #[test]

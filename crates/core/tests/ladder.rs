@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mainstay_core::resilience::breaker::Phase;
 use mainstay_core::resilience::ladder::{
-    Component, Effect, Entry, Hysteresis, Ladder, LevelReason, Pin, Step, Walk, probe,
+    Climb, Component, Effect, Entry, Hysteresis, Ladder, LevelReason, Pin, Seen, Step, Walk, probe,
 };
 use mainstay_core::rng::Rng;
 use mainstay_core::route::Level;
@@ -101,6 +101,66 @@ fn a_pin_wins_and_ends() {
     let pinned = || LevelReason::Pinned("model review".into());
     assert_eq!(effects[0], (0, 3, pinned()));
     assert_eq!(effects[1..], [(3, 2, LevelReason::PinExpired), (2, 0, pinned()), (0, 2, LevelReason::Unpinned)]);
+}
+
+#[test]
+fn the_last_step_up_says_which_levels_came_back() {
+    let mut ladder = Ladder::new(five(), Hysteresis::default(), Time::ZERO);
+    for second in 0..200 {
+        ladder.handle_health(PRIMARY, second >= 20, Time::from_secs(second));
+        ladder.handle_timeout(Time::from_secs(second));
+    }
+    // Down to 2 at 10 s, up to 1 at 50 s and to 0 at 80 s.
+    let climb = Climb { at: Time::from_secs(80), from: level(1) };
+    assert_eq!(ladder.climbed(), Some(climb));
+    assert_eq!([0, 1, 2].map(|number| climb.back_at(level(number))), [Some(climb.at), None, None]);
+    let pin = Pin { level: level(4), until: None, reason: "model review".into() };
+    ladder.handle_pin(pin, Time::from_secs(200));
+    ladder.handle_unpin(Time::from_secs(201));
+    assert_eq!(ladder.climbed(), Some(climb), "nothing recovered");
+}
+
+/// Lets the primary be seen so from one second to another; the level at the end.
+fn seen(ladder: &mut Ladder, phase: Phase, carries: bool, (from, to): (u64, u64)) -> u8 {
+    for second in from..to {
+        let now = Time::from_secs(second);
+        ladder.handle_seen(PRIMARY, Seen::checked(None).behind(phase, carries), now);
+        ladder.handle_timeout(now);
+    }
+    ladder.level().number()
+}
+
+#[test]
+fn who_was_not_tried_under_a_pin_is_not_ill() {
+    let pin = || Pin { level: level(4), until: None, reason: "model review".into() };
+    let mut ladder = Ladder::new(five(), Hysteresis::default(), Time::ZERO);
+    assert_eq!(seen(&mut ladder, Phase::Open, false, (0, 20)), 2);
+    ladder.handle_pin(pin(), Time::from_secs(20));
+    assert_eq!(seen(&mut ladder, Phase::HalfOpen, false, (20, 100)), 4);
+    let mut other = Ladder::new(five(), Hysteresis { up: Duration::from_secs(1), ..Hysteresis::default() }, Time::ZERO)
+        .with_untried_of(&ladder);
+    ladder.handle_unpin(Time::from_secs(100));
+    assert_eq!(seen(&mut ladder, Phase::HalfOpen, false, (100, 120)), 0, "those that try it are on their way");
+    assert_eq!(seen(&mut other, Phase::HalfOpen, false, (100, 120)), 0, "as under the config before");
+    // It was tried, and failed: half-open is no excuse any more.
+    assert_eq!(seen(&mut ladder, Phase::Open, false, (120, 121)), 0);
+    assert_eq!(seen(&mut ladder, Phase::HalfOpen, false, (121, 140)), 2);
+    ladder.handle_pin(pin(), Time::from_secs(140));
+    assert_eq!(seen(&mut ladder, Phase::Open, false, (140, 240)), 4);
+    ladder.handle_unpin(Time::from_secs(240));
+    assert_eq!(ladder.level(), level(2), "an open breaker is one");
+}
+
+#[test]
+fn a_failed_check_and_a_full_line_are_no_excuse() {
+    for ill in [Seen::checked(Some(false)), Seen { collapsed: true, ..Seen::checked(None) }] {
+        let mut ladder = Ladder::new(five(), Hysteresis::default(), Time::ZERO);
+        for second in 0..20 {
+            ladder.handle_seen(PRIMARY, ill, Time::from_secs(second));
+            ladder.handle_timeout(Time::from_secs(second));
+        }
+        assert_eq!(ladder.level(), level(2), "{ill:?}");
+    }
 }
 
 #[test]

@@ -10,17 +10,17 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, header};
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::{Backend, Health as Check};
-use mainstay_core::resilience::breaker::{Effect, Phase, Transition};
+use mainstay_core::resilience::breaker::{Effect, Transition};
 use mainstay_core::resilience::ejection;
 use mainstay_core::resilience::keys;
-use mainstay_core::resilience::ladder::Component;
+use mainstay_core::resilience::ladder::{Component, Seen};
 use mainstay_tower::breaker::SharedBreaker;
 use tokio::sync::watch;
 
 use crate::body::{Outgoing, ReadUpTo, read_up_to};
 use crate::protocol::grpc::{self, Code};
 use crate::protocol::{self, Rpc};
-use crate::shared::{BackendShared, FeatureShared, Group, Health, KeyRing, RouteShared, Shared};
+use crate::shared::{BackendShared, FeatureShared, Group, Health, KeyRing, Shared};
 use crate::upstream::Pool;
 
 /// How often machines are settled and ladders are judged.
@@ -65,23 +65,20 @@ fn settle(shared: &Shared) {
     }
     for route in &shared.routes {
         route.orders.settle(now);
-        for event in route.judge(|component| is_well(shared, route, component), now) {
+        for event in route.judge(|component| seen(shared, component), now) {
             shared.events.emit(event);
         }
     }
 }
 
-/// Whether a component carries requests: its check says so, its breaker is closed or those that try it are answered well (or a pin lets
-/// nobody try it), and its limit has room for the best class.
-fn is_well(shared: &Shared, route: &RouteShared, component: Component) -> bool {
+/// What a ladder judges a component by.
+fn seen(shared: &Shared, component: Component) -> Seen {
     let now = shared.clock.now();
-    let seen = shared.component(component, now);
     let collapsed = match component {
         Component::Backend(i) => shared.backends[i as usize].demand.is_collapsed(now),
         Component::Features(_) => false,
     };
-    let is_untried = route.is_untried(component, seen.phase == Phase::HalfOpen);
-    seen.health != Some(false) && (seen.carries || is_untried) && !collapsed
+    Seen { collapsed, ..shared.component(component, now) }
 }
 
 fn report_backend(shared: &Shared, at: usize, backend: &BackendShared) {
@@ -133,7 +130,6 @@ fn report_keys(shared: &Shared, keys: &KeyRing) {
 
 fn report_group(shared: &Shared, group: &Group) {
     for change in changes(&group.breaker) {
-        group.note(&change);
         let kind = EventKind::GroupChanged {
             group: group.name.clone(),
             members: group.members.clone(),

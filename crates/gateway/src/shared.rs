@@ -13,8 +13,7 @@ use std::iter;
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Plan;
-use mainstay_core::resilience::breaker::Phase;
-use mainstay_core::resilience::ladder::Component;
+use mainstay_core::resilience::ladder::{Component, Seen};
 use mainstay_core::time::Time;
 use mainstay_tower::clock::Clock;
 
@@ -73,16 +72,6 @@ pub(crate) struct Shared {
     pub(crate) lines: Vec<Arc<ReviewLine>>,
     pub(crate) events: EventSink,
     pub(crate) injector: Arc<Injector>,
-}
-
-/// How a component is.
-pub(crate) struct Seen {
-    /// What its last check said.
-    pub(crate) health: Option<bool>,
-    /// What may pass.
-    pub(crate) phase: Phase,
-    /// Whether what passes is answered well.
-    pub(crate) carries: bool,
 }
 
 /// What outlives every config.
@@ -145,7 +134,7 @@ impl Shared {
         })
     }
 
-    /// How a component is: what its last check said, and what its breaker and that of its group let pass.
+    /// How a component is: what its last check said, and what its breaker and that of its group let pass. Its room is the keeper's to judge.
     pub(crate) fn component(&self, component: Component, now: Time) -> Seen {
         let (health, own, group) = match component {
             Component::Backend(at) => {
@@ -154,11 +143,10 @@ impl Shared {
             }
             Component::Features(at) => (&self.features[at as usize].health, &self.features[at as usize].breaker, None),
         };
-        let well = Seen { health: health.last(), phase: Phase::Closed, carries: true };
         let breakers = iter::once(own).chain(group.map(|group| &group.breaker));
-        breakers.filter(|breaker| !breaker.is_closed()).fold(well, |seen, breaker| {
+        breakers.filter(|breaker| !breaker.is_closed()).fold(Seen::checked(health.last()), |seen, breaker| {
             let state = breaker.state(now);
-            Seen { phase: seen.phase.and(state.phase), carries: seen.carries && state.carries, ..seen }
+            seen.behind(state.phase, state.carries)
         })
     }
 

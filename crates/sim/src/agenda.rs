@@ -29,6 +29,10 @@ pub(crate) enum Event {
     Fails { visit: u32, turn: u32 },
     /// An engine's step has ended.
     Step(u32),
+    /// A first token that was held back is there.
+    First { visit: u32, turn: u32 },
+    /// The rest of such an answer is; whether it lost its place on the way.
+    Whole { visit: u32, turn: u32, preempted: bool },
     /// A call's time, or the time until it is slow, is over.
     Overdue { visit: u32, turn: u32 },
     /// A call that may be hedged is late.
@@ -49,7 +53,7 @@ pub(crate) enum Event {
     Check(u32),
     /// A feature store is.
     CheckStore(u32),
-    /// A deploy, by its place in the script, goes on with its next step.
+    /// A deploy goes on with its next step.
     Deploy(u32, u32),
     /// Those who watch look at what happened.
     Look,
@@ -71,6 +75,8 @@ impl Event {
             | Event::Ends { .. }
             | Event::Fails { .. }
             | Event::Step(_)
+            | Event::First { .. }
+            | Event::Whole { .. }
             | Event::Overdue { .. }
             | Event::Hedge { .. }
             | Event::Unadmitted { .. }

@@ -7,7 +7,7 @@ use mainstay_core::resilience::breaker::{self, Breaker, Phase, Ticket};
 use mainstay_core::resilience::demand::Demand;
 use mainstay_core::resilience::ejection::{self, Endpoints};
 use mainstay_core::resilience::hedge::Hedge;
-use mainstay_core::resilience::ladder::{self, Component, Effect, Entry, Ladder, Walk};
+use mainstay_core::resilience::ladder::{self, Component, Effect, Entry, Ladder, Seen, Walk};
 use mainstay_core::resilience::queue::Key;
 use mainstay_core::resilience::retry::{BudgetConfig, Retry, RetryBudget};
 use mainstay_core::route::{Class, Level};
@@ -41,6 +41,13 @@ pub(crate) struct Route {
     pub(crate) latest: [Time; Class::COUNT],
 }
 
+/// What ladders judge by.
+pub(crate) struct Parts<'a> {
+    pub(crate) backends: &'a [Option<Backend>],
+    pub(crate) groups: &'a Groups,
+    pub(crate) stores: &'a [Option<Store>],
+}
+
 /// Where a request is.
 #[derive(Debug)]
 pub(crate) enum At {
@@ -56,7 +63,9 @@ pub(crate) enum At {
         endpoint: usize,
         began: Time,
         slow: bool,
-        /// When an engine gave the first token.
+        /// How much later its answer comes than the engine gives it.
+        held: Duration,
+        /// When an engine's first token was there.
         first: Option<Time>,
     },
     /// At a feature store, before the backend is asked.
@@ -166,11 +175,6 @@ impl Backend {
         }
     }
 
-    /// Whether it carries requests, as the keeper judges.
-    pub(crate) fn is_well(&self, now: Time) -> bool {
-        self.health != Some(false) && self.breaker.carries() && !self.is_collapsed(now)
-    }
-
     /// Whether the best class is turned away. An anchor turns away whom it likes, and stays in charge.
     fn is_collapsed(&self, now: Time) -> bool {
         matches!(self.admission, Gate::Core(_)) && self.demand.is_collapsed(now)
@@ -195,38 +199,50 @@ impl Route {
     }
 
     /// The keeper's judgement: the changes of level with their reasons.
-    pub(crate) fn judge(&mut self, entries: &[Entry], well: impl Fn(Component) -> bool, now: Time) -> Vec<Effect> {
+    pub(crate) fn judge(&mut self, entries: &[Entry], parts: &Parts<'_>, now: Time) -> Vec<Effect> {
         for component in entries.iter().flat_map(Entry::components) {
-            self.ladder.handle_health(component, well(component), now);
+            let seen = Seen { collapsed: parts.is_collapsed(component, now), ..parts.seen(component) };
+            self.ladder.handle_seen(component, seen, now);
         }
         self.ladder.handle_timeout(now);
         std::iter::from_fn(|| self.ladder.poll_effect()).collect()
     }
 
     /// A better entry that wants to be tried by a request.
-    pub(crate) fn probe(
-        &self,
-        key: u64,
-        entries: &[Entry],
-        backends: &[Option<Backend>],
-        groups: &Groups,
-        stores: &[Option<Store>],
-    ) -> Option<usize> {
+    pub(crate) fn probe(&self, key: u64, entries: &[Entry], parts: &Parts<'_>) -> Option<usize> {
         let start = self.ladder.level();
         let best = entries.first().map_or(Level::FULL, |entry| entry.level);
         if start <= best || self.ladder.pin().is_some() {
             return None;
         }
-        ladder::probe(entries, start, key, |component| match component {
-            Component::Backend(at) => match &backends[at as usize] {
-                Some(backend) => (backend.health, backend.breaker.phase().and(groups.phase(at as usize))),
-                None => (None, Phase::Closed),
-            },
-            Component::Features(at) => match stores.get(at as usize) {
-                Some(Some(store)) => (store.health, store.breaker.phase()),
-                Some(None) | None => (None, Phase::Closed),
-            },
+        ladder::probe(entries, start, key, |component| {
+            let seen = parts.seen(component);
+            (seen.health, seen.phase)
         })
+    }
+}
+
+impl Parts<'_> {
+    /// How a component is, but for its room. What the world says nothing of is well.
+    fn seen(&self, component: Component) -> Seen {
+        let seen = |health, breaker: &Breaker| Seen::checked(health).behind(breaker.phase(), breaker.carries());
+        match component {
+            Component::Backend(at) => match &self.backends[at as usize] {
+                Some(backend) => self.groups.before(at as usize, seen(backend.health, &backend.breaker)),
+                None => Seen::checked(None),
+            },
+            Component::Features(at) => match self.stores.get(at as usize) {
+                Some(Some(store)) => seen(store.health, &store.breaker),
+                Some(None) | None => Seen::checked(None),
+            },
+        }
+    }
+
+    fn is_collapsed(&self, component: Component, now: Time) -> bool {
+        match component {
+            Component::Backend(at) => self.backends[at as usize].as_ref().is_some_and(|it| it.is_collapsed(now)),
+            Component::Features(_) => false,
+        }
     }
 }
 

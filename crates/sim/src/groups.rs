@@ -2,6 +2,7 @@
 
 use mainstay_core::plan::Plan;
 use mainstay_core::resilience::breaker::{Breaker, Config, Phase, Rejected, Ticket, Transition};
+use mainstay_core::resilience::ladder::Seen;
 use mainstay_core::resilience::outcome::Outcome;
 use mainstay_core::time::Time;
 
@@ -66,9 +67,16 @@ impl Groups {
         self.of[backend].map_or(Phase::Closed, |(group, _)| self.all[group].breaker.phase())
     }
 
-    /// Whether what a backend's group lets pass is answered well.
-    pub(crate) fn carries(&self, backend: usize) -> bool {
-        self.of[backend].is_none_or(|(group, _)| self.all[group].breaker.carries())
+    /// A backend as it is seen behind its group.
+    pub(crate) fn before(&self, backend: usize, seen: Seen) -> Seen {
+        let Some((group, _)) = self.of[backend] else { return seen };
+        let breaker = &self.all[group].breaker;
+        seen.behind(breaker.phase(), breaker.carries())
+    }
+
+    /// When a backend's group recovered last.
+    pub(crate) fn recovered(&self, backend: usize) -> Option<Time> {
+        self.of[backend].and_then(|(group, _)| self.all[group].breaker.recovered())
     }
 
     /// Whether a backend's group forbids calls.

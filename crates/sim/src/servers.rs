@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mainstay_core::drill;
+use mainstay_core::drill::{self, Version};
 use mainstay_core::rng::Rng;
 use mainstay_core::time::Time;
 
@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) owner: Owner,
     /// The servers are gone since: its end means nothing.
     pub(crate) void: bool,
+    /// Its end is an error: the version that works on it is so.
+    pub(crate) fails: bool,
     /// The part that works on it.
     part: u32,
 }
@@ -37,6 +39,7 @@ struct Part {
     /// It takes so many times as long while it is cold.
     cold: f64,
     gone: bool,
+    version: Version,
 }
 
 /// The servers of a backend.
@@ -57,8 +60,13 @@ impl Servers {
         let (line, calls, free) = (VecDeque::new(), Vec::new(), Vec::new());
         let (mu, normal) = (model.median_s().ln(), Normal::default());
         let (all, parts) = (model.servers, model.parts.clamp(1, model.servers.max(1)));
-        let part =
-            |at: u32| Part { servers: all / parts + u32::from(at < all % parts), busy: 0, cold: 1.0, gone: false };
+        let part = |at: u32| Part {
+            servers: all / parts + u32::from(at < all % parts),
+            busy: 0,
+            cold: 1.0,
+            gone: false,
+            version: Version::default(),
+        };
         let parts = (0..parts).map(part).collect();
         Servers { model, mu, rng, normal, slow: 1.0, parts, line, calls, free }
     }
@@ -76,10 +84,10 @@ impl Servers {
         if let [part] = self.parts.as_slice()
             && !part.gone
         {
-            return self.model.capacity() / part.cold;
+            return self.model.capacity() * part.version.share() / part.cold;
         }
         let there = self.parts.iter().filter(|part| !part.gone);
-        let servers: f64 = there.map(|part| f64::from(part.servers) / part.cold).sum();
+        let servers: f64 = there.map(|part| f64::from(part.servers) * part.version.share() / part.cold).sum();
         servers / self.model.mean.as_secs_f64()
     }
 
@@ -162,16 +170,16 @@ impl Servers {
         broken
     }
 
-    /// A part is there again, so many times as slow as ever: what it takes of the line, with the ends.
+    /// A part is there again with that version, and so many times as slow while it is cold: what it takes of the line, with the ends.
     pub(crate) fn part_comes(
         &mut self,
         part: usize,
-        cold: f64,
+        (version, cold): (Version, f64),
         now: Time,
         is_wanted: impl Fn(&Owner) -> bool,
     ) -> Vec<(u32, Time)> {
         let Some(comes) = self.parts.get_mut(part) else { return Vec::new() };
-        (comes.gone, comes.cold) = (false, cold);
+        (comes.gone, comes.cold, comes.version) = (false, cold, version);
         let room = comes.servers.saturating_sub(comes.busy);
         (0..room).map_while(|_| self.next(part, now, &is_wanted)).collect()
     }
@@ -190,9 +198,11 @@ impl Servers {
 
     fn start(&mut self, part: usize, owner: Owner, now: Time) -> (u32, Time) {
         let waiting = self.line.len() as f64 / f64::from(self.model.servers);
-        let seconds = self.seconds() * self.slow * self.parts[part].cold * (1.0 + self.model.drag * waiting);
+        let Part { cold, version, .. } = self.parts[part];
+        let seconds = self.seconds() * self.slow * cold * version.slow * (1.0 + self.model.drag * waiting);
+        let fails = version.fail > 0.0 && self.rng.unit() < version.fail;
         self.parts[part].busy += 1;
-        let call = Call { owner, void: false, part: part as u32 };
+        let call = Call { owner, void: false, fails, part: part as u32 };
         (self.note(call), now + Duration::from_nanos((seconds * 1e9) as u64))
     }
 
@@ -265,7 +275,7 @@ mod tests {
         let broken = servers.part_goes(0, false);
         assert_eq!(broken.len(), 3, "the greater part of five");
         assert_eq!(servers.capacity(), 2.0 / 0.05);
-        let started = servers.part_comes(0, 3.0, now, |_| true);
+        let started = servers.part_comes(0, (Version::default(), 3.0), now, |_| true);
         assert_eq!(started.len(), 1, "the one that waited");
         assert_eq!(started[0].1, now + Duration::from_millis(150), "a cold part is slow");
         assert!(until(servers.send(owner(6), now)) && until(servers.send(owner(7), now)));
@@ -274,8 +284,8 @@ mod tests {
         assert!(!servers.is_gone());
         assert_eq!(servers.part_goes(0, true), [owner(8)], "nobody is left to wait for");
         assert_eq!(servers.send(owner(9), now), None);
-        assert!(servers.part_comes(0, 1.0, now, |_| true).is_empty());
+        assert!(servers.part_comes(0, (Version { slow: 2.0, fail: 0.5 }, 1.0), now, |_| true).is_empty());
         servers.part_is_warm(0);
-        assert_eq!(servers.capacity(), 3.0 / 0.05);
+        assert_eq!(servers.capacity(), 3.0 / 0.05 / 4.0, "half of them fail, after twice the time");
     }
 }

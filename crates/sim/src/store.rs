@@ -92,11 +92,6 @@ impl Store {
         !self.hangs && !self.down && self.rng.unit() >= self.fail
     }
 
-    /// Whether it carries requests, as the keeper judges.
-    pub(crate) fn is_well(&self) -> bool {
-        self.health != Some(false) && self.breaker.carries()
-    }
-
     /// The entity that a request is about.
     pub(crate) fn entity(&self, key: u64) -> u32 {
         let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);

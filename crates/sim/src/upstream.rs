@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_core::drill::Model;
+use mainstay_core::drill::{Model, Version};
 use mainstay_core::rng::Rng;
 use mainstay_core::time::Time;
 
@@ -47,10 +47,14 @@ pub(crate) struct Upstream {
     down: bool,
     /// An engine restarts: it is gone.
     restarts: bool,
-    /// And then so many times as slow.
+    /// And then so many times as slow while it is cold.
     cold: f64,
+    /// The version that an engine runs; servers have one for each part.
+    version: Version,
     /// What share of its calls begins so much later.
     stall: (f64, Duration),
+    /// Of an engine: what share of its answers comes so much later.
+    first_token: (f64, Duration),
 }
 
 impl Upstream {
@@ -64,11 +68,11 @@ impl Upstream {
     }
 
     /// One that takes as long and fails as often as it was recorded.
-    pub(crate) const fn recorded(calls: Arc<Calls>, rng: Rng) -> Upstream {
+    pub(crate) fn recorded(calls: Arc<Calls>, rng: Rng) -> Upstream {
         Upstream::of(Kind::Recorded(calls), rng)
     }
 
-    const fn of(kind: Kind, rng: Rng) -> Upstream {
+    fn of(kind: Kind, rng: Rng) -> Upstream {
         Upstream {
             kind,
             rng,
@@ -78,7 +82,9 @@ impl Upstream {
             down: false,
             restarts: false,
             cold: 1.0,
+            version: Version::default(),
             stall: (0.0, Duration::ZERO),
+            first_token: (0.0, Duration::ZERO),
         }
     }
 
@@ -86,7 +92,7 @@ impl Upstream {
         self.slow = times;
         match &mut self.kind {
             Kind::Servers(servers) => servers.slow = times,
-            Kind::Engine(engine, _) => engine.slow = times * self.cold,
+            Kind::Engine(engine, _) => engine.slow = times * self.cold * self.version.slow,
             Kind::Recorded(_) => {}
         }
     }
@@ -111,19 +117,19 @@ impl Upstream {
         }
     }
 
-    /// A part is there again, so many times as slow as ever: what it takes of the line, with the ends.
+    /// A part is there again with that version, and so many times as slow while it is cold: what it takes of the line, with the ends.
     pub(crate) fn part_comes(
         &mut self,
         part: usize,
-        cold: f64,
+        (version, cold): (Version, f64),
         now: Time,
         is_wanted: impl Fn(&Owner) -> bool,
     ) -> Vec<(u32, Time)> {
         match &mut self.kind {
-            Kind::Servers(servers) => servers.part_comes(part, cold, now, is_wanted),
+            Kind::Servers(servers) => servers.part_comes(part, (version, cold), now, is_wanted),
             Kind::Engine(engine, _) => {
-                (self.restarts, self.cold) = (false, cold);
-                engine.slow = self.slow * cold;
+                (self.restarts, self.cold, self.version) = (false, cold, version);
+                engine.slow = self.slow * cold * version.slow;
                 Vec::new()
             }
             Kind::Recorded(_) => Vec::new(),
@@ -136,7 +142,7 @@ impl Upstream {
             Kind::Servers(servers) => servers.part_is_warm(part),
             Kind::Engine(engine, _) => {
                 self.cold = 1.0;
-                engine.slow = self.slow;
+                engine.slow = self.slow * self.version.slow;
             }
             Kind::Recorded(_) => {}
         }
@@ -159,9 +165,21 @@ impl Upstream {
         self.stall = (share, time);
     }
 
+    pub(crate) const fn set_first_token(&mut self, share: f64, time: Duration) {
+        self.first_token = (share, time);
+    }
+
     /// How much later a call begins that is made now; `None`: at once.
     pub(crate) fn stalls(&mut self) -> Option<Duration> {
-        let (share, time) = self.stall;
+        self.is_late(self.stall)
+    }
+
+    /// How much later an answer comes whose first token an engine gives now; `None`: at once.
+    pub(crate) fn holds_back(&mut self) -> Option<Duration> {
+        self.is_late(self.first_token)
+    }
+
+    fn is_late(&mut self, (share, time): (f64, Duration)) -> Option<Duration> {
         (share > 0.0 && self.rng.unit() < share).then_some(time)
     }
 
@@ -188,7 +206,11 @@ impl Upstream {
 
     /// The share of its capacity that it has at this moment.
     fn left(&self) -> f64 {
-        if self.hangs || self.is_gone() { 0.0 } else { (1.0 - self.fail) / (self.slow * self.cold) }
+        if self.hangs || self.is_gone() {
+            0.0
+        } else {
+            (1.0 - self.fail) * self.version.share() / (self.slow * self.cold)
+        }
     }
 
     /// Requests per second that it carries at this moment.
@@ -214,7 +236,8 @@ impl Upstream {
         if self.hangs {
             return Sent::Lost;
         }
-        if self.down || self.restarts || self.fail > 0.0 && self.rng.unit() < self.fail {
+        let fail = self.fail + self.version.fail * (1.0 - self.fail);
+        if self.down || self.restarts || fail > 0.0 && self.rng.unit() < fail {
             // An error costs no server.
             return Sent::Fails(now + ERROR);
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use mainstay_core::drill::Drill;
 use mainstay_core::engine::{Engine, ObjectiveId};
-use mainstay_core::event::{Event, EventKind};
+use mainstay_core::event::{Event, EventKind, ModelPromoted};
 use mainstay_core::incident::kind::Status;
 use mainstay_core::incident::record::Incident;
 use mainstay_core::plan::Plan;
@@ -168,6 +168,11 @@ impl<'a> Watch<'a> {
         let ladder::Effect::LevelChanged { from, to, why, at } = effect;
         let reason = why.word().into();
         self.happened(*at, EventKind::LevelChanged { route: route.to_owned(), from: *from, to: *to, reason });
+    }
+
+    /// A version is everywhere.
+    pub(crate) fn promoted(&mut self, promoted: ModelPromoted, now: Time) {
+        self.happened(now, EventKind::ModelPromoted(promoted));
     }
 
     /// A channel reaches nobody from here on, or does again.

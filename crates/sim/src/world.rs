@@ -18,6 +18,8 @@ use mainstay_core::rng::Rng;
 use mainstay_core::route::Class;
 use mainstay_core::time::Time;
 
+use deploys::{Rollout, Versions};
+
 use crate::Run;
 use crate::agenda::{Agenda, Event};
 use crate::anchors::Anchor;
@@ -60,6 +62,10 @@ pub(crate) struct World<'a> {
     /// Feature stores; `None`: that one is well and takes no time.
     stores: Vec<Option<Store>>,
     watch: Option<Box<Watch<'a>>>,
+    /// By backend.
+    versions: Vec<Versions>,
+    /// Deploys, in the order in which they were begun.
+    rollouts: Vec<Rollout>,
     routes: Vec<Route>,
     visits: Vec<Visit<'a>>,
     free: Vec<u32>,
@@ -145,7 +151,10 @@ impl<'a> Prepared<'a> {
                 None => Some(Upstream::new(model, oracles[at], rng)),
             }
         };
-        let servers = drill.models.iter().enumerate().map(upstream).collect();
+        let servers: Vec<_> = drill.models.iter().enumerate().map(upstream).collect();
+        let versions =
+            servers.iter().map(|it: &Option<Upstream>| Versions::new(it.as_ref().map_or(0, Upstream::parts)));
+        let versions = versions.collect();
         let world_rng = fork();
         let store = |(at, model): (usize, &Option<_>)| {
             let set = drill.plan.features.get(at)?;
@@ -177,6 +186,8 @@ impl<'a> Prepared<'a> {
             in_groups: Groups::new(&drill.plan, *seed, START),
             stores,
             watch,
+            versions,
+            rollouts: Vec::new(),
             routes: routes.collect(),
             visits: Vec::new(),
             free: Vec::new(),

@@ -102,6 +102,18 @@ section! {
         slow: Positive,
         /// Whether a part ends what it works on before it goes. Default: true.
         drains: Flag,
+        /// How the new version is. Default: the parts are as they were, and there is nothing to go back to.
+        version: Version,
+    }
+}
+
+section! {
+    /// How a version is, compared with the one that the world describes.
+    Version = "a version" {
+        /// It takes so many times as long. Default: 1.
+        slow: Positive,
+        /// It fails this share of calls. Default: none.
+        fail: Ratio,
     }
 }
 
@@ -223,7 +235,9 @@ section! {
         /// To which channel.
         channel: Text,
         /// Some of its calls begin later from here on.
-        stall: Stall,
+        stall: Late,
+        /// Some answers of its engine come later from here on, from the first token on.
+        first_token: Late,
         /// To which users.
         users: Text,
         /// They ask this often from here on.
@@ -234,8 +248,8 @@ section! {
 }
 
 section! {
-    /// Calls that begin later.
-    Stall = "`stall`" {
+    /// Calls that begin later, or answers that do.
+    Late = "a share that is late" {
         /// How many of all; 0%: none any more.
         share (required): Ratio,
         /// How much later.

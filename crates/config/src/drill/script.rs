@@ -1,6 +1,6 @@
 //! What happens in a drill: each item of its script.
 
-use mainstay_core::drill::{Deploy, Drill, Happening, StoreTurn, What};
+use mainstay_core::drill::{Deploy, Drill, Happening, Model, StoreTurn, Version, What};
 
 use super::{index, raw, shares};
 use crate::code::Code;
@@ -32,7 +32,10 @@ pub(super) fn happening(
     let rate = raw.rate.as_ref().map(|it| it.value);
     let what = match whom {
         _ if given(&raw) != 1 => None,
-        Whom { backend: Some(backend), features: None, channel: None, users: None } => to_backend(&raw, backend),
+        Whom { backend: Some(backend), features: None, channel: None, users: None } => {
+            has_first_tokens(&raw, backend, drill, reader)?;
+            to_backend(&raw, backend)
+        }
         Whom { backend: None, features: Some(set), channel: None, users: None } => to_store(&raw, set),
         Whom { backend: None, features: None, channel: Some(channel), users: None } => {
             raw.down.as_ref().map(|down| What::Channel { channel, down: down.value })
@@ -46,8 +49,8 @@ pub(super) fn happening(
     };
     if what.is_none() {
         let message = "one thing happens to one backend, feature set, channel or group of users";
-        let help = "`backend` and one of `slow`, `fail`, `hang`, `down`, `deploy`, `stall`; `features` and one of `slow`, `fail`, `hang`, \
-                    `down`, `age`; `channel` and `down`; or `users` and one of `rate`, `classes`";
+        let help = "`backend` and one of `slow`, `fail`, `hang`, `down`, `deploy`, `stall`, `first_token`; `features` and one of `slow`, \
+                    `fail`, `hang`, `down`, `age`; `channel` and `down`; or `users` and one of `rate`, `classes`";
         reader.report(Finding::new(Code::ExactlyOne, span, message).help(help));
     }
     Some((Happening { at: raw.at?.value, what: what? }, span))
@@ -55,7 +58,7 @@ pub(super) fn happening(
 
 /// How many things are said to happen.
 fn given(raw: &raw::Happening) -> usize {
-    let all = ["slow", "fail", "hang", "down", "deploy", "stall", "age", "rate", "classes"];
+    let all = ["slow", "fail", "hang", "down", "deploy", "stall", "first_token", "age", "rate", "classes"];
     all.iter().filter(|key| raw.given.contains(*key)).count()
 }
 
@@ -87,10 +90,26 @@ fn whom(raw: &raw::Happening, drill: &Drill, users: &[String], reader: &mut Read
     Some(whom)
 }
 
+/// First tokens come from engines only.
+fn has_first_tokens(raw: &raw::Happening, backend: usize, drill: &Drill, reader: &mut Reader<'_>) -> Option<()> {
+    let Some(late) = raw.first_token.as_ref().filter(|_| !matches!(drill.models[backend], Some(Model::Engine(_))))
+    else {
+        return Some(());
+    };
+    let message =
+        format!("the answers of `{}` have no first token: it is no engine", drill.plan.backends[backend].name);
+    let help = "describe it in the world as an `engine`, or let its calls begin later: `stall`";
+    reader.report(Finding::new(Code::Drill, late.span, message).help(help));
+    None
+}
+
 fn to_backend(raw: &raw::Happening, backend: usize) -> Option<What> {
+    let late = |late: &raw::Late| Some((late.share.as_ref()?.value, late.time.as_ref()?.value));
     if let Some(stall) = &raw.stall {
-        let stall = &stall.value;
-        return Some(What::Stall { backend, share: stall.share.as_ref()?.value, time: stall.time.as_ref()?.value });
+        return late(&stall.value).map(|(share, time)| What::Stall { backend, share, time });
+    }
+    if let Some(first_token) = &raw.first_token {
+        return late(&first_token.value).map(|(share, time)| What::FirstToken { backend, share, time });
     }
     match (&raw.slow, &raw.fail, &raw.hang, &raw.down, &raw.deploy) {
         (Some(times), None, None, None, None) => Some(What::Slow { backend, times: times.value }),
@@ -104,6 +123,10 @@ fn to_backend(raw: &raw::Happening, backend: usize) -> Option<What> {
                 cold: deploy.cold.as_ref().map_or(std::time::Duration::ZERO, |it| it.value),
                 slow: deploy.slow.as_ref().map_or(1.0, |it| it.value),
                 drains: deploy.drains.as_ref().is_none_or(|it| it.value),
+                version: deploy.version.as_ref().map(|it| Version {
+                    slow: it.value.slow.as_ref().map_or(1.0, |slow| slow.value),
+                    fail: it.value.fail.as_ref().map_or(0.0, |fail| fail.value),
+                }),
             };
             Some(What::Deploy { backend, deploy })
         }

@@ -1,4 +1,4 @@
-use mainstay_core::drill::What;
+use mainstay_core::drill::{Version, What};
 
 use super::*;
 
@@ -81,6 +81,36 @@ fn what_can_never_be_has_a_place() {
             expect(one).replace("servers: 32,", "engine: {},"),
             "E0304 a backend is `servers` with a `time`",
         ),
+        (
+            "for: 60s\n",
+            format!(
+                "{}```yaml script\n- {{ at: 1s, backend: model, first_token: {{ share: 1%, time: 3s }} }}\n```\n",
+                expect(one)
+            ),
+            "E0903 the answers of `model` have no first token",
+        ),
+        (
+            "for: 60s\n",
+            format!(
+                "{}```yaml script\n- {{ at: 1s, backend: model, first_token: {{ share: 1% }} }}\n```\n",
+                expect(one).replace(
+                    "servers: 32, time: 50ms, spread: 0.5",
+                    "engine: {}, prompt: { median: 9 }, output: { median: 9 }"
+                )
+            ),
+            "E0107 ",
+        ),
+        (
+            "for: 60s\n",
+            format!(
+                "{}```yaml script\n- {{ at: 1s, backend: model, slow: 2, first_token: {{ share: 1%, time: 3s }} }}\n```\n",
+                expect(one).replace(
+                    "servers: 32, time: 50ms, spread: 0.5",
+                    "engine: {}, prompt: { median: 9 }, output: { median: 9 }"
+                )
+            ),
+            "E0304 one thing happens",
+        ),
     ];
     for (head, rest, expected) in cases {
         let (drill, found) = read(head, &rest);
@@ -137,7 +167,7 @@ fn read_around(head: &str, world: &str, script: &str, holds: &str) -> (Option<Dr
 #[test]
 fn what_is_around_a_service_is_read() {
     let script = "- { at: 1m, features: account, age: 2h }\n- { at: 2m, channel: pager, down: true }\n\
-                  - { at: 3m, backend: model, deploy: { restart: 10s, cold: 20s, slow: 3, drains: false } }\n";
+                  - { at: 3m, backend: model, deploy: { restart: 10s, cold: 20s, slow: 3, drains: false, version: { slow: 4, fail: 1% } } }\n";
     let holds = "paged_s <= 120.0 && budget_left[\"web_availability\"] > 0.5";
     let (drill, found) = read_around("starts: 2026-07-01T22:00:00Z\n", AROUND, script, holds);
     let drill = drill.unwrap_or_else(|| panic!("{:?}", messages(&found)));
@@ -151,6 +181,7 @@ fn what_is_around_a_service_is_read() {
     assert!((drill.requests() - 120_000.0).abs() < 100.0, "{}", drill.requests());
     let What::Deploy { deploy, .. } = drill.script[2].what else { panic!("{:?}", drill.script) };
     assert_eq!((deploy.lasts(4), deploy.drains), (Duration::from_mins(2), false));
+    assert_eq!(deploy.version, Some(Version { slow: 4.0, fail: 0.01 }));
     let (quiet, _) = read_around("", AROUND, "[]\n", "shed == 0");
     assert!(quiet.is_some_and(|drill| drill.around.watched), "it has objectives");
 }
@@ -174,6 +205,8 @@ fn what_cannot_be_around_a_service_has_a_place() {
         (none("- { at: 1m, features: acount, down: true }\n"), "E0301 there is no feature set `acount`"),
         (none("- { at: 1m, features: account, deploy: { restart: 1s } }\n"), "E0304 one thing happens"),
         (none("- { at: 1m, backend: model, age: 1h }\n"), "E0304 one thing happens"),
+        (none("- { at: 1m, backend: model, deploy: { restart: 1s, version: { slow: 0 } } }\n"), "E0205 "),
+        (none("- { at: 1m, backend: model, deploy: { restart: 1s, version: { fails: 1% } } }\n"), "E0104 "),
         (none("- { at: 1m, backend: model, down: true, age: 1h }\n"), "E0304 one thing happens"),
         (none("- { at: 1m, channel: pager, slow: 2 }\n"), "E0304 one thing happens"),
         (none("- { at: 1m, channel: pagr, down: true }\n"), "E0301 there is no channel `pagr`"),

@@ -94,6 +94,30 @@ pub struct Deploy {
     pub slow: f64,
     /// Whether it ends what it works on before it goes; otherwise that breaks off.
     pub drains: bool,
+    /// How the new version is; `None`: the parts are as they were.
+    pub version: Option<Version>,
+}
+
+/// How a version of a model is, compared with the one that the world describes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Version {
+    /// It takes so many times as long.
+    pub slow: f64,
+    /// It fails this share of calls.
+    pub fail: f64,
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version { slow: 1.0, fail: 0.0 }
+    }
+}
+
+impl Version {
+    /// The share of a well version's capacity that it has.
+    pub fn share(&self) -> f64 {
+        (1.0 - self.fail) / self.slow
+    }
 }
 
 impl Store {

@@ -86,6 +86,10 @@ pub struct Breaker {
     /// How long the backend asked to be left alone.
     hold_until: Time,
     stragglers: u64,
+    /// Whether it was open since it was closed last.
+    was_open: bool,
+    /// When it closed last after that because calls were answered well.
+    recovered: Option<Time>,
     /// Parts that failed in this round of trials: the others have their turn first.
     ill: Vec<u32>,
     effects: VecDeque<Effect>,
@@ -112,6 +116,8 @@ impl Breaker {
             level: 0,
             hold_until: Time::ZERO,
             stragglers: 0,
+            was_open: false,
+            recovered: None,
             ill: Vec::new(),
             effects: VecDeque::new(),
             effects_dropped: 0,
@@ -328,6 +334,12 @@ impl Breaker {
         }
     }
 
+    /// When it recovered last: closed because calls were answered well, after it had been open. That it was suspected only is nothing to
+    /// recover from, and an order that ends shows nothing.
+    pub const fn recovered(&self) -> Option<Time> {
+        self.recovered
+    }
+
     /// Calls that test the backend at this moment.
     pub fn probes(&self) -> u32 {
         match &self.state {
@@ -413,6 +425,10 @@ impl Breaker {
         self.state = next;
         self.generation = self.generation.wrapping_add(1);
         let (to, until) = (self.phase(), self.poll_timeout());
+        if to == Phase::Closed && std::mem::take(&mut self.was_open) && why == Why::Recovered {
+            self.recovered = Some(now);
+        }
+        self.was_open |= to == Phase::Open;
         self.emit(Effect::Transition(Transition { from, to, why, at: now, until, evidence }));
     }
 

@@ -14,17 +14,22 @@
 //! - A pin decides alone until it expires or is taken away; the machine goes on beneath it.
 //! - Each change of the current level is an effect with its reason.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::resilience::breaker::Phase;
 use crate::route::Level;
 use crate::time::Time;
 
+mod climb;
 mod health;
+mod seen;
 mod walk;
 
+pub use climb::Climb;
 use health::Health;
+pub use seen::Seen;
 pub use walk::{Step, Walk, probe};
 
 /// How slowly the current level follows health.
@@ -170,6 +175,10 @@ pub struct Ladder {
     /// What health alone would have.
     automatic: Level,
     pin: Option<Pin>,
+    /// Components that were half-open under a pin, and not tried since.
+    untried: BTreeSet<Component>,
+    /// The last step up.
+    climbed: Option<Climb>,
     bad_windows: u32,
     moved: Time,
     window_ends: Time,
@@ -192,12 +201,19 @@ impl Ladder {
             entries,
             hysteresis,
             pin: None,
+            untried: BTreeSet::new(),
+            climbed: None,
             bad_windows: 0,
             moved: now,
             served: [0; Level::COUNT],
             all_failed: 0,
             effects: VecDeque::new(),
         }
+    }
+
+    /// The same, where whoever was not tried under another ladder's pin was not tried here either. Both mean the same components.
+    pub fn with_untried_of(self, other: &Ladder) -> Ladder {
+        Ladder { untried: other.untried.clone(), ..self }
     }
 
     /// The current level: where requests start.
@@ -208,6 +224,11 @@ impl Ladder {
     /// The pin, if there is one.
     pub fn pin(&self) -> Option<&Pin> {
         self.pin.as_ref()
+    }
+
+    /// The last step up that parts which recovered brought about.
+    pub const fn climbed(&self) -> Option<Climb> {
+        self.climbed
     }
 
     /// The entries, in the order in which a request walks them.
@@ -235,6 +256,18 @@ impl Ladder {
         if let Some(health) = self.health.get_mut(&component) {
             health.handle(healthy, now);
         }
+    }
+
+    /// A component as it is seen: it is well when it carries requests. Half-open only because a pin lets nobody try it, or let nobody until a
+    /// moment ago, is not to be ill: when the pin ends, requests begin there as if it were well, and the breaker lets as many try as it means to.
+    pub fn handle_seen(&mut self, component: Component, seen: Seen, now: Time) {
+        if seen.phase != Phase::HalfOpen {
+            self.untried.remove(&component);
+        } else if self.pin.is_some() {
+            self.untried.insert(component);
+        }
+        let carries = seen.carries || self.untried.contains(&component);
+        self.handle_health(component, seen.health != Some(false) && carries && !seen.collapsed, now);
     }
 
     /// A request was answered at `level`.
@@ -333,6 +366,9 @@ impl Ladder {
         let to = self.level();
         if from == to {
             return;
+        }
+        if why == LevelReason::Recovered && to < from {
+            self.climbed = Some(Climb { at, from });
         }
         if self.effects.len() == EFFECTS {
             self.effects.pop_front();

@@ -29,7 +29,6 @@ use crate::body::{AnswerBody, UploadFault};
 use crate::crossing;
 use crate::protocol::{self, AnswerContext, Rendered, grpc};
 use crate::reviews::{self, PATIENCE};
-use crate::shared::Group;
 use crate::until::Until;
 
 /// How an entry did.
@@ -120,10 +119,9 @@ fn takes_part(visit: &Visit<'_>, entry: usize, backend: usize) -> bool {
         return true;
     }
     let back = shared.routes[visit.route].back_at(visit.entry(entry).level);
-    let in_group = shared.groups.of(backend).and_then(Group::recovered);
-    let Some(since) = back.max(shared.backends[backend].recovered()).max(in_group) else { return true };
-    let share = ramp::share(since, over, shared.clock.now());
-    share >= 1.0 || visit.state.rng.borrow_mut().unit() < share
+    let own = shared.backends[backend].breaker.recovered();
+    let in_group = shared.groups.of(backend).and_then(|group| group.breaker.recovered());
+    ramp::takes_part([back, own, in_group], over, || visit.state.rng.borrow_mut().unit(), shared.clock.now())
 }
 
 /// Where equal requests wait for one call: what came of the one that called, unless this is the one to call.

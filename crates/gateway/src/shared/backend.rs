@@ -1,7 +1,7 @@
 //! A backend as all workers see it: its breaker, its limiter, its endpoints.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mainstay_core::plan::Backend;
@@ -32,8 +32,6 @@ pub(crate) struct BackendShared {
     pub(crate) demand: Demand,
     tls: Option<Arc<rustls::ClientConfig>>,
     config: Backend,
-    /// When its breaker closed last after it had been open, in nanoseconds; 0: never.
-    recovered: AtomicU64,
     /// Whether what failed last did so for its key's sake.
     by_key: AtomicBool,
     choice: Mutex<Endpoints>,
@@ -76,7 +74,6 @@ impl BackendShared {
             endpoints,
             tls,
             config: config.clone(),
-            recovered: AtomicU64::new(0),
             by_key: AtomicBool::new(false),
         })
     }
@@ -144,26 +141,17 @@ impl BackendShared {
         std::iter::from_fn(|| choice.poll_effect()).collect()
     }
 
-    /// A call ended: what its breaker learns, which may be that it is well again.
+    /// A call ended: what its breaker learns.
     pub(crate) fn learn(&self, ticket: Ticket, outcome: Outcome, fault: Option<Fault>, now: Time) {
-        let was_closed = self.breaker.is_closed();
         if outcome.is_failure() {
             self.by_key.store(fault.is_some(), Ordering::Relaxed);
         }
         self.breaker.report(ticket, outcome, now);
-        if !was_closed && self.breaker.is_closed() {
-            self.recovered.store(now.as_nanos(), Ordering::Relaxed);
-        }
     }
 
     /// Whether what failed last did so for its key's sake.
     pub(crate) fn fails_by_its_key(&self) -> bool {
         self.by_key.load(Ordering::Relaxed)
-    }
-
-    /// When it recovered last.
-    pub(crate) fn recovered(&self) -> Option<Time> {
-        Some(self.recovered.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)
     }
 
     /// Calls that are allowed at once; `None`: no limit.

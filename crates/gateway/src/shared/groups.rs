@@ -1,10 +1,9 @@
 //! Backends that share their fate: each group has a breaker in front of those of its members.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mainstay_core::plan::{Backend, Plan};
-use mainstay_core::resilience::breaker::{Config, Phase, Rejected, Transition, Why};
+use mainstay_core::resilience::breaker::{Config, Phase, Rejected, Transition};
 use mainstay_core::status::GroupStatus;
 use mainstay_core::time::Time;
 use mainstay_tower::breaker::{Guard, SharedBreaker};
@@ -29,10 +28,6 @@ pub(crate) struct Group {
     pub(crate) members: Vec<String>,
     config: Config,
     pub(crate) breaker: Arc<SharedBreaker>,
-    /// Whether it was open since it was closed last.
-    was_open: AtomicBool,
-    /// When it closed last after that, in nanoseconds; 0: never.
-    recovered: AtomicU64,
 }
 
 impl Groups {
@@ -100,8 +95,6 @@ impl Group {
             members: members.iter().map(|backend| backend.name.clone()).collect(),
             breaker: SharedBreaker::new(config.clone(), seed, now),
             config,
-            was_open: AtomicBool::new(false),
-            recovered: AtomicU64::new(0),
         }
     }
 
@@ -112,22 +105,5 @@ impl Group {
     /// Its state.
     pub(crate) fn phase(&self, now: Time) -> Phase {
         if self.breaker.is_closed() { Phase::Closed } else { self.breaker.state(now).phase }
-    }
-
-    /// Notes a change of its own. That it was suspected only is nothing to recover from.
-    pub(crate) fn note(&self, change: &Transition) {
-        if change.to == Phase::Open {
-            self.was_open.store(true, Ordering::Relaxed);
-        } else if change.to == Phase::Closed
-            && self.was_open.swap(false, Ordering::Relaxed)
-            && change.why == Why::Recovered
-        {
-            self.recovered.store(change.at.as_nanos(), Ordering::Relaxed);
-        }
-    }
-
-    /// When it recovered last.
-    pub(crate) fn recovered(&self) -> Option<Time> {
-        Some(self.recovered.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)
     }
 }

@@ -1,14 +1,13 @@
 //! A route as all workers see it: its ladder, its retry budget, its parsed pointers.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use mainstay_core::event::{Event, EventKind};
 use mainstay_core::plan::{AnswerBy, PathMatch, Plan, Route};
-use mainstay_core::resilience::ladder::{Component, Effect, Entry, Ladder, LevelReason, Pin};
+use mainstay_core::resilience::ladder::{Climb, Component, Effect, Entry, Ladder, LevelReason, Pin, Seen};
 use mainstay_core::resilience::retry::{BudgetConfig, RetryBudget};
 use mainstay_core::route::Level;
 use mainstay_core::slo::objective::{Kind, LatencyOf};
@@ -62,11 +61,9 @@ pub(crate) struct RouteShared {
     /// By entry: the path at its backend, where the route's path is fixed and the backend's model has another name.
     pub(crate) paths: Vec<Option<PathAndQuery>>,
     level: AtomicU8,
-    /// When its level last went up as its parts recovered, in nanoseconds (0: never), and from where.
+    /// The ladder's last step up: when, in nanoseconds (0: never), and from where.
     climbed: (AtomicU64, AtomicU8),
     pinned: AtomicBool,
-    /// Components whose breakers became half-open under a pin, and were not tried since.
-    untried: Mutex<BTreeSet<Component>>,
     ladder: Mutex<(Ladder, LevelReason)>,
 }
 
@@ -84,13 +81,20 @@ impl RouteShared {
         let bad = |what: String| StartError::Route(route.name.clone(), what);
         let entries: Vec<Entry> = route.ladder.iter().map(mainstay_core::plan::Entry::walked).collect();
         let running = old.and_then(|o| o.routes.iter().find(|r| r.name == route.name));
-        let ladder = match running {
-            Some(r) if r.entries == entries && same_components(r, old, plan) && same_pace(route, old) => {
-                r.ladder.lock().expect("judging does not panic").clone()
-            }
-            other => (new_ladder(&entries, route, other, now), LevelReason::Recovered),
-        };
         let alike = running.filter(|r| r.entries == entries && same_components(r, old, plan));
+        let ladder = match alike.map(|r| r.ladder.lock().expect("judging does not panic")) {
+            Some(alike) if same_pace(route, old) => alike.clone(),
+            Some(alike) => {
+                let ladder = new_ladder(&entries, route, alike.0.pin().cloned(), now);
+                (ladder.with_untried_of(&alike.0), LevelReason::Recovered)
+            }
+            None => {
+                let pin = running.and_then(|r| r.ladder.lock().expect("judging does not panic").0.pin().cloned());
+                (new_ladder(&entries, route, pin, now), LevelReason::Recovered)
+            }
+        };
+        let climbed = ladder.0.climbed();
+        let (climbed_at, climbed_from) = climbed.map_or((0, 0), |it| (it.at.as_nanos(), it.from.number()));
         let hedges = Hedges::carry_over(route, &plan.backends, alike.and_then(|r| r.hedges.as_ref()), now);
         let locals = running.map_or(&[][..], |running| &running.locals);
         let locals = local::entries(route, around.files, around.lines, locals, around.seed)
@@ -117,9 +121,8 @@ impl RouteShared {
             orders: running.map(|running| Arc::clone(&running.orders)).unwrap_or_default(),
             paths: route.ladder.iter().map(|entry| fixed_path(route, entry, plan)).collect(),
             level: AtomicU8::new(ladder.0.level().number()),
-            climbed: (AtomicU64::new(0), AtomicU8::new(0)),
+            climbed: (AtomicU64::new(climbed_at), AtomicU8::new(climbed_from)),
             pinned: AtomicBool::new(ladder.0.pin().is_some()),
-            untried: Mutex::new(alike.map(|r| r.untried().clone()).unwrap_or_default()),
             ladder: Mutex::new(ladder),
         }))
     }
@@ -136,31 +139,14 @@ impl RouteShared {
 
     /// Since when requests come to this level again after its parts recovered.
     pub(crate) fn back_at(&self, level: Level) -> Option<Time> {
-        let at = Some(self.climbed.0.load(Ordering::Relaxed)).filter(|at| *at > 0)?;
-        (level.number() < self.climbed.1.load(Ordering::Relaxed)).then(|| Time::from_nanos(at))
+        let at = Some(self.climbed.0.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)?;
+        let from = Level::new(self.climbed.1.load(Ordering::Relaxed))?;
+        Climb { at, from }.back_at(level)
     }
 
     /// Whether a person holds its level.
     pub(crate) fn is_pinned(&self) -> bool {
         self.pinned.load(Ordering::Relaxed)
-    }
-
-    /// Whether a component's breaker is half-open only because a pin lets nobody try it, or let nobody until a moment ago. That is not to be
-    /// ill: when the pin ends, requests begin there as if it were well, and the breaker lets as many try as it means to.
-    pub(crate) fn is_untried(&self, component: Component, is_half_open: bool) -> bool {
-        let mut untried = self.untried();
-        if !is_half_open {
-            untried.remove(&component);
-            return false;
-        }
-        if self.is_pinned() {
-            untried.insert(component);
-        }
-        untried.contains(&component)
-    }
-
-    fn untried(&self) -> MutexGuard<'_, BTreeSet<Component>> {
-        self.untried.lock().expect("noting does not panic")
     }
 
     /// Why requests start below the best level, in a word.
@@ -169,11 +155,11 @@ impl RouteShared {
     }
 
     /// Tells the ladder how its components are, lets it judge, and returns what it did.
-    pub(crate) fn judge(&self, well: impl Fn(Component) -> bool, now: Time) -> Vec<Event> {
+    pub(crate) fn judge(&self, seen: impl Fn(Component) -> Seen, now: Time) -> Vec<Event> {
         let mut guard = self.ladder.lock().expect("judging does not panic");
         let ladder = &mut guard.0;
         for component in self.entries.iter().flat_map(Entry::components) {
-            ladder.handle_health(component, well(component), now);
+            ladder.handle_seen(component, seen(component), now);
         }
         ladder.handle_timeout(now);
         self.publish(&mut guard)
@@ -196,13 +182,13 @@ impl RouteShared {
     fn publish(&self, guard: &mut (Ladder, LevelReason)) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(Effect::LevelChanged { from, to, why, at }) = guard.0.poll_effect() {
-            if why == LevelReason::Recovered && to < from {
-                self.climbed.1.store(from.number(), Ordering::Relaxed);
-                self.climbed.0.store(at.as_nanos(), Ordering::Relaxed);
-            }
             let reason = why.word().into();
             guard.1 = why;
             events.push(Event { at, kind: EventKind::LevelChanged { route: self.name.clone(), from, to, reason } });
+        }
+        if let Some(Climb { at, from }) = guard.0.climbed() {
+            self.climbed.1.store(from.number(), Ordering::Relaxed);
+            self.climbed.0.store(at.as_nanos(), Ordering::Relaxed);
         }
         self.level.store(guard.0.level().number(), Ordering::Relaxed);
         self.pinned.store(guard.0.pin().is_some(), Ordering::Relaxed);
@@ -234,9 +220,8 @@ fn allowed(plan: &Plan, route: &str) -> Option<Duration> {
 }
 
 /// A ladder that knows nothing of health yet. What a person ordered for the route of this name holds on.
-fn new_ladder(entries: &[Entry], route: &Route, running: Option<&Arc<RouteShared>>, now: Time) -> Ladder {
+fn new_ladder(entries: &[Entry], route: &Route, pin: Option<Pin>, now: Time) -> Ladder {
     let mut ladder = Ladder::new(entries.to_vec(), route.hysteresis, now);
-    let pin = running.and_then(|r| r.ladder.lock().expect("judging does not panic").0.pin().cloned());
     if let Some(pin) = pin {
         ladder.handle_pin(pin, now);
         // It is the running ladder that the level changed on.

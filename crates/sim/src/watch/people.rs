@@ -5,9 +5,10 @@ use std::time::Duration;
 use mainstay_core::drill::{Law, Reaction};
 use mainstay_core::incident::kind::Status;
 use mainstay_core::incident::notice::Purpose;
-use mainstay_core::incident::record::{Act, ActionState, Incident};
+use mainstay_core::incident::record::{Act, ActionState, Held, Incident};
 use mainstay_core::response::delivery::Delivery;
 use mainstay_core::response::desk::Asked;
+use mainstay_core::response::fact::CHANGE;
 use mainstay_core::time::Time;
 
 use super::{News, Watch};
@@ -87,15 +88,21 @@ impl Watch<'_> {
         }
     }
 
-    /// The first thing of the runbook that mainstay itself can do, as far as the world has it.
+    /// What the runbook says that mainstay itself can do: back to the version before where one came shortly before, and otherwise the first
+    /// thing that the world has.
     fn mitigates(&mut self, deed: &Deed, now: Time) {
         let Some(incident) = self.desk.incidents().get(&deed.incident).filter(|it| it.status.is_open()) else { return };
+        let goes_back = |act: &Act| matches!(act, Act::PreviousModel { model } if came_before(incident, model));
         let has_effect = |act: &Act| matches!(act, Act::PinLevel { .. } | Act::CachedFeatures { .. });
-        let wanted = self.desk.proposals(incident).into_iter().filter(has_effect);
-        // The same for each route that it touches.
-        let mut wanted: Vec<Act> = wanted.collect();
-        let first = wanted.first().map(Act::word);
-        wanted.retain(|act| Some(act.word()) == first);
+        let mut wanted = self.desk.proposals(incident);
+        if wanted.iter().any(goes_back) {
+            wanted.retain(goes_back);
+        } else {
+            wanted.retain(has_effect);
+            // The same for each route that it touches.
+            let first = wanted.first().map(Act::word);
+            wanted.retain(|act| Some(act.word()) == first);
+        }
         let name = &self.drill.around.people[deed.who].name;
         if wanted.is_empty() {
             self.news.push(News::Line(format!("{name} finds nothing in the runbook of {} to do here", incident.kind)));
@@ -114,7 +121,8 @@ impl Watch<'_> {
         if !incident.status.is_open() || incident.proposed.is_none() {
             return;
         }
-        let active = incident.actions.iter().filter(|it| it.state == ActionState::Active);
+        // What has no end stays: nobody goes back to the version that was left.
+        let active = incident.actions.iter().filter(|it| it.state == ActionState::Active && it.until.is_some());
         for action in active.map(|it| it.id).collect::<Vec<_>>() {
             self.asks(deed, Asked::Undo(action), now);
         }
@@ -136,4 +144,10 @@ impl Watch<'_> {
         self.promised += 1;
         self.deeds.insert((at, self.promised), Deed { who, incident: incident.to_owned(), what });
     }
+}
+
+/// Whether a version of the model came shortly before an incident.
+fn came_before(incident: &Incident, model: &str) -> bool {
+    let is = |held: &Held, label: &str, value: &str| held.labels.get(label).is_some_and(|it| it == value);
+    incident.facts.iter().any(|held| held.fact == CHANGE && is(held, "what", "promoted") && is(held, "model", model))
 }

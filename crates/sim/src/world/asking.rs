@@ -81,7 +81,7 @@ impl World<'_> {
             Some(endpoints) => endpoints.handle_pick_but(visit.avoid, &mut self.rng, now),
             None => 0,
         };
-        visit.at = At::Call { ticket, in_group, endpoint, began: now, slow: false, first: None };
+        visit.at = At::Call { ticket, in_group, endpoint, began: now, slow: false, held: Duration::ZERO, first: None };
         self.active.iter().for_each(|span| self.spans[*span].called());
         let slow_at = now + backend.breaker.config().slow_after;
         let owner = Owner { visit: index, turn: visit.turn };

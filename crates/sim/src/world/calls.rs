@@ -76,7 +76,8 @@ impl World<'_> {
             self.agenda.add(end, Event::Served { backend: at as u32, call: number });
         }
         if !call.void && self.visits[call.owner.visit as usize].turns_to(call.owner.turn) {
-            self.call_ended(call.owner.visit, Outcome::Success);
+            let outcome = if call.fails { Outcome::failure(FailureKind::Server) } else { Outcome::Success };
+            self.call_ended(call.owner.visit, outcome);
         }
     }
 
@@ -102,8 +103,8 @@ impl World<'_> {
         }
         for it in progress.drain(..) {
             match it {
-                Progress::First(owner) => self.first_token(owner),
-                Progress::Done { owner, preempted } => self.answer_is_whole(owner, preempted),
+                Progress::First(owner) => self.gives_first(at, owner),
+                Progress::Done { owner, preempted } => self.gives_last(owner, preempted),
             }
         }
         self.progress = progress;
@@ -119,7 +120,30 @@ impl World<'_> {
         }
     }
 
-    fn first_token(&mut self, owner: Owner) {
+    /// An engine has given an answer's first token, which may be held back on its way.
+    fn gives_first(&mut self, at: usize, owner: Owner) {
+        let visit = &mut self.visits[owner.visit as usize];
+        let (true, At::Call { held, .. }) = (visit.turns_to(owner.turn), &mut visit.at) else { return };
+        match self.servers[at].as_mut().and_then(Upstream::holds_back) {
+            None => self.first_token(owner),
+            Some(time) => {
+                *held = time;
+                self.agenda.add(self.now + time, Event::First { visit: owner.visit, turn: owner.turn });
+            }
+        }
+    }
+
+    /// An engine has given an answer's last token.
+    fn gives_last(&mut self, owner: Owner, preempted: bool) {
+        let visit = &mut self.visits[owner.visit as usize];
+        let (true, At::Call { held, .. }) = (visit.turns_to(owner.turn), &visit.at) else { return };
+        if held.is_zero() {
+            return self.answer_is_whole(owner, preempted);
+        }
+        self.agenda.add(self.now + *held, Event::Whole { visit: owner.visit, turn: owner.turn, preempted });
+    }
+
+    pub(super) fn first_token(&mut self, owner: Owner) {
         let now = self.now;
         let visit = &mut self.visits[owner.visit as usize];
         let (true, At::Call { ticket, in_group, began, first, .. }) = (visit.turns_to(owner.turn), &mut visit.at)
@@ -138,7 +162,7 @@ impl World<'_> {
         self.answer_begins(owner.visit, took);
     }
 
-    fn answer_is_whole(&mut self, owner: Owner, preempted: bool) {
+    pub(super) fn answer_is_whole(&mut self, owner: Owner, preempted: bool) {
         if self.visits[owner.visit as usize].turns_to(owner.turn) {
             self.active.iter().for_each(|span| self.spans[*span].generated(preempted));
             self.call_ended(owner.visit, Outcome::Success);

@@ -11,8 +11,8 @@ use super::World;
 use crate::agenda::Event;
 use crate::curves::Point;
 use crate::figures::Span;
-use crate::gateway::Backend;
-use crate::store::Store;
+use crate::gateway::Parts;
+use crate::servers::Owner;
 
 /// How often machines are settled and ladders are judged, as in the gateway's keeper.
 const TICK: Duration = Duration::from_millis(20);
@@ -31,6 +31,8 @@ impl World<'_> {
             Event::Ends { visit, turn } => self.ends(visit, turn),
             Event::Fails { visit, turn } => self.fails(visit, turn),
             Event::Step(backend) => self.step_ended(backend as usize),
+            Event::First { visit, turn } => self.first_token(Owner { visit, turn }),
+            Event::Whole { visit, turn, preempted } => self.answer_is_whole(Owner { visit, turn }, preempted),
             Event::Overdue { visit, turn } => self.overdue(visit, turn),
             Event::Hedge { visit, turn } => self.call_is_late(visit, turn),
             Event::Unadmitted { visit, turn } => self.unadmitted(visit, turn),
@@ -66,13 +68,8 @@ impl World<'_> {
         self.report_groups();
         self.settle_stores();
         for index in 0..self.routes.len() {
-            let (backends, groups, stores, now) = (&self.backends, &self.in_groups, &self.stores, self.now);
-            let is_well = |backend: &Backend, at| backend.is_well(now) && groups.carries(at);
-            let well = |component| match component {
-                Component::Backend(at) => backends[at as usize].as_ref().is_none_or(|it| is_well(it, at as usize)),
-                Component::Features(at) => stores.get(at as usize).and_then(Option::as_ref).is_none_or(Store::is_well),
-            };
-            for effect in self.routes[index].judge(&self.entries[index], well, now) {
+            let parts = Parts { backends: &self.backends, groups: &self.in_groups, stores: &self.stores };
+            for effect in self.routes[index].judge(&self.entries[index], &parts, self.now) {
                 self.tell_level(index, &effect);
             }
         }
@@ -185,6 +182,9 @@ impl World<'_> {
             What::Stall { backend, share, time } => {
                 format!("* {:.1} % of calls to backend {} begin {time:?} later", share * 1e2, name(*backend))
             }
+            What::FirstToken { backend, share, time } => {
+                format!("* {:.1} % of answers of backend {} begin {time:?} later", share * 1e2, name(*backend))
+            }
             What::Disturb { at, fault } => {
                 let at = match at {
                     Place::Backend(backend) => format!("backend {}", name(*backend)),
@@ -221,6 +221,9 @@ impl World<'_> {
             What::Stall { backend, share, time } => {
                 self.servers[*backend].iter_mut().for_each(|it| it.set_stall(*share, *time));
             }
+            What::FirstToken { backend, share, time } => {
+                self.servers[*backend].iter_mut().for_each(|it| it.set_first_token(*share, *time));
+            }
             What::Hang { backend, hangs } => self.servers[*backend].iter_mut().for_each(|it| it.set_hangs(*hangs)),
             What::Down { backend, down } => {
                 self.servers[*backend].iter_mut().for_each(|it| it.set_down(*down));
@@ -228,7 +231,7 @@ impl World<'_> {
                     self.calls_break(*backend);
                 }
             }
-            What::Deploy { .. } => self.deploy_goes_on(index, 0),
+            What::Deploy { backend, deploy } => self.deploy(*backend, *deploy),
             What::Store { set, turn } => {
                 if let Some(Some(store)) = self.stores.get_mut(*set) {
                     store.turn(*turn);

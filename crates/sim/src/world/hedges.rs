@@ -101,7 +101,7 @@ impl World<'_> {
         }
         let slow_at = now + backend.breaker.config().slow_after;
         let turn = visit.turn ^ OTHER;
-        let call = At::Call { ticket, in_group, endpoint, began: now, slow: false, first: None };
+        let call = At::Call { ticket, in_group, endpoint, began: now, slow: false, held: Duration::ZERO, first: None };
         visit.other = Some(Other { turn, entry, backend: at, at: call, is_hedge: true });
         self.active.iter().for_each(|span| {
             self.spans[*span].called();

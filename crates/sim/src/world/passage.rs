@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mainstay_core::drill::Model;
 use mainstay_core::resilience::ladder::{Step, Walk};
+use mainstay_core::resilience::ramp;
 use mainstay_core::resilience::retry::{Policy, Retry};
 use mainstay_core::route::{Class, Level};
 
@@ -13,7 +14,7 @@ use super::{Returning, World};
 use crate::agenda::Event;
 use crate::engine::Work;
 use crate::figures::{Ended, Ending};
-use crate::gateway::{At, Tried, Visit, answers};
+use crate::gateway::{At, Parts, Tried, Visit, answers};
 use crate::tape::Done;
 
 impl World<'_> {
@@ -52,7 +53,8 @@ impl World<'_> {
         let deadline = now + plan.deadline;
         let key = self.rng.next_u64();
         let mut walk = Walk::new(&entries[at], start, deadline, now);
-        if let Some(probe) = route.probe(key, &entries[at], &self.backends, &self.in_groups, &self.stores) {
+        let parts = Parts { backends: &self.backends, groups: &self.in_groups, stores: &self.stores };
+        if let Some(probe) = route.probe(key, &entries[at], &parts) {
             walk = walk.with_probe(probe);
         }
         self.requests += 1;
@@ -119,6 +121,9 @@ impl World<'_> {
                     (visit.entry, visit.backend) = (entry, asked.backend.0);
                     (visit.until, visit.avoid, visit.used) = (self.now + timeout, None, None);
                     visit.retry = Retry::new(Policy { attempts, ..Policy::default() }, 1.0, visit.key);
+                    if !self.takes_part(index) {
+                        continue;
+                    }
                     match asked.features.map(|(set, mode)| self.provide(index, set.0, mode)) {
                         None | Some(Provided::Ready) => {}
                         Some(Provided::UnderWay) => return,
@@ -139,6 +144,17 @@ impl World<'_> {
                 Step::Exhausted => return self.finish(index, Ending::Failed),
             }
         }
+    }
+
+    /// Whether a request is among those that come to a backend which recovered a moment ago.
+    fn takes_part(&mut self, index: u32) -> bool {
+        let visit = &self.visits[index as usize];
+        let (route, at) = (visit.route as usize, visit.backend);
+        let level = self.drill.plan.routes[route].ladder[visit.entry].level;
+        let back = self.routes[route].ladder.climbed().and_then(|climb| climb.back_at(level));
+        let own = self.backends[at].as_ref().and_then(|backend| backend.breaker.recovered());
+        let since = [back, own, self.in_groups.recovered(at)];
+        ramp::takes_part(since, self.drill.plan.backends[at].ramp, || self.rng.unit(), self.now)
     }
 
     /// An entry had no answer: the request ends here where its route sheds rather than degrades.

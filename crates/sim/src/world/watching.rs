@@ -31,8 +31,9 @@ impl World<'_> {
                 match news {
                     News::Line(line) => self.transcript.tell(self.now, line),
                     News::Do(doing) => {
-                        let result = self.perform(&mut watch, &doing);
-                        watch.done(&doing, result, self.now);
+                        if let Some(result) = self.perform(&mut watch, &doing) {
+                            watch.done(&doing, result, self.now);
+                        }
                         done = true;
                     }
                     News::Alert => self.active.iter().for_each(|span| self.spans[*span].noticed(self.now)),
@@ -47,17 +48,20 @@ impl World<'_> {
         self.agenda.add(self.now + LOOK, Event::Look);
     }
 
-    /// Does what an incident's action asks for, or takes it back.
-    fn perform(&mut self, watch: &mut Watch<'_>, doing: &Doing) -> Result<(), String> {
-        match &doing.act {
+    /// Does what an incident's action asks for, or takes it back; `None`: it is under way.
+    fn perform(&mut self, watch: &mut Watch<'_>, doing: &Doing) -> Option<Result<(), String>> {
+        let done = match &doing.act {
             Act::PinLevel { route, level } => self.pin(watch, doing, route, *level),
             Act::CachedFeatures { route } => self.pin(watch, doing, route, CACHED_FEATURES),
+            Act::PreviousModel { .. } if doing.back => Err("nobody goes forward to what was left".to_owned()),
+            Act::PreviousModel { model } => return self.go_back(model, doing).err().map(Err),
             // Nobody looks at kept requests here.
             Act::RaiseSampling { .. } => Ok(()),
-            Act::PreviousModel { .. } | Act::BlockPattern { .. } | Act::StopExperiment { .. } => {
-                Err("virtual time has no versions, patterns and experiments".to_owned())
+            Act::BlockPattern { .. } | Act::StopExperiment { .. } => {
+                Err("virtual time has no patterns and experiments".to_owned())
             }
-        }
+        };
+        Some(done)
     }
 
     fn pin(&mut self, watch: &mut Watch<'_>, doing: &Doing, route: &str, level: u8) -> Result<(), String> {

@@ -30,6 +30,8 @@ pub struct SharedBreaker {
     wake_at: AtomicU64,
     forced: AtomicBool,
     slow_after: AtomicU64,
+    /// Nanoseconds of when it recovered last; 0: never.
+    recovered: AtomicU64,
     settled_at: AtomicU64,
     shards: [Padded<Successes>; SHARDS],
     machine: Mutex<Breaker>,
@@ -45,6 +47,7 @@ impl SharedBreaker {
             wake_at: AtomicU64::new(u64::MAX),
             forced: AtomicBool::new(false),
             slow_after: AtomicU64::new(nanos(machine.config().slow_after)),
+            recovered: AtomicU64::new(0),
             settled_at: AtomicU64::new(now.as_nanos()),
             shards: std::array::from_fn(|_| Padded::default()),
             machine: Mutex::new(machine),
@@ -125,6 +128,11 @@ impl SharedBreaker {
     #[inline]
     pub fn is_closed(&self) -> bool {
         matches!(self.gate.word().mode, mainstay_core::resilience::permit::Mode::Pass)
+    }
+
+    /// When it recovered last, see [`Breaker::recovered`]: one load.
+    pub fn recovered(&self) -> Option<Time> {
+        Some(self.recovered.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Time::from_nanos)
     }
 
     /// The oldest change of state that nobody polled yet.
@@ -257,6 +265,7 @@ impl SharedBreaker {
         if machine.generation() != generation {
             let forced = mainstay_core::resilience::breaker::Phase::ForcedOpen;
             self.forced.store(machine.phase() == forced, Ordering::Relaxed);
+            self.recovered.store(machine.recovered().map_or(0, Time::as_nanos), Ordering::Relaxed);
         }
         self.gate.publish(machine.generation(), mode, allowed, returned);
         if machine.generation() != generation {
