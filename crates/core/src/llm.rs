@@ -14,6 +14,8 @@ pub mod answering;
 pub mod prefill;
 pub mod translate;
 pub mod whole;
+#[cfg(test)]
+mod recorded;
 
 /// How a stream of a language model is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +122,8 @@ impl Finish {
     /// Read from either dialect's word.
     pub fn parse(word: &str) -> Finish {
         match word {
-            "stop" | "end_turn" | "stop_sequence" => Finish::Stop,
+            // The last is the word of Together and of open servers.
+            "stop" | "end_turn" | "stop_sequence" | "eos" => Finish::Stop,
             "length" | "max_tokens" | "model_context_window_exceeded" => Finish::Length,
             "tool_calls" | "function_call" | "tool_use" => Finish::Tool,
             "content_filter" | "refusal" => Finish::Content,

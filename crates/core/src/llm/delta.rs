@@ -1,7 +1,7 @@
 //! What an event of a stream says, in one vocabulary for every dialect.
 
 mod anthropic;
-mod loose;
+pub(super) mod loose;
 mod openai;
 #[cfg(test)]
 mod tests;

@@ -160,18 +160,41 @@ mod tests {
     use crate::time::Time;
 
     #[derive(Deserialize)]
-    struct Recorded {
+    struct Error {
         from: String,
+        #[serde(flatten)]
+        source: Source,
         #[serde(default)]
         status: Option<u16>,
         body: String,
         means: Kind,
     }
 
+    /// Where a fixture is from: one of the two.
+    #[derive(Deserialize)]
+    struct Source {
+        /// A recording: package, version, file, and which answer of it.
+        #[serde(default)]
+        recorded: Option<String>,
+        /// Written by hand, in the shape that the provider documents.
+        #[serde(default)]
+        documented: bool,
+    }
+
+    impl Source {
+        /// Whether it is a recording.
+        fn is_recorded(&self) -> bool {
+            assert_ne!(self.recorded.is_some(), self.documented, "{:?}", self.recorded);
+            self.recorded.is_some()
+        }
+    }
+
     /// A success that is no answer, in whole or as a stream.
     #[derive(Deserialize)]
     struct NoAnswer {
         from: String,
+        #[serde(flatten)]
+        source: Source,
         dialect: String,
         #[serde(default)]
         body: Option<String>,
@@ -202,35 +225,42 @@ mod tests {
         }
     }
 
-    /// Bodies in the shapes that providers document, a file per provider.
-    const FIXTURES: [&str; 6] = [
+    /// A file per provider.
+    const FIXTURES: [&str; 10] = [
         include_str!("fixtures/openai.json"),
         include_str!("fixtures/azure.json"),
         include_str!("fixtures/anthropic.json"),
+        include_str!("fixtures/bedrock.json"),
+        include_str!("fixtures/gemini.json"),
+        include_str!("fixtures/groq.json"),
+        include_str!("fixtures/mistral.json"),
+        include_str!("fixtures/cerebras.json"),
         include_str!("fixtures/vllm.json"),
-        include_str!("fixtures/clouds.json"),
         include_str!("fixtures/proxies.json"),
     ];
 
     #[test]
-    fn each_recorded_error_means_what_it_means() {
-        let mut seen = std::collections::BTreeSet::new();
+    fn each_error_means_what_it_means() {
+        let (mut seen, mut recordings) = (std::collections::BTreeSet::new(), 0);
         for file in FIXTURES {
-            for recorded in serde_json::from_str::<Vec<Recorded>>(file).unwrap() {
-                let Recorded { from, status, body, means } = recorded;
+            for error in serde_json::from_str::<Vec<Error>>(file).unwrap() {
+                let Error { from, source, status, body, means } = error;
                 let found = match status {
                     Some(status) => of_answer(status, body.as_bytes()),
                     None => Some(of_stream(&Told { message: body.clone(), ..Told::default() })),
                 };
                 assert_eq!(found, Some(means), "{from}: {status:?} {body}");
                 seen.insert(means);
+                recordings += u32::from(source.is_recorded());
             }
         }
         for broken in serde_json::from_str::<Vec<NoAnswer>>(include_str!("fixtures/no_answers.json")).unwrap() {
             let fault = broken.fault().map(|fault| fault.means());
             assert_eq!(fault, Some(broken.means), "{}", broken.from);
             seen.insert(broken.means);
+            recordings += u32::from(broken.source.is_recorded());
         }
+        assert_eq!(recordings, 25);
         for kind in [
             Kind::Capacity,
             Kind::Rate,
@@ -244,7 +274,7 @@ mod tests {
             Kind::Server,
             Kind::Caller,
         ] {
-            assert!(seen.contains(&kind), "no recorded {}", kind.word());
+            assert!(seen.contains(&kind), "no {}", kind.word());
         }
     }
 }

@@ -179,6 +179,24 @@ mod tests {
         }
     }
 
+    /// As OpenAI sent them, recorded.
+    #[test]
+    fn recorded_streams_are_whole_and_cut_ones_are_not() {
+        let recordings = include_str!("../../../core/src/llm/fixtures/recorded/responses.json");
+        let recordings: Vec<serde_json::Value> = serde_json::from_str(recordings).expect("JSON");
+        let streams: Vec<&str> = recordings.iter().filter_map(|recording| recording["stream"].as_str()).collect();
+        assert_eq!(streams.len(), 2);
+        for stream in streams {
+            for pieces in [1, 50, stream.len()] {
+                assert_eq!(run(stream, pieces), (stream.to_owned(), Some(Said::Whole)));
+            }
+            let last = stream.trim_end().rfind("\n\n").expect("events") + 2;
+            for at in (0..=last).step_by(31).chain([last, stream.len() - 1]) {
+                assert_eq!(run(&stream[..at], 50).1, None, "cut at {at}");
+            }
+        }
+    }
+
     #[test]
     fn ends_are_told_from_each_other() {
         let says = |line: &str| run(&format!("{line}\n\n"), 5).1;

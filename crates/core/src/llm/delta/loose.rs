@@ -49,7 +49,7 @@ fn index(value: &Value, otherwise: u64) -> u32 {
 }
 
 /// A text, or the texts under this name in a list of parts.
-fn joined(value: &Value, name: &str) -> String {
+pub(in super::super) fn joined(value: &Value, name: &str) -> String {
     match value {
         Value::String(text) => {
             if name == "text" {

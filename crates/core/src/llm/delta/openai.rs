@@ -27,6 +27,9 @@ struct Openai<'a> {
     choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<Tokens>,
+    /// Groq's own field, with the tokens where nobody asked for them.
+    #[serde(default)]
+    x_groq: Option<Groq>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -43,8 +46,11 @@ impl Openai<'_> {
             let told = serde_json::from_str::<&RawValue>(data).map(told);
             return Said::Error(told.unwrap_or_else(|_| Told { message: data.to_owned(), ..Told::default() }));
         }
-        let usage = self.usage.unwrap_or_default().known();
-        let mut part = Part { id: self.id, model: self.model, usage, ..Part::default() };
+        let groq = self.x_groq.and_then(|groq| groq.usage).unwrap_or_default().known();
+        let usage = self.usage.unwrap_or_default().known().or(groq);
+        // Azure's first chunk, about its filter, has both, and nothing in them.
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let mut part = Part { id: some(self.id), model: some(self.model), usage, ..Part::default() };
         for choice in self.choices.unwrap_or_default() {
             part.choices |= bit(choice.index);
             choice.read_into(&mut part.pieces);
@@ -52,6 +58,12 @@ impl Openai<'_> {
         part.is_opening = part.choices != 0 && part.pieces.is_empty();
         Said::Part(part)
     }
+}
+
+#[derive(Deserialize)]
+struct Groq {
+    #[serde(default)]
+    usage: Option<Tokens>,
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,13 @@
 //! Bodies of either dialect as a [`Whole`].
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::answering::Fault;
 use super::super::delta::Tokens;
+use super::super::delta::loose::joined;
 use super::super::translate::told;
 use super::super::{Dialect, Finish};
 use super::{Call, Choice, PARTS_MAX, Whole};
@@ -43,25 +46,35 @@ fn text(value: &Value) -> &str {
 fn openai(at: u32, choice: &Value) -> (u32, Choice) {
     let message = &choice["message"];
     let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let tools = calls.iter().take(PARTS_MAX).zip(0..);
+    let mut tools: BTreeMap<u32, Call> = (0..).zip(calls.iter().take(PARTS_MAX).map(openai_call)).collect();
+    // The call of a function as it was before there were tools.
+    if message["function_call"].is_object() {
+        tools.entry(0).or_insert_with(|| function(&message["function_call"]));
+    }
     let index = choice["index"].as_u64().map_or(at, |index| index as u32);
     // Some servers write what the model thought under one name, some under the other, some under both.
     let reasoning = string(&message["reasoning_content"]).or_else(|| string(&message["reasoning"]));
-    let content = string(&message["content"]).or_else(|| string(&choice["text"]));
+    // Mistral writes a list of parts where the model thought.
+    let reasoning = reasoning.unwrap_or_else(|| joined(&message["content"], "thinking"));
+    let content = Some(joined(&message["content"], "text")).filter(|text| !text.is_empty());
+    let content = content.or_else(|| string(&choice["text"]));
     let choice = Choice {
-        reasoning: reasoning.unwrap_or_default(),
+        reasoning,
         text: content.unwrap_or_default(),
         refusal: text(&message["refusal"]).to_owned(),
-        tools: tools.map(|(call, at)| (at, openai_call(call))).collect(),
+        tools,
         finish: string(&choice["finish_reason"]).map(|word| Finish::parse(&word)),
     };
     (index, choice)
 }
 
 fn openai_call(call: &Value) -> Call {
-    let function = &call["function"];
+    Call { id: text(&call["id"]).to_owned(), ..function(&call["function"]) }
+}
+
+fn function(function: &Value) -> Call {
     Call {
-        id: text(&call["id"]).to_owned(),
+        id: String::new(),
         name: text(&function["name"]).to_owned(),
         arguments: text(&function["arguments"]).to_owned(),
     }
