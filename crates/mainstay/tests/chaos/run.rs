@@ -83,7 +83,8 @@ fn an_experiment_runs_to_its_verdict() {
 fn a_service_that_does_not_become_well_again_is_an_incident() {
     let bed = Bed::new("unwell", "demo", "");
     let _traffic = bed.traffic();
-    let id = bed.start(&json!({ "experiment": experiment("late", json!({ "recovery": "4s" })) }));
+    // All would have to be well for half of the recovery: longer than the breaker and two windows of the ladder take to find out.
+    let id = bed.start(&json!({ "experiment": experiment("late", json!({ "recovery": "12s" })) }));
     bed.phase(&id, "injecting");
     bed.meets();
     // Something else breaks at the moment at which the fault goes.

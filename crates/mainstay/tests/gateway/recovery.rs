@@ -412,13 +412,14 @@ routes:
   - name: score
     path: /v2/models/fraud/infer
     deadline: 30s
-    hysteresis: { window: 100ms, down: 1, up: 1s }
+    hysteresis: { window: 100ms, down: 1, up: 4s }
     ladder:
       - { level: 0, backend: primary }
       - { level: 2, backend: small }
       - { level: 4, respond: { outputs: [{ name: decision, value: review }] } }
 ";
-    let plane = Plane::start(&fill(config, &[("primary", &primary.addr), ("small", &small.addr)]));
+    let config = fill(config, &[("primary", &primary.addr), ("small", &small.addr)]);
+    let plane = Plane::start(&config);
     for _ in 0..5 {
         ask(plane.addr(), infer(&[])).await;
     }
@@ -429,8 +430,9 @@ routes:
         (plane.backend("primary").breaker == "closed").then_some(())
     })
     .await;
-    // It is the way back of the route that counts, however long its breaker has been closed by then.
+    // It is the way back of the route that counts, however long its breaker has been closed by then, under the next config as well.
     until("level 0", || (plane.route("score").level == Level::FULL).then_some(())).await;
+    plane.reload(&config.replace("deadline: 30s", "deadline: 29s")).unwrap();
     let began = std::time::Instant::now();
     let (well, deeper, asking) = crowd(&plane, 200);
     asking.join_all().await;
