@@ -7,7 +7,7 @@ use mainstay_store::item::BODY_MAX;
 use mainstay_store::record::Expect;
 use mainstay_store::{Store, StoreError, audit};
 
-use crate::incidents::at_rest::{document, documents, put, read};
+use crate::incidents::at_rest::{document, documents, last_of, put, read};
 
 /// Kinds of documents.
 const RUN: &str = "experiment_run";
@@ -75,7 +75,7 @@ pub(super) async fn run(store: &dyn Store, id: &str) -> Result<Option<Run>, Stor
 
 /// The last id that rests.
 pub(super) async fn last_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    Ok(store.documents_before(RUN, "", 1).await?.pop().map(|document| document.id))
+    last_of(store, RUN).await
 }
 
 /// A run as it is now; `is_new` where no other may have its id. What is too long to rest does so without its figures: that it ended

@@ -126,7 +126,7 @@ pub(super) fn remembered(desk: &Desk, before: &mut usize) -> Vec<Change> {
 
 /// The last id that rests.
 pub(super) async fn last_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    Ok(store.documents_before(INCIDENT, "", 1).await?.pop().map(|document| document.id))
+    last_of(store, INCIDENT).await
 }
 
 /// That everything up to an event was taken in.
@@ -192,6 +192,11 @@ pub(super) async fn deliveries(store: &dyn Store, incident: Option<&str>) -> Res
     let mut all: Vec<Delivery> = documents(store, DELIVERY, &prefix).await?;
     all.sort_by(|a, b| a.made.cmp(&b.made).then_with(|| a.id.len().cmp(&b.id.len())).then_with(|| a.id.cmp(&b.id)));
     Ok(all)
+}
+
+/// The greatest id of a kind that rests.
+pub(crate) async fn last_of(store: &dyn Store, kind: &str) -> Result<Option<String>, StoreError> {
+    Ok(store.documents_before(kind, "", 1).await?.pop().map(|document| document.id))
 }
 
 /// Documents of a kind whose ids start with a prefix, in the order of ids.
